@@ -1,0 +1,108 @@
+"""Six dimensions, three inputs, one embedding of 384: the best model of A (Table 1, last row: 0.8380).
+
+    python -m jaxsim.train --config=configs/six_dim.py --workdir=runs/six_dim
+        the papers' network and recipe; for accelerators and a large data set (config.data.dir)
+    python -m jaxsim.train --config=configs/six_dim.py:demo --workdir=runs/demo
+        the same job for a laptop: a narrow network, the embedded scores, 6 minutes of training
+    python -m jaxsim.train --config=configs/six_dim.py:scores --workdir=runs/scores
+        the best that the embedded scores give within two hours on two cores
+"""
+
+from ml_collections import ConfigDict
+
+VARIANTS = ("paper", "demo", "scores")
+
+
+def get_config(variant: str = "paper") -> ConfigDict:
+    if variant not in VARIANTS:
+        raise ValueError(f"configs/six_dim.py:{variant}: expected one of {', '.join(VARIANTS)}")
+    config = paper()
+    if variant != "paper":
+        laptop(config)
+    if variant == "scores":
+        long_run(config)
+    return config
+
+
+def paper() -> ConfigDict:
+    config = ConfigDict()
+    config.seed = 0  # of initialisation, batches and mining
+    config.dimensions = ("genre", "mood", "instrument", "era", "tempo", "key")
+    config.batch_size = 256  # examples of all devices together; not given in A
+    config.num_steps = 400_000  # upper bound; the rate falls on plateaus
+    config.steps_per_epoch = 788  # between validations: 201,680 training tracks of the MSD / 256
+
+    config.data = data = ConfigDict()
+    data.dir = ""  # a prepared data set; empty = the embedded scores, built at first use
+    data.read_ahead = 4  # batches
+    data.scores = scores = ConfigDict()
+    scores.pieces_per_genre = 48
+    scores.renderings = 4  # clips of each piece
+    scores.seconds = 10.0  # of a clip
+    scores.seed = 0
+
+    config.features = features = ConfigDict()
+    features.tempogram_window = 384  # lags, and frames of the autocorrelation window (A §3.1)
+    features.standardise = standardise = ConfigDict()  # (mean, deviation) of each input
+    standardise.mel = (0.2, 0.25)  # B §4.1
+    standardise.tempogram = (0.0, 1.0)  # A: as librosa gives them
+    standardise.cens = (0.0, 1.0)
+
+    config.model = model = ConfigDict()
+    model.inputs = ("mel", "tempogram", "cens")  # one input, ("mel",), is B's network
+    model.embedding_size = 384  # E = 6 x 64
+    model.width = 1.0  # scales all channel counts
+    model.norm = "none"  # after every convolution: "none" (papers) or "batch"
+    model.embedding_norm = "layer"  # A; or "none"
+    model.dtype = "bfloat16"  # of the computation; parameters and losses are float32
+
+    config.relation = relation = ConfigDict()
+    relation.tempo_tolerance = 5.0  # BPM (A §3.3)
+    relation.key = "parallel"  # similar beside the same key: "parallel" or "relative"
+
+    config.loss = loss = ConfigDict()
+    loss.margin = 0.1  # cosine distance (B §4.2)
+    loss.band = 0.1  # width of the semi-hard band, cosine distance (A §3.3)
+    loss.pick = "nearest"  # negatives of a band: "nearest", "uniform" or "all"
+
+    config.optimiser = optimiser = ConfigDict()  # Adam
+    optimiser.learning_rate = 1e-5  # A §3.4
+    optimiser.warmup_steps = 0
+    optimiser.schedule = "plateau"  # or "cosine"
+    optimiser.plateau_factor = 5.0  # A §3.4
+    optimiser.plateau_patience = 10  # epochs (A §3.4)
+    optimiser.minimum_rate = 1e-10  # A §3.4
+
+    config.parallel = ConfigDict()
+    config.parallel.mapping = "pmap"  # or "shard_map": the same numbers
+
+    config.evaluation = evaluation = ConfigDict()
+    evaluation.triplets = 4000  # per dimension, of the validation split
+    evaluation.batch_size = 64  # segments of all devices together
+    evaluation.loss_batches = 4  # for the validation loss
+
+    config.checkpoint_minutes = 5.0  # between checkpoints; one more at every validation
+    config.log_steps = 10  # between rows of the log
+    return config
+
+
+def laptop(config: ConfigDict) -> None:
+    """What suits two cores and an hour of audio; each change has its measurement in RESULTS.md."""
+    config.model.width = 0.125  # an eighth of all channels: 1/64 of the arithmetic
+    config.model.dtype = "float32"  # CPUs have no fast bfloat16 product in XLA
+    config.batch_size = 32  # more steps; every dimension still finds its pairs
+    config.num_steps = 450
+    config.steps_per_epoch = 150
+    config.loss.pick = "all"  # every negative of the band: the most gradient of a small batch
+    config.optimiser.learning_rate = 1e-3
+    config.optimiser.schedule = "cosine"  # for a fixed number of steps
+    config.optimiser.warmup_steps = 20
+    config.data.scores.pieces_per_genre = 36
+    config.checkpoint_minutes = 1.0
+
+
+def long_run(config: ConfigDict) -> None:
+    config.num_steps = 6000
+    config.steps_per_epoch = 500
+    config.data.scores.pieces_per_genre = 48
+    config.checkpoint_minutes = 5.0

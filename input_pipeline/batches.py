@@ -1,0 +1,220 @@
+"""Training batches through tf.data: batch number t is a pure function of (data, seed, t).
+
+Which tracks and which crops make up a batch is drawn by `compose`; tf.data reads several batches at
+a time, in order and ahead of the consumer. Nothing has a position to restore: a resumed run starts
+at its step, and any number of processes reads the same global batches.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Sequence
+
+import numpy as np
+
+from input_pipeline.dataset import DataSet
+from input_pipeline.tracks import TAG_DIMENSIONS
+
+Batch = dict[str, np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Composition:
+    """The tracks [B] and first frames [B] of a global batch."""
+
+    track: np.ndarray
+    start: np.ndarray
+
+
+def compose(
+    partners: Sequence["Partners"],
+    num_frames: np.ndarray,
+    *,
+    batch_size: int,
+    frames: int,
+    seed: int,
+    step: int,
+) -> Composition:
+    """Draws a global batch in which every dimension finds (anchor, positive) pairs.
+
+    Rows 2i and 2i + 1 are a pair that is similar in dimension i mod S: the first is drawn from a
+    class (tag, tempo or key) that is itself drawn evenly, so that rare classes are seen; the second
+    from the tracks similar to it. Every dimension therefore has at least B / 2S pairs, and
+    whatever else the rows share.
+    """
+    random = np.random.default_rng((seed, step))
+    pairs = [partners[i % len(partners)].draw(random) for i in range((batch_size + 1) // 2)]
+    track = np.array(pairs, np.int64).reshape(-1)[:batch_size]
+    start = random.integers(0, num_frames[track] - frames, endpoint=True)
+    return Composition(track, start)
+
+
+class Partners:
+    """Draws pairs of similar tracks in one dimension.
+
+    Args:
+      classes: bool [N, C], the classes of each track; a track without any is not drawn as first.
+      related: bool [C, C], which classes are similar to which (by default only to themselves).
+    """
+
+    def __init__(self, classes: np.ndarray, related: np.ndarray | None = None):
+        related = np.eye(classes.shape[1], dtype=bool) if related is None else related
+        members = [np.flatnonzero(column) for column in classes.T]
+        self._firsts, self._seconds = [], []
+        for number, own in enumerate(members):
+            similar = np.flatnonzero(classes[:, related[number]].any(axis=1))
+            if len(own) and len(similar) >= 2:
+                self._firsts.append(own)
+                self._seconds.append(similar)
+
+    def __len__(self) -> int:
+        """Number of classes in which a pair can be drawn."""
+        return len(self._firsts)
+
+    def draw(self, random: np.random.Generator) -> tuple[int, int]:
+        """Two different similar tracks."""
+        number = random.integers(len(self._firsts))
+        first = random.choice(self._firsts[number])
+        second = first
+        while second == first:
+            second = random.choice(self._seconds[number])
+        return first, second
+
+
+def partners_of(
+    data: DataSet, dimensions: Sequence[str], *, tempo_tolerance: float, key_relation: str
+) -> list[Partners]:
+    """One `Partners` per dimension.
+
+    Raises:
+      ValueError: a dimension has no two similar tracks.
+    """
+    result = []
+    for dimension in dimensions:
+        if dimension == "tempo":
+            tempi = np.unique(np.round(data.tempo[data.tempo > 0], 1))
+            classes = np.round(data.tempo, 1)[:, None] == tempi
+            octaves = 2.0 ** np.arange(-4, 5)
+            related = (
+                np.abs(tempi[:, None, None] - tempi[:, None] * octaves) <= tempo_tolerance
+            ).any(-1)
+            partners = Partners(classes, related)
+        elif dimension == "key":
+            minor_shift = 0 if key_relation == "parallel" else 3
+            group = (data.key + minor_shift * (data.key >= 12)) % 12
+            partners = Partners((group[:, None] == np.arange(12)) & (data.key >= 0)[:, None])
+        else:
+            partners = Partners(data.tags[dimension])
+        if not len(partners):
+            raise ValueError(
+                f"{data.directory}: split {data.split!r} has no two tracks that are similar in "
+                f"{dimension!r}; label more tracks or leave it out of config.dimensions"
+            )
+        result.append(partners)
+    return result
+
+
+def read_batch(data: DataSet, composition: Composition, rows: slice, frames: int) -> Batch:
+    """Reads the crops and labels of the given rows of a global batch."""
+    track = composition.track[rows]
+    crops = [data.read(i, s, frames) for i, s in zip(track, composition.start[rows], strict=True)]
+    mel, cens, onset = (np.stack(column) for column in zip(*crops, strict=True))
+    labels = {dimension: data.tags[dimension][track] for dimension in TAG_DIMENSIONS}
+    labels |= {"tempo": data.tempo[track], "key": data.key[track]}
+    index = np.arange(len(composition.track), dtype=np.int32)[rows]
+    return {
+        "mel": mel,
+        "cens": cens,
+        "onset": onset,
+        **labels,
+        "index": index,
+        "track": track.astype(np.int32),
+    }
+
+
+def training_batches(
+    data: DataSet,
+    *,
+    dimensions: Sequence[str],
+    batch_size: int,
+    seed: int,
+    first_step: int,
+    num_steps: int,
+    tempo_tolerance: float,
+    key_relation: str,
+    process_index: int = 0,
+    process_count: int = 1,
+    read_ahead: int = 4,
+) -> Iterator[Batch]:
+    """This process's rows of the batches of steps first_step to num_steps - 1, in order.
+
+    Args:
+      data: the training split.
+      batch_size: of the global batch; a multiple of process_count.
+      read_ahead: batches that are read before they are asked for.
+
+    Yields:
+      mel float16 [b, T, 128], cens float16 [b, T, 12], onset float32 [b, T + 383], the labels
+      (bool [b, C], tempo [b], key [b]), index int32 [b] (row in the global batch) and
+      track int32 [b] (row in `data`).
+    """
+    import tensorflow as tf
+
+    frames = data.feature_config.segment_frames
+    partners = partners_of(
+        data, dimensions, tempo_tolerance=tempo_tolerance, key_relation=key_relation
+    )
+    rows = slice(*(batch_size * (process_index + i) // process_count for i in (0, 1)))
+
+    def read(step: np.ndarray) -> list[np.ndarray]:
+        composition = compose(
+            partners,
+            data.num_frames,
+            batch_size=batch_size,
+            frames=frames,
+            seed=seed,
+            step=int(step),
+        )
+        return list(read_batch(data, composition, rows, frames).values())
+
+    example = read_batch(
+        data,
+        compose(partners, data.num_frames, batch_size=batch_size, frames=frames, seed=seed, step=0),
+        rows,
+        frames,
+    )
+    types = [tf.as_dtype(array.dtype) for array in example.values()]
+    batches = (
+        tf.data.Dataset.range(first_step, num_steps)
+        .map(
+            lambda step: tf.numpy_function(read, [step], types, stateful=False),
+            num_parallel_calls=read_ahead,
+            deterministic=True,
+        )
+        .prefetch(read_ahead)
+    )
+    for arrays in batches.as_numpy_iterator():
+        yield dict(zip(example, arrays, strict=True))
+
+
+def track_segments(data: DataSet, *, batch_size: int) -> Iterator[Batch]:
+    """All non-overlapping segments of all tracks, in batches of one size (A §4.1).
+
+    Yields:
+      mel, cens, onset as in `training_batches`, and track int32 [B]: the row in `data`, or -1 for
+      the zeros that fill up the last batch.
+    """
+    frames = data.feature_config.segment_frames
+    segments = [
+        (track, start)
+        for track, length in enumerate(data.num_frames)
+        for start in range(0, int(length) - frames + 1, frames)
+    ]
+    for first in range(0, len(segments), batch_size):
+        part = segments[first : first + batch_size]
+        crops = [data.read(track, start, frames) for track, start in part]
+        fill = [(0, batch_size - len(part))]
+        mel, cens, onset = (
+            np.pad(np.stack(column), fill + [(0, 0)] * column[0].ndim)
+            for column in zip(*crops, strict=True)
+        )
+        track = np.pad(np.array([track for track, _ in part], np.int32), fill, constant_values=-1)
+        yield {"mel": mel, "cens": cens, "onset": onset, "track": track}

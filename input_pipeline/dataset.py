@@ -1,0 +1,259 @@
+"""Reads a prepared data set: all labels at once, features by random access.
+
+The shards are uncompressed, so each array of a record is one contiguous run of bytes in its file.
+An index of those runs is made once per split and kept beside the shards; after that, a crop costs
+the reading of its own bytes only, and TensorFlow is not needed.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+import tempfile
+import zipfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from input_pipeline.features import FEATURE_VERSION, FeatureConfig
+from input_pipeline.tracks import TAG_DIMENSIONS
+
+ARRAY_DTYPES = {"mel": np.float16, "cens": np.float16, "onset": np.float32}
+INDEX_VERSION = 1  # Raise it whenever the layout of the index files changes.
+
+
+@dataclasses.dataclass(frozen=True)
+class DataSet:
+    """One split of a prepared data set, sorted by track_id. N tracks, C_d tags of dimension d.
+
+    Attributes:
+      directory: where it lies.
+      split: "train", "validation" or "test".
+      feature_config: how the features were extracted.
+      track_ids, groups, artists, titles: N strings each.
+      tag_names: per tag dimension, C_d names (sorted, the same in all splits).
+      tags: per tag dimension, bool [N, C_d]; a row without any True is unlabelled.
+      tempo: float32 [N], beats per minute, 0 = unknown.
+      key: int32 [N], index in `tracks.KEYS`, -1 = unknown.
+      num_frames: int32 [N].
+    """
+
+    directory: Path
+    split: str
+    feature_config: FeatureConfig
+    track_ids: list[str]
+    groups: list[str]
+    artists: list[str]
+    titles: list[str]
+    tag_names: dict[str, tuple[str, ...]]
+    tags: dict[str, np.ndarray]
+    tempo: np.ndarray
+    key: np.ndarray
+    num_frames: np.ndarray
+    _shards: list[np.memmap]
+    _shard_of_track: np.ndarray
+    _offsets: dict[str, np.ndarray]
+
+    def __len__(self) -> int:
+        return len(self.track_ids)
+
+    def read(
+        self, index: int, start: int, frames: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Reads a crop of track `index`, `frames` frames from `start` on.
+
+        Returns:
+          mel: float16 [frames, n_mels].
+          cens: float16 [frames, n_chroma].
+          onset: float32 [frames + window - 1], a slice of the envelope padded as
+            `librosa.feature.tempogram` pads it, so that frame t of the crop's tempogram is made
+            from onset[t : t + window].
+
+        Raises:
+          IndexError: the crop reaches beyond the track.
+        """
+        length = int(self.num_frames[index])
+        if not 0 <= start <= start + frames <= length:
+            raise IndexError(
+                f"track {self.track_ids[index]!r}: frames {start} to {start + frames} "
+                f"are not inside its {length} frames"
+            )
+        config = self.feature_config
+        mel = self._rows(index, "mel", start, frames, config.n_mels)
+        cens = self._rows(index, "cens", start, frames, config.n_chroma)
+        window = config.tempogram_window
+        first, last = start - window // 2, start + frames + window - 1 - window // 2
+        inside = slice(max(first, 0), min(last, length))
+        onset = self._rows(index, "onset", inside.start, inside.stop - inside.start, 1)[:, 0]
+        if first < 0 or last > length:
+            onset = self._pad_onset(onset, window // 2, first < 0, last > length)
+            skip = window // 2 + first if first < 0 else 0
+            onset = onset[skip : skip + last - first]
+        return mel, cens, onset
+
+    def read_track(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Reads a whole track; see `read`."""
+        return self.read(index, 0, int(self.num_frames[index]))
+
+    def _rows(self, index: int, name: str, start: int, rows: int, columns: int) -> np.ndarray:
+        dtype = np.dtype(ARRAY_DTYPES[name])
+        stride = columns * dtype.itemsize
+        begin = int(self._offsets[name][index]) + start * stride
+        shard = self._shards[self._shard_of_track[index]]
+        # tobytes copies, so that the result is aligned and does not pin the memory map.
+        data = shard[begin : begin + rows * stride].tobytes()
+        return np.frombuffer(bytearray(data), dtype).reshape(rows, columns)
+
+    @staticmethod
+    def _pad_onset(onset: np.ndarray, width: int, left: bool, right: bool) -> np.ndarray:
+        return np.pad(onset, (width * left, width * right), mode="linear_ramp", end_values=0)
+
+
+def open(directory: str | Path, split: str, feature_config: FeatureConfig) -> DataSet:
+    """Opens one split of a data set that `builder.prepare` wrote.
+
+    Raises:
+      FileNotFoundError: there is no data set in `directory`.
+      ValueError: its features were extracted otherwise than `feature_config` and this version
+        say, it has no such split, or a file of it is damaged.
+    """
+    directory = Path(directory)
+    _check_metadata(directory, feature_config)
+    shards = _shard_paths(directory, split)
+    index = _load_index(directory, split, shards)
+    return DataSet(
+        directory=directory,
+        split=split,
+        feature_config=feature_config,
+        track_ids=index["track_id"].tolist(),
+        groups=index["group"].tolist(),
+        artists=index["artist"].tolist(),
+        titles=index["title"].tolist(),
+        tag_names={d: tuple(index[f"{d}_names"].tolist()) for d in TAG_DIMENSIONS},
+        tags={d: index[d] for d in TAG_DIMENSIONS},
+        tempo=index["tempo"],
+        key=index["key"],
+        num_frames=index["num_frames"],
+        _shards=[np.memmap(path, mode="r") for path in shards],
+        _shard_of_track=index["shard"],
+        _offsets={name: index[f"{name}_offset"] for name in ARRAY_DTYPES},
+    )
+
+
+def _check_metadata(directory: Path, feature_config: FeatureConfig) -> None:
+    path = directory / "metadata.json"
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"{directory}: no prepared data set (no metadata.json); make one with "
+            f"`python -m input_pipeline.prepare --data_dir={directory}`"
+        )
+    metadata = json.loads(path.read_text(encoding="utf-8"))
+    expected = {"feature_version": FEATURE_VERSION, **dataclasses.asdict(feature_config)}
+    found = {"feature_version": metadata["feature_version"], **metadata["feature_config"]}
+    for field in expected | found:
+        if expected.get(field) != found.get(field):
+            raise ValueError(
+                f"{path}: {field} is {found.get(field)}, expected {expected.get(field)}; "
+                "prepare the data set again or change the configuration"
+            )
+
+
+def _shard_paths(directory: Path, split: str) -> list[Path]:
+    path = directory / "dataset_info.json"
+    info = json.loads(path.read_text(encoding="utf-8"))
+    shards = {item["name"]: len(item["shardLengths"]) for item in info["splits"]}
+    if split not in shards:
+        raise ValueError(f"{path}: has no split {split!r}, expected one of {sorted(shards)}")
+    names = [
+        f"{info['name']}-{split}.tfrecord-{i:05d}-of-{shards[split]:05d}"
+        for i in range(shards[split])
+    ]
+    for name in names:
+        if not (directory / name).is_file():
+            raise FileNotFoundError(f"{directory / name}: missing; prepare the data set again")
+    return [directory / name for name in names]
+
+
+def _load_index(directory: Path, split: str, shards: list[Path]) -> dict[str, np.ndarray]:
+    path = directory / f"index-{split}.npz"
+    stamps = [(p.stat().st_size, p.stat().st_mtime_ns) for p in shards]
+    stamp = np.array([(INDEX_VERSION, 0), *stamps])
+    unreadable = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
+    with contextlib.suppress(*unreadable), np.load(path) as file:
+        if np.array_equal(file["stamp"], stamp):
+            return dict(file)
+    index = _build_index(directory, split, shards)
+    _save_index(path, index | {"stamp": stamp})
+    return index
+
+
+def _save_index(path: Path, index: dict[str, np.ndarray]) -> None:
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
+            np.savez(file, allow_pickle=False, **index)
+    except PermissionError:
+        return  # a read-only data set: the index is built at every opening
+    os.replace(file.name, path)
+
+
+def _build_index(directory: Path, split: str, shards: list[Path]) -> dict[str, np.ndarray]:
+    """Reads all records once, checking their checksums; sorted by track_id."""
+    import tensorflow_datasets as tfds
+
+    builder = tfds.builder_from_directory(directory)
+    expected = builder.info.splits[split].shard_lengths
+    rows: list[dict[str, Any]] = []
+    for shard, path in enumerate(shards):
+        found = _index_shard(path)
+        if len(found) != expected[shard]:
+            raise ValueError(f"{path}: has {len(found)} records, expected {expected[shard]}")
+        rows.extend(row | {"shard": shard} for row in found)
+    rows.sort(key=lambda row: row["track_id"])
+    columns = [column for column in rows[0] if column not in TAG_DIMENSIONS]
+    index = {column: np.array([row[column] for row in rows]) for column in columns}
+    for dimension in TAG_DIMENSIONS:
+        names = [name for name in builder.info.features[dimension].feature.names if name]
+        index[f"{dimension}_names"] = np.array(names, dtype=np.str_)
+        index[dimension] = np.zeros((len(rows), len(names)), dtype=bool)
+        for row_number, row in enumerate(rows):
+            index[dimension][row_number, row[dimension]] = True
+    return index
+
+
+def _index_shard(path: Path) -> list[dict[str, Any]]:
+    """Labels of each record and where its arrays begin in the file, in bytes."""
+    import tensorflow as tf
+
+    framing = 12  # bytes of length and checksum before each record's data; 4 more after it
+    rows: list[dict[str, Any]] = []
+    position = 0
+    try:
+        for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
+            example = tf.train.Example.FromString(record).features.feature
+            row = _labels(example)
+            for name in ARRAY_DTYPES:
+                # Any run of equal bytes serves, so the first one found is the right one.
+                data = example[name].bytes_list.value[0]
+                row[f"{name}_offset"] = position + framing + record.index(data)
+            rows.append(row)
+            position += framing + len(record) + 4
+    except tf.errors.DataLossError as error:
+        raise ValueError(
+            f"{path}: damaged at record {len(rows)}, byte {position} ({error.message}); "
+            "prepare the data set again"
+        ) from None
+    return rows
+
+
+def _labels(example: Any) -> dict[str, Any]:
+    onset_bytes = len(example["onset"].bytes_list.value[0])
+    row: dict[str, Any] = {
+        name: example[name].bytes_list.value[0].decode()
+        for name in ("track_id", "group", "artist", "title")
+    }
+    row |= {dimension: list(example[dimension].int64_list.value) for dimension in TAG_DIMENSIONS}
+    row["tempo"] = np.float32(example["tempo"].float_list.value[0])
+    row["key"] = np.int32(example["key"].int64_list.value[0])
+    row["num_frames"] = np.int32(onset_bytes // np.dtype(ARRAY_DTYPES["onset"]).itemsize)
+    return row

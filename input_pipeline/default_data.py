@@ -1,0 +1,94 @@
+"""The embedded default data: where it lies, and how it is made when it is not there."""
+
+import dataclasses
+import hashlib
+import importlib.metadata
+import json
+import os
+import sys
+from pathlib import Path
+
+from input_pipeline import builder, scores
+from input_pipeline.features import FEATURE_VERSION, FeatureConfig
+from input_pipeline.tracks import DIMENSIONS, Track
+
+# What decides the bytes of the default data, beside the configurations.
+_DISTRIBUTIONS = ("librosa", "music21", "pretty_midi", "midirenderer")
+
+
+def default_directory(scores_config: scores.ScoresConfig, feature_config: FeatureConfig) -> Path:
+    """Where the scores of these configurations lie: in $JAXSIM_DATA, or else ~/.cache/jaxsim."""
+    identity = {
+        "scores": dataclasses.asdict(scores_config),
+        "features": dataclasses.asdict(feature_config),
+        "versions": [builder.VERSION, FEATURE_VERSION, scores.VERSION],
+        "distributions": {name: importlib.metadata.version(name) for name in _DISTRIBUTIONS},
+    }
+    digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
+    root = os.environ.get("JAXSIM_DATA") or "~/.cache/jaxsim"
+    return Path(root).expanduser() / f"scores-{digest}"
+
+
+def prepare_scores(
+    scores_config: scores.ScoresConfig,
+    feature_config: FeatureConfig,
+    directory: str | Path | None = None,
+    *,
+    workers: int | None = None,
+) -> Path:
+    """Gives the directory of the default data, which is made first where it is absent."""
+    directory = Path(directory or default_directory(scores_config, feature_config))
+    if (directory / "metadata.json").is_file():
+        return directory
+    tracks = scores.tracks(scores_config, workers=workers)
+    try:
+        report = build_scores(tracks, directory, feature_config, workers)
+        print(describe(report, tracks), file=sys.stderr)
+    except FileExistsError:
+        # Another process may have made the same data meanwhile.
+        if not (directory / "metadata.json").is_file():
+            raise
+    return directory
+
+
+def build_scores(
+    tracks: list[Track], directory: Path, feature_config: FeatureConfig, workers: int | None
+) -> builder.PreparedReport:
+    """Renders and prepares the given tracks of the scores."""
+    return builder.prepare(
+        tracks,
+        directory,
+        name="scores",
+        description="Notated music rendered in a factorial design of similarity dimensions.",
+        label_descriptions=scores.DESCRIPTION,
+        feature_config=feature_config,
+        estimate=(),
+        workers=workers,
+        citation=scores.CITATION,
+        licence=scores.LICENCE,
+    )
+
+
+def format_report(report: builder.PreparedReport) -> str:
+    """Says in a few lines what was prepared."""
+    total = sum(report.num_tracks.values())
+    tracks = ", ".join(f"{number} {split}" for split, number in report.num_tracks.items())
+    labels = ", ".join(f"{name} {report.label_counts[name]}" for name in DIMENSIONS)
+    lines = [
+        f"{total} tracks ({tracks}), {report.hours:.2f} hours",
+        f"labelled tracks: {labels}",
+        f"data set: {report.directory}",
+    ]
+    if report.skipped:
+        where = report.directory / "skipped.csv"
+        lines.insert(1, f"{len(report.skipped)} tracks skipped, with reasons in {where}")
+    return "\n".join(lines)
+
+
+def describe(report: builder.PreparedReport, tracks: list[Track]) -> str:
+    """Says what was made, how independent its labels are, and under which licence."""
+    table = scores.format_independence(scores.independence(tracks))
+    return (
+        f"{format_report(report)}\nCramér's V of the labels (0 = independent):\n{table}\n"
+        f"licence: {scores.LICENCE}"
+    )

@@ -1,0 +1,58 @@
+"""Checks a configuration before anything is built from it."""
+
+from ml_collections import ConfigDict
+
+from input_pipeline.tracks import DIMENSIONS
+from jaxsim.losses import PICKS
+from jaxsim.model import EMBEDDING_NORMS, INPUTS, NORMS
+from jaxsim.parallel import MAPPINGS
+from jaxsim.schedule import SCHEDULES
+
+
+def check(config: ConfigDict, *, devices: int) -> None:
+    """Raises ValueError naming the field, the value found and what was expected."""
+    for field, allowed in (
+        ("model.norm", NORMS),
+        ("model.embedding_norm", EMBEDDING_NORMS),
+        ("model.dtype", ("float32", "bfloat16")),
+        ("relation.key", ("parallel", "relative")),
+        ("loss.pick", PICKS),
+        ("optimiser.schedule", SCHEDULES),
+        ("parallel.mapping", MAPPINGS),
+    ):
+        value = _get(config, field)
+        if value not in allowed:
+            raise ValueError(f"config.{field} is {value!r}, expected one of {', '.join(allowed)}")
+    for field, allowed in (("dimensions", DIMENSIONS), ("model.inputs", INPUTS)):
+        values = tuple(_get(config, field))
+        unknown = [value for value in values if value not in allowed]
+        if unknown or not values or len(set(values)) < len(values):
+            raise ValueError(
+                f"config.{field} is {values}, expected some of {', '.join(allowed)}, each at most once"
+            )
+    for field in ("batch_size", "num_steps", "steps_per_epoch", "log_steps", "model.width"):
+        if not _get(config, field) > 0:
+            raise ValueError(f"config.{field} is {_get(config, field)}, expected more than 0")
+    for field in ("batch_size", "evaluation.batch_size"):
+        if _get(config, field) % devices:
+            raise ValueError(
+                f"config.{field} is {_get(config, field)}, expected a multiple of "
+                f"{devices} (the number of devices)"
+            )
+    if config.model.embedding_size % len(config.dimensions):
+        raise ValueError(
+            f"config.model.embedding_size is {config.model.embedding_size}, expected a multiple of "
+            f"{len(config.dimensions)} (the number of dimensions)"
+        )
+    if config.loss.pick == "all" and config.loss.band > config.loss.margin:
+        raise ValueError(
+            f"config.loss.band is {config.loss.band}, expected at most config.loss.margin = "
+            f"{config.loss.margin} with the pick 'all'"
+        )
+
+
+def _get(config: ConfigDict, field: str):
+    value = config
+    for name in field.split("."):
+        value = value[name]
+    return value

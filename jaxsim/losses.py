@@ -1,0 +1,95 @@
+"""The masked triplet loss, written for ONE dimension; `objective.py` maps it over the S masks."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Float
+
+from jaxsim import mining
+from jaxsim.relations import Relation
+from jaxsim.shapes import checked
+
+PICKS = ("nearest", "uniform", "all")
+
+
+class Total(NamedTuple):
+    """A weighted sum that stays exact over masks, batches and devices: add up, then divide."""
+
+    sum: Float[Array, "*S"]
+    weight: Float[Array, "*S"]
+
+    def mean(self) -> Float[Array, "*S"]:
+        """The mean; 0 where nothing was counted."""
+        return self.sum / jnp.maximum(self.weight, 1.0)
+
+
+@checked
+def unit(vectors: Float[Array, "B E"], mask: Float[Array, " E"]) -> Float[Array, "B E"]:
+    """The masked vectors at length 1; a zero vector stays zero, with a finite gradient."""
+    masked = vectors * mask
+    square = jnp.sum(masked**2, axis=1, keepdims=True)
+    return masked * jax.lax.rsqrt(jnp.maximum(square, 1e-12))
+
+
+@checked
+def cosine_distances(
+    anchors: Float[Array, "A E"], candidates: Float[Array, "B E"], mask: Float[Array, " E"]
+) -> Float[Array, "A B"]:
+    """1 - cosine similarity inside the mask's sub-space; 0 to 2."""
+    return 1.0 - unit(anchors, mask) @ unit(candidates, mask).T
+
+
+@checked
+def triplet_loss(
+    anchors: Float[Array, "A E"],
+    candidates: Float[Array, "B E"],
+    mask: Float[Array, " E"],
+    relation: Relation,
+    random: Float[Array, "A B"],
+    *,
+    margin: float,
+    band: float,
+    pick: str,
+) -> tuple[Total, Total]:
+    """Semi-hard triplets of one dimension: max(0, d(a, p) - d(a, n) + margin) (B Eq. 2).
+
+    Args:
+      anchors, candidates: embeddings; every anchor is one of the candidates.
+      mask: 1 inside the dimension's sub-space, 0 elsewhere.
+      relation: which pairs are similar and dissimilar [A, B].
+      random: numbers in [0, 1) for the pick "uniform".
+      margin: of the loss, in cosine distance.
+      band: width of the semi-hard band, in cosine distance.
+      pick: which negatives of a band: the "nearest", one at random ("uniform") or "all" of them.
+
+    Returns:
+      The loss over all mined triplets, and the share of (anchor, positive) pairs with a negative in
+      their band. Without any triplet both have weight 0 and the gradient is 0.
+    """
+    distances = cosine_distances(anchors, candidates, mask)
+    bands = mining.semi_hard_bands(distances, relation.similar, relation.dissimilar, width=band)
+    size = (bands.upper - bands.lower).astype(distances.dtype)
+    found = size > 0
+    if pick == "all":
+        total = Total(_sum_over_bands(distances, bands, size, margin), jnp.sum(size))
+    else:
+        chosen = mining.nearest(bands) if pick == "nearest" else mining.uniform(bands, random)
+        negative = jnp.take_along_axis(distances, chosen, axis=1)
+        hinge = jnp.maximum(distances - negative + margin, 0.0)
+        total = Total(jnp.sum(jnp.where(found, hinge, 0.0)), jnp.sum(found.astype(hinge.dtype)))
+    pairs = jnp.sum(relation.similar.astype(distances.dtype))
+    return total, Total(jnp.sum(found.astype(distances.dtype)), pairs)
+
+
+def _sum_over_bands(distances, bands: mining.Bands, size, margin: float):
+    """Sum of d(a, p) - d(a, n) + margin over every n of every band; all are active (band <= margin).
+
+    A band's sum of distances is the difference of two prefix sums over the ranked negatives.
+    """
+    ranked = jnp.take_along_axis(distances, bands.order, axis=1)
+    # Centred, so that the prefix sums stay small and their differences exact enough.
+    centre = jax.lax.stop_gradient(jnp.mean(ranked, axis=1, keepdims=True))
+    prefix = jnp.pad(jnp.cumsum(ranked - centre, axis=1), ((0, 0), (1, 0)))
+    in_band = jnp.take_along_axis(prefix, bands.upper, 1) - jnp.take_along_axis(prefix, bands.lower, 1)
+    return jnp.sum(jnp.where(size > 0, size * (distances - centre + margin) - in_band, 0.0))

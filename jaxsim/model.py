@@ -1,0 +1,291 @@
+"""The multi-input Inception network (A Fig. 2; B §4.2) as pure-functional Flax modules.
+
+Inputs are channels-last images `[B, bins, frames, 1]`; every convolution has a bias and is followed
+by a ReLU. `width` scales all channel counts; at 1.0 it is the papers' network.
+"""
+
+from collections.abc import Callable, Mapping
+
+import flax.linen as nn
+import jax.numpy as jnp
+from jax import lax
+from jaxtyping import Array, Float
+
+from jaxsim.convolution import convolve
+from jaxsim.pooling import average_pool, max_pool
+
+INPUTS = ("mel", "tempogram", "cens")
+NORMS = ("none", "batch")
+EMBEDDING_NORMS = ("layer", "none")
+
+# Per input, (bins, frames): the stem convolution's strides and how much every later stage reduces.
+# All branches end at 16 x 16: the 384 lags become 128 at once, the 16 chroma rows are kept.
+STEM_STRIDES = {"mel": (1, 1), "tempogram": (3, 1), "cens": (1, 1)}
+REDUCTION = {"mel": (2, 2), "tempogram": (2, 2), "cens": (1, 2)}
+CHROMA_ROWS = 16
+BRANCH_BLOCKS = 2
+BLOCKS = 6
+
+
+def scaled(channels: int, width: float) -> int:
+    """Number of channels at a width; at least one."""
+    return max(1, round(channels * width))
+
+
+class Convolution(nn.Module):
+    """Convolution with bias and optional batch normalisation; the caller applies the ReLU."""
+
+    features: int
+    kernel: tuple[int, int]
+    strides: tuple[int, int] = (1, 1)
+    norm: str = "none"
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B H W C"], *, train: bool) -> Float[Array, "B h w D"]:
+        strides = self.strides
+        if self.kernel == (1, 1):  # a strided 1 x 1 convolution reads only the pixels it keeps
+            x, strides = x[:, :: strides[0], :: strides[1]], (1, 1)
+        x = x.astype(self.dtype)
+        shape = (*self.kernel, x.shape[-1], self.features)
+        kernel, bias = weights(self, shape, lambda kernel: convolve(x, kernel, strides, "SAME"))
+        return normalise(convolve(x, kernel, strides, "SAME") + bias, self.norm, train=train)
+
+
+def weights(
+    module: nn.Module, shape: tuple[int, ...], apply: Callable[[Array], Array]
+) -> tuple[Array, Array]:
+    """Kernel and bias of a layer, initialised so that its outputs are centred on the init batch.
+
+    The kernel starts He-uniform. A deep stack of rectifiers then maps all inputs to almost the same
+    direction, and a metric loss has nothing to start from: every distance is near 0. So the kernel
+    and the bias are scaled and shifted once, at initialisation, such that every output channel has
+    mean 0 and variance 1 over the examples that the network is initialised with (Salimans and
+    Kingma 2016, §3). Nothing is normalised afterwards; the network is the papers'.
+
+    Args:
+      module: owner of the parameters, float32; the results have its `dtype`.
+      shape: of the kernel; the last axis is the output channels.
+      apply: the layer without its bias.
+    """
+    if not module.is_initializing():
+        kernel, bias = module.get_variable("params", "kernel"), module.get_variable("params", "bias")
+        return kernel.astype(module.dtype), bias.astype(module.dtype)
+    kernel = nn.initializers.he_uniform()(module.make_rng("params"), shape, jnp.float32)
+    outputs = apply(kernel.astype(module.dtype)).astype(jnp.float32)
+    outputs = outputs.reshape(-1, shape[-1])
+    mean, deviation = jnp.mean(outputs, axis=0), jnp.std(outputs, axis=0)
+    scale = jnp.where(deviation > 1e-6, 1.0 / jnp.maximum(deviation, 1e-6), 1.0)
+    kernel = module.param("kernel", lambda _: kernel * scale)
+    bias = module.param("bias", lambda _: -mean * scale)
+    return kernel.astype(module.dtype), bias.astype(module.dtype)
+
+
+def normalise(x: Array, norm: str, *, train: bool) -> Array:
+    """Batch normalisation over all examples of all devices, or nothing."""
+    if norm == "none":
+        return x
+    return nn.BatchNorm(
+        use_running_average=not train,
+        momentum=0.9,
+        dtype=x.dtype,
+        axis_name="data" if train else None,
+        name="norm",
+    )(x)
+
+
+class Stem(nn.Module):
+    """Convolution 5 x 5 of the one-channel input, ReLU, max-pooling.
+
+    Computed as one product per pooling window: the input is cut into blocks of the size that one
+    window advances, and one kernel per position of the window is laid over them, shifted. What a
+    one-channel convolution would compute at 128 x 128 with C channels, this does at 64 x 64 with
+    4 C: the same numbers, in a shape that fills a matrix unit, and the pooling becomes a maximum
+    over groups of channels.
+    """
+
+    kind: str
+    features: int
+    norm: str
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B H W 1"], *, train: bool) -> Float[Array, "B h w D"]:
+        axes = [
+            StemAxis(size, stride, window)
+            for size, stride, window in zip(
+                x.shape[1:3], STEM_STRIDES[self.kind], REDUCTION[self.kind], strict=True
+            )
+        ]
+        blocks = to_blocks(x.astype(self.dtype), axes)
+
+        def apply(kernel):
+            y = convolve(blocks, shifted_kernels(kernel, axes), (1, 1), "VALID")
+            return y.reshape(*y.shape[:3], -1, self.features)  # [B, h, w, position in window, D]
+
+        kernel, bias = weights(self, (5, 5, 1, self.features), apply)
+        x = normalise(apply(kernel) + bias, self.norm, train=train)
+        return jnp.max(nn.relu(x), axis=3)
+
+
+class StemAxis:
+    """Sizes of the stem along one axis.
+
+    Attributes:
+      block: input bins that one pooling window advances.
+      blocks: blocks that one pooling window's convolutions see.
+      low, high: padding before and after, so that block r is where window r begins to see.
+    """
+
+    def __init__(self, size: int, stride: int, window: int, kernel: int = 5):
+        convolved = -(-size // stride)
+        self.stride, self.window, self.kernel = stride, window, kernel
+        self.block = stride * window
+        self.blocks = -(-(kernel + stride * (window - 1)) // self.block)
+        self.low = max((convolved - 1) * stride + kernel - size, 0) // 2
+        self.high = (convolved // window + self.blocks - 1) * self.block - size - self.low
+
+
+def to_blocks(x: Float[Array, "B H W 1"], axes) -> Float[Array, "B h w block"]:
+    rows, columns = axes
+    pad = [(0, 0, 0), (rows.low, rows.high, 0), (columns.low, columns.high, 0)]
+    x = lax.pad(x[..., 0], jnp.zeros((), x.dtype), pad)
+    b, h, w = x.shape
+    x = x.reshape(b, h // rows.block, rows.block, w // columns.block, columns.block)
+    return x.swapaxes(2, 3).reshape(b, h // rows.block, w // columns.block, -1)
+
+
+def shifted_kernels(kernel, axes):
+    """Kernels [blocks, blocks, block, positions x D] from one [5, 5, 1, D]."""
+    rows, columns = axes
+    shifted = []
+    for i in range(rows.window):
+        for j in range(columns.window):
+            top, left = i * rows.stride, j * columns.stride
+            bottom = rows.blocks * rows.block - rows.kernel - top
+            right = columns.blocks * columns.block - columns.kernel - left
+            shifted.append(jnp.pad(kernel[:, :, 0], ((top, bottom), (left, right), (0, 0))))
+    k = jnp.concatenate(shifted, axis=-1)
+    k = k.reshape(rows.blocks, rows.block, columns.blocks, columns.block, -1)
+    return k.swapaxes(1, 2).reshape(rows.blocks, columns.blocks, rows.block * columns.block, -1)
+
+
+class NaiveModule(nn.Module):
+    """Inception module that reduces the map: 1 x 1, 1 x 1 - 3 x 3 - 3 x 3, and pooling."""
+
+    width: float
+    strides: tuple[int, int]
+    norm: str
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x, *, train: bool):
+        def conv(x, name, features, kernel, strides=(1, 1)):
+            features = scaled(features, self.width)
+            module = Convolution(features, (kernel, kernel), strides, self.norm, self.dtype, name=name)
+            return nn.relu(module(x, train=train))
+
+        point = conv(x, "point", 48, 1, self.strides)
+        deep = conv(x, "deep_reduce", 64, 1)
+        deep = conv(deep, "deep_1", 96, 3)
+        deep = conv(deep, "deep_2", 96, 3, self.strides)
+        return jnp.concatenate([point, deep, max_pool(x, (3, 3), self.strides)], axis=-1)
+
+
+class ReductionModule(nn.Module):
+    """Inception module with dimension reduction: four branches, 256 channels in all.
+
+    The branches' 1 x 1 convolutions read the same input, so they are one product; the average
+    pooling comes after its 1 x 1 convolution instead of before it, on 32 channels instead of all
+    (both are linear, and a bias is its own average).
+    """
+
+    width: float
+    norm: str
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x, *, train: bool):
+        sizes = [scaled(features, self.width) for features in (64, 48, 64, 32)]
+
+        def conv(x, name, features, kernel):
+            module = Convolution(features, (kernel, kernel), (1, 1), self.norm, self.dtype, name=name)
+            return module(x, train=train)
+
+        reduced = conv(x, "reduce", sum(sizes), 1)
+        ends = [sum(sizes[: i + 1]) for i in range(3)]
+        point, wide, deep, pooled = jnp.split(reduced, ends, axis=-1)
+        wide = conv(nn.relu(wide), "wide", scaled(64, self.width), 5)
+        deep = nn.relu(conv(nn.relu(deep), "deep_1", scaled(96, self.width), 3))
+        deep = conv(deep, "deep_2", scaled(96, self.width), 3)
+        pooled = average_pool(pooled, (3, 3))
+        return nn.relu(jnp.concatenate([point, wide, deep, pooled], axis=-1))
+
+
+class Block(nn.Module):
+    """A naive module, then a dimension-reduction module."""
+
+    width: float
+    strides: tuple[int, int] = (2, 2)
+    norm: str = "none"
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(self, x, *, train: bool):
+        x = NaiveModule(self.width, self.strides, self.norm, self.dtype, name="naive")(x, train=train)
+        return ReductionModule(self.width, self.norm, self.dtype, name="reduction")(x, train=train)
+
+
+class Dense(nn.Module):
+    """The embedding layer."""
+
+    features: int
+    dtype: jnp.dtype
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B C"]) -> Float[Array, "B E"]:
+        kernel, bias = weights(self, (x.shape[-1], self.features), lambda kernel: x @ kernel)
+        return x @ kernel + bias
+
+
+class Inception(nn.Module):
+    """From input images to embeddings.
+
+    Attributes:
+      embedding_size: E.
+      inputs: names of the input images; one = stem and six blocks, several = a branch of a stem and
+        two blocks each, concatenated, then four blocks.
+      width: scales all channel counts; 1.0 = the papers.
+      norm: after every convolution: "none" (the papers) or "batch".
+      embedding_norm: "layer" (A) or "none".
+      dtype: of the computation; parameters and embeddings are float32.
+    """
+
+    embedding_size: int
+    inputs: tuple[str, ...] = INPUTS
+    width: float = 1.0
+    norm: str = "none"
+    embedding_norm: str = "layer"
+    dtype: jnp.dtype = jnp.float32
+
+    @nn.compact
+    def __call__(
+        self, images: Mapping[str, Float[Array, "B H W 1"]], *, train: bool
+    ) -> Float[Array, "B E"]:
+        own = BLOCKS if len(self.inputs) == 1 else BRANCH_BLOCKS
+        branches = []
+        for kind in self.inputs:
+            stem = Stem(kind, scaled(64, self.width), self.norm, self.dtype, name=f"{kind}_stem")
+            x = stem(images[kind], train=train)
+            for i in range(own):
+                x = self.block(f"{kind}_block_{i + 1}", REDUCTION[kind])(x, train=train)
+            branches.append(x)
+        x = jnp.concatenate(branches, axis=-1)
+        for i in range(own, BLOCKS):
+            x = self.block(f"block_{i + 1}", (2, 2))(x, train=train)
+        x = x.reshape(x.shape[0], -1)
+        x = Dense(self.embedding_size, self.dtype, name="embedding")(x).astype(jnp.float32)
+        return nn.LayerNorm(name="embedding_norm")(x) if self.embedding_norm == "layer" else x
+
+    def block(self, name: str, strides: tuple[int, int]) -> Block:
+        return Block(self.width, strides, self.norm, self.dtype, name=name)

@@ -1,0 +1,64 @@
+"""What a run says while it runs: a progress line, TensorBoard scalars and a JSON-lines log."""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import tqdm
+
+
+class Monitor:
+    """Writes `log.jsonl`, TensorBoard events and the progress line of one run.
+
+    Rows of steps that a resumed run will repeat are dropped from `log.jsonl`.
+    """
+
+    def __init__(self, workdir: Path, *, first_step: int, num_steps: int):
+        from flax.metrics.tensorboard import SummaryWriter
+
+        self._path = workdir / "log.jsonl"
+        if self._path.exists():
+            kept = [row for row in _rows(self._path) if row["step"] <= first_step]
+            self._path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+        self._log = self._path.open("a")
+        self._events = SummaryWriter(str(workdir / "tensorboard"))
+        self._bar = tqdm.tqdm(
+            total=num_steps, initial=first_step, unit="step", dynamic_ncols=True, file=sys.stderr
+        )
+
+    def step(self) -> None:
+        """Counts one step."""
+        self._bar.update()
+
+    def write(self, step: int, row: Mapping[str, Any], *, line: str = "") -> None:
+        """Logs numbers (flat, or one level of dictionaries) at a step, and shows `line`."""
+        self._log.write(json.dumps({"step": step, "time": time.time(), **row}) + "\n")
+        self._log.flush()
+        for name, value in row.items():
+            values = value if isinstance(value, Mapping) else {"": value}
+            for part, number in values.items():
+                self._events.scalar(f"{name}/{part}" if part else name, number, step)
+        if line:
+            self._bar.set_postfix_str(line)
+
+    def say(self, text: str) -> None:
+        """Prints above the progress line."""
+        self._bar.write(text, file=sys.stderr)
+
+    def close(self) -> None:
+        self._bar.close()
+        self._log.close()
+        self._events.close()
+
+
+def _rows(path: Path) -> list[dict[str, Any]]:
+    rows = []
+    for line in path.read_text().splitlines():
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            break  # the last line of a run that was killed while it wrote
+    return rows

@@ -1,0 +1,315 @@
+"""Trains a model: python -m jaxsim.train --config=configs/six_dim.py:demo --workdir=runs/demo
+
+The same command on the same workdir goes on where it stopped, exactly.
+"""
+
+import functools
+import json
+import logging
+import signal
+import sys
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+from absl import app, flags
+from ml_collections import ConfigDict, config_flags
+
+from input_pipeline import dataset
+from input_pipeline.batches import Batch, training_batches
+from input_pipeline.dataset import DataSet
+from input_pipeline.default_data import prepare_scores
+from input_pipeline.features import FeatureConfig
+from input_pipeline.scores import ScoresConfig
+from jaxsim import evaluation, export, parallel, report, training
+from jaxsim.checkpoints import Checkpoints
+from jaxsim.config import check
+from jaxsim.monitor import Monitor
+from jaxsim.objective import Terms
+from jaxsim.schedule import Plateau, learning_rate
+
+FEATURES = ("mel", "cens", "onset")
+
+
+def main(arguments: list[str]) -> None:
+    if len(arguments) > 1:
+        sys.exit(f"unexpected argument {arguments[1]!r}; options start with --")
+    logging.getLogger("absl").setLevel(logging.WARNING)
+    try:
+        check(_CONFIG.value, devices=jax.device_count())
+        finished = train(_CONFIG.value, Path(_WORKDIR.value))
+    except (ValueError, FileNotFoundError, FileExistsError, FloatingPointError) as error:
+        sys.exit(f"error: {error}")
+    sys.exit(0 if finished else 130)
+
+
+def train(config: ConfigDict, workdir: Path) -> bool:
+    """Trains to `config.num_steps`; writes checkpoints, logs, a table and the exported model.
+
+    Returns:
+      Whether it came to the end; False if it was interrupted, with its state saved.
+    """
+    data = open_data(config)
+    run = Run(config, workdir, data)
+    try:
+        while run.step < config.num_steps and not run.interrupted:
+            run.epoch()
+        if run.interrupted:
+            run.monitor.say(f"stopped at step {run.step}, saved; the same command goes on from there")
+            return False
+        run.finish()
+        return True
+    finally:
+        run.close()
+
+
+def open_data(config: ConfigDict) -> dict[str, DataSet]:
+    """The training and validation splits, built first if they are the embedded scores."""
+    feature_config = FeatureConfig(tempogram_window=config.features.tempogram_window)
+    directory = config.data.dir
+    if not directory:
+        directory = prepare_scores(ScoresConfig(**config.data.scores.to_dict()), feature_config)
+    return {split: dataset.open(directory, split, feature_config) for split in ("train", "validation")}
+
+
+class Run:
+    """One training run: its state, and the compiled functions that change it."""
+
+    def __init__(self, config: ConfigDict, workdir: Path, data: dict[str, DataSet]):
+        self.config, self.workdir, self.data = config, workdir, data
+        workdir.mkdir(parents=True, exist_ok=True)
+        self.train_step = parallel.map_over_devices(
+            functools.partial(training.train_step, config),
+            split=(False, True, False),
+            mapping=config.parallel.mapping,
+            donate=True,
+        )
+        self.loss_step = parallel.map_over_devices(
+            functools.partial(training.validation_terms, config),
+            split=(False, True),
+            mapping=config.parallel.mapping,
+        )
+        self.embed_step = parallel.map_over_devices(
+            functools.partial(training.embed, config),
+            split=(False, True),
+            mapping=config.parallel.mapping,
+            split_result=True,
+        )
+        self.checkpoints = Checkpoints(workdir / "checkpoints")
+        self.state, self.plateau = self._initial_or_restored()
+        self.step = int(self.state.step)
+        self.saved_at = time.monotonic()
+        self.triplets = evaluation.sample_triplets(
+            data["validation"], config, count=config.evaluation.triplets, seed=config.seed
+        )
+        self.monitor = Monitor(workdir, first_step=self.step, num_steps=config.num_steps)
+        self.interrupted = False
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, self._interrupt)
+
+    def epoch(self) -> None:
+        """Trains to the next validation (or the end, or an interruption) and validates."""
+        config, first = self.config, self.step
+        last = min((first // config.steps_per_epoch + 1) * config.steps_per_epoch, config.num_steps)
+        pending: tuple[int, Terms] | None = None
+        began = time.monotonic()
+        waited = 0.0
+        batches = self._batches("train", seed=config.seed, first_step=first, num_steps=last)
+        while self.step < last and not self.interrupted:
+            asked = time.monotonic()
+            batch = self._place(next(batches))
+            waited += time.monotonic() - asked
+            rate = parallel.replicate(np.float32(learning_rate(config, self.step, self.plateau)))
+            self.state, terms = self.train_step(self.state, batch, rate)
+            # The numbers of step n - 1 are fetched while the devices work on step n.
+            if pending is not None:
+                self._report(*pending, began=began, first=first, waited=waited)
+            pending = (self.step, terms)
+            self.step += 1
+            self.monitor.step()
+            if time.monotonic() - self.saved_at > 60 * config.checkpoint_minutes:
+                self._save()
+        if pending is not None:
+            self._report(*pending, began=began, first=first, waited=waited)
+        if not self.interrupted:
+            self._validate()
+        self._save()
+
+    def finish(self) -> None:
+        """Compares with the untrained network, prints the table, exports the model."""
+        validation = self.data["validation"]
+        trained = self._embeddings(self.state)
+        untrained = self._embeddings(self._initial_state())
+        table = evaluation.triplet_table(
+            trained, untrained, self.triplets, validation, self.config.dimensions
+        )
+        report.write_validation(table, self.workdir / "validation.json", data=validation)
+        self.monitor.close()
+        report.print_validation(table, data=validation)
+        export.export(
+            jax.device_get(self.state.params),
+            jax.device_get(self.state.batch_stats),
+            self.config,
+            tag_names=validation.tag_names,
+            feature_config=self._record()["feature_config"],
+            path=self.workdir / "model.npz",
+        )
+        for name, what in (
+            ("model.npz", "the model, for NumPy"),
+            ("validation.json", "the table above"),
+            ("log.jsonl", "every number of the run"),
+            ("tensorboard", "the same for TensorBoard"),
+            ("checkpoints", "to go on training"),
+        ):
+            print(f"{self.workdir / name}: {what}")
+
+    def close(self) -> None:
+        self.monitor.close()
+        self.checkpoints.close()
+
+    def _batches(self, split: str, *, seed: int, first_step: int, num_steps: int):
+        config = self.config
+        return training_batches(
+            self.data[split],
+            dimensions=config.dimensions,
+            batch_size=config.batch_size,
+            seed=seed,
+            first_step=first_step,
+            num_steps=num_steps,
+            tempo_tolerance=config.relation.tempo_tolerance,
+            key_relation=config.relation.key,
+            read_ahead=config.data.read_ahead,
+        )
+
+    def _place(self, batch: Batch):
+        wanted = (*FEATURES, *self.config.dimensions, "index")
+        return parallel.to_devices(
+            {name: batch[name] for name in wanted if name in batch}, local_devices=jax.local_device_count()
+        )
+
+    def _initial_state(self) -> training.State:
+        """The state before step 0, from the first batch (its examples centre the outputs)."""
+        example = next(self._batches("train", seed=self.config.seed, first_step=0, num_steps=1))
+        features = {name: example[name] for name in FEATURES}
+        return parallel.replicate(training.initial_state(self.config, features))
+
+    def _initial_or_restored(self) -> tuple[training.State, Plateau]:
+        if self.checkpoints.latest_step() is None:
+            return self._initial_state(), Plateau()
+        self._check_same_config(self.checkpoints.record()["config"])
+        state, plateau, _ = self.checkpoints.restore(self._initial_state())
+        return state, plateau
+
+    def _check_same_config(self, saved: dict) -> None:
+        """Refuses to go on with another configuration; only the length may change."""
+        now, before = _flat(self._record()["config"]), _flat(saved)
+        free = ("num_steps", "checkpoint_minutes", "log_steps", "data.dir", "data.read_ahead", "parallel.mapping")
+        for name in sorted(now.keys() | before.keys()):
+            if name not in free and now.get(name) != before.get(name):
+                raise ValueError(
+                    f"{self.workdir}: was trained with config.{name} = {before.get(name)}, now it is "
+                    f"{now.get(name)}; use another --workdir or the same configuration"
+                )
+
+    def _record(self) -> dict:
+        import dataclasses
+
+        data = self.data["train"]
+        return {
+            "config": json.loads(self.config.to_json()),
+            "tag_names": {name: list(tags) for name, tags in data.tag_names.items()},
+            "feature_config": dataclasses.asdict(data.feature_config),
+        }
+
+    def _save(self) -> None:
+        self.checkpoints.save(self.state, self.plateau, self._record())
+        self.saved_at = time.monotonic()
+
+    def _report(self, step: int, terms: Terms, *, began: float, first: int, waited: float) -> None:
+        """Checks the numbers of a step that is done, and logs every `log_steps`-th."""
+        config = self.config
+        terms = jax.device_get(terms)
+        loss = np.asarray(terms.loss.mean())
+        if not np.isfinite(loss).all():
+            bad = [name for name, value in zip(config.dimensions, loss, strict=True) if not np.isfinite(value)]
+            raise FloatingPointError(
+                f"step {step}: the loss of {', '.join(bad)} is not finite; the last checkpoint is whole"
+            )
+        if (step + 1) % config.log_steps:
+            return
+        seconds = time.monotonic() - began
+        rate = (step + 1 - first) * config.batch_size / seconds
+        row = {
+            name: dict(zip(config.dimensions, np.round(values, 5).tolist(), strict=True))
+            for name, values in (
+                ("loss", loss),
+                ("active", terms.active.mean()),
+                ("spread", terms.spread.mean()),
+            )
+        }
+        row |= {
+            "learning_rate": learning_rate(config, step, self.plateau),
+            "examples_per_second": round(rate, 2),
+            "input_bound_share": round(waited / seconds, 4),
+        }
+        losses = " ".join(f"{name[:5]} {value:.3f}" for name, value in row["loss"].items())
+        self.monitor.write(
+            step + 1, row, line=f"{rate:.0f} ex/s, loss {losses}, active {np.mean(terms.active.mean()):.2f}"
+        )
+
+    def _validate(self) -> None:
+        """Validation loss (for the plateau) and triplet scores of own sub-spaces and whole space."""
+        config, validation = self.config, self.data["validation"]
+        batches = self._batches(
+            "validation", seed=config.seed, first_step=0, num_steps=config.evaluation.loss_batches
+        )
+        terms = [jax.device_get(self.loss_step(self.state, self._place(batch))) for batch in batches]
+        total = jax.tree.map(lambda *x: np.sum(x, axis=0), *(term.loss for term in terms))
+        loss = float(np.mean(total.mean()))
+        self.plateau = self.plateau.after_epoch(loss, patience=config.optimiser.plateau_patience)
+        embeddings = self._embeddings(self.state)
+        scores: dict[str, dict[str, float]] = {"own": {}, "whole": {}}
+        for dimension, triplets in self.triplets.items():
+            own = embeddings[:, config.dimensions.index(dimension)]
+            scores["own"][dimension] = float(evaluation.predictions(own, triplets).mean())
+            scores["whole"][dimension] = float(evaluation.predictions(embeddings, triplets).mean())
+        self.monitor.write(
+            self.step,
+            {
+                "validation_loss": loss,
+                "validation_own": scores["own"],
+                "validation_whole": scores["whole"],
+            },
+        )
+        values = " ".join(f"{name} {value:.3f}" for name, value in scores["own"].items())
+        self.monitor.say(f"step {self.step}: {len(validation)} validation tracks, own sub-space: {values}")
+
+    def _embeddings(self, state: training.State) -> np.ndarray:
+        def embed(batch: Batch) -> np.ndarray:
+            embeddings = np.asarray(self.embed_step(state, self._place(batch)))
+            return embeddings.reshape(-1, embeddings.shape[-1])
+
+        return evaluation.track_embeddings(
+            self.data["validation"],
+            embed,
+            batch_size=self.config.evaluation.batch_size,
+            subspaces=len(self.config.dimensions),
+        )
+
+    def _interrupt(self, number: int, frame) -> None:
+        self.interrupted = True
+
+
+def _flat(tree: dict, prefix: str = "") -> dict[str, object]:
+    items: dict[str, object] = {}
+    for name, value in tree.items():
+        items |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+    return items
+
+
+if __name__ == "__main__":
+    _CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration file, with :variant.")
+    _WORKDIR = flags.DEFINE_string("workdir", None, "Where everything of this run is written.")
+    flags.mark_flags_as_required(["config", "workdir"])
+    app.run(main)

@@ -1,0 +1,107 @@
+"""Fixtures shared by all tests; imports no JAX, so that tests can choose its devices first."""
+
+import csv
+import os
+import runpy
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from ml_collections import ConfigDict
+
+from input_pipeline.features import UnusableTrack
+
+os.environ["JAXSIM_CHECK_SHAPES"] = "1"
+os.environ["XLA_FLAGS"] = (
+    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+)
+
+SAMPLE_RATE = 22050
+
+
+def pulsed_tone(seed: int, *, seconds: float, beats_per_minute: float = 120.0) -> np.ndarray:
+    """A tone of its own pitch that decays after every beat, with a little noise; float32 [n]."""
+    random = np.random.default_rng(seed)
+    time = np.arange(int(SAMPLE_RATE * seconds)) / SAMPLE_RATE
+    since_beat = time % (60 / beats_per_minute)
+    tone = np.sin(2 * np.pi * 220 * 2 ** (seed / 12) * time) * np.exp(-8 * since_beat)
+    return (0.4 * tone + 0.01 * random.normal(size=len(time))).astype(np.float32)
+
+
+def report_loaded_modules() -> np.ndarray:
+    """Audio of an unusable track whose reason says what its worker process has loaded."""
+    loaded = [name for name in ("tensorflow", "jax") if name in sys.modules]
+    raise UnusableTrack(f"loaded: {loaded}")
+
+
+@pytest.fixture(scope="session")
+def track_rows(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dict[str, str]]]:
+    """A folder of eight WAV files of 6 to 8 s, and the rows of a CSV file that names them."""
+    folder = tmp_path_factory.mktemp("audio")
+    rows = []
+    for number in range(8):
+        samples = pulsed_tone(number, seconds=6 + 0.25 * number, beats_per_minute=90 + 10 * number)
+        soundfile.write(folder / f"{number}.wav", samples, SAMPLE_RATE, subtype="FLOAT")
+        rows.append(
+            {
+                "path": f"{number}.wav",
+                "track_id": f"track-{7 - number}",  # in another order than the rows
+                "split": ("train", "train", "validation", "test")[number % 4],
+                "group": f"album {number}",
+                "artist": f"artist {number}",
+                "title": f"title {number}",
+                "genre": ("rock", "jazz;pop", "rock;jazz", "")[number % 4],
+                "mood": ("happy", "sad")[number % 2],
+                "instrument": "",
+                "era": ("60s", "90s")[number // 4],
+                "tempo": str(90 + 10 * number),
+                "key": ("A minor", "C", "")[number % 3],
+            }
+        )
+    return folder, rows
+
+
+def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
+    """Writes rows with the columns of the first one."""
+    with path.open("w", newline="", encoding="utf-8") as file:
+        writer = csv.DictWriter(file, rows[0])
+        writer.writeheader()
+        writer.writerows(rows)
+    return path
+
+
+@pytest.fixture(scope="session")
+def tracks_csv(track_rows: tuple[Path, list[dict[str, str]]]) -> Path:
+    """The CSV file of the eight tracks, beside their audio."""
+    folder, rows = track_rows
+    return write_csv(folder / "tracks.csv", rows)
+
+
+@pytest.fixture(scope="session")
+def prepared_directory(tracks_csv: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A prepared data set of the eight tracks: four in train, two in validation, two in test.
+
+    Two tracks have no genre, none has an instrument, two have no key, all have a tempo.
+    """
+    from input_pipeline.builder import prepare
+    from input_pipeline.tracks import read_csv
+
+    directory = tmp_path_factory.mktemp("data") / "prepared"
+    prepare(
+        read_csv(tracks_csv),
+        directory,
+        name="toy",
+        description="eight pulsed tones",
+        estimate=(),
+        workers=2,
+    )
+    return directory
+
+
+@pytest.fixture
+def config() -> ConfigDict:
+    """The configuration of configs/six_dim.py, for the tests to change."""
+    path = Path(__file__).parent.parent / "configs" / "six_dim.py"
+    return runpy.run_path(str(path))["get_config"]()

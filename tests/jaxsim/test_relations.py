@@ -1,0 +1,132 @@
+"""Relations equal naive loops over all pairs, and the tables that musicians would write down."""
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsim.relations import by_key, by_tags, by_tempo, relations
+
+TONICS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
+
+
+def key_number(name: str) -> int:
+    tonic, mode = name.split()
+    return TONICS.index(tonic) + 12 * (mode == "minor")
+
+
+def test_tags_equal_a_naive_loop() -> None:
+    random = np.random.default_rng(0)
+    anchor, candidate = random.random((9, 5)) < 0.3, random.random((13, 5)) < 0.3
+    anchor[2] = candidate[4] = False
+    found = by_tags(jnp.asarray(anchor), jnp.asarray(candidate))
+    for a, own in enumerate(anchor):
+        for c, other in enumerate(candidate):
+            own_tags, other_tags = set(np.flatnonzero(own)), set(np.flatnonzero(other))
+            comparable = bool(own_tags) and bool(other_tags)
+            shared = bool(own_tags & other_tags)
+            assert bool(found.similar[a, c]) == (comparable and shared)
+            assert bool(found.dissimilar[a, c]) == (comparable and not shared)
+
+
+@pytest.mark.parametrize(
+    ("anchor", "candidate", "similar"),
+    [
+        (100.0, 100.0, True),
+        (105.0, 100.0, True),  # exactly the tolerance
+        (95.0, 100.0, True),
+        (105.01, 100.0, False),
+        (94.99, 100.0, False),
+        (60.0, 120.0, True),  # octaves
+        (240.0, 60.0, True),
+        (125.0, 60.0, True),  # the tolerance is of the anchor's tempo: 2 x 60 + 5
+        (125.01, 60.0, False),
+        (60.0, 125.0, True),  # 125 / 2 is 2.5 from 60
+        (55.0, 125.0, False),
+        (20.0, 320.0, True),
+        (320.0, 20.0, True),
+        (90.0, 120.0, False),
+    ],
+)
+def test_tempo_tolerance_and_octaves(anchor: float, candidate: float, similar: bool) -> None:
+    found = by_tempo(jnp.float32([anchor]), jnp.float32([candidate]), tolerance=5.0)
+    assert (bool(found.similar[0, 0]), bool(found.dissimilar[0, 0])) == (similar, not similar)
+
+
+def test_tempo_equals_a_naive_loop() -> None:
+    random = np.random.default_rng(1)
+    anchor, candidate = random.uniform(20, 320, 20), random.uniform(20, 320, 30)
+    anchor[3] = candidate[5] = candidate[6] = 0  # unknown
+    found = by_tempo(jnp.float32(anchor), jnp.float32(candidate), tolerance=5.0)
+    for a, own in enumerate(anchor):
+        for c, other in enumerate(candidate):
+            known = own > 0 and other > 0
+            near = any(abs(own - other * 2**k) <= 5 for k in range(-10, 11))
+            assert bool(found.similar[a, c]) == (known and near)
+            assert bool(found.dissimilar[a, c]) == (known and not near)
+
+
+@pytest.mark.parametrize(
+    ("relation", "pairs"),
+    [
+        ("parallel", [("C major", "C minor"), ("A major", "A minor"), ("F# major", "F# minor")]),
+        (
+            "relative",
+            [
+                ("C major", "A minor"),
+                ("G major", "E minor"),
+                ("D# major", "C minor"),
+                ("A major", "F# minor"),
+                ("B major", "G# minor"),
+            ],
+        ),
+    ],
+)
+def test_keys_are_similar_to_themselves_and_one_other(
+    relation: str, pairs: list[tuple[str, str]]
+) -> None:
+    keys = jnp.arange(24)
+    found = by_key(keys, keys, relation=relation)
+    similar = np.asarray(found.similar)
+    for major, minor in pairs:
+        assert similar[key_number(major), key_number(minor)]
+        assert similar[key_number(minor), key_number(major)]
+    assert np.diag(similar).all()
+    assert (similar.sum(axis=0) == 2).all()
+    np.testing.assert_array_equal(np.asarray(found.dissimilar), ~similar)
+
+
+@pytest.mark.parametrize("relation", ["parallel", "relative"])
+def test_an_unknown_key_is_not_comparable(relation: str) -> None:
+    found = by_key(jnp.int32([-1, 0]), jnp.int32([-1, 11, 0, 23]), relation=relation)
+    assert not found.similar[0].any()
+    assert not found.dissimilar[0].any()
+    assert not found.similar[:, 0].any()
+    assert not found.dissimilar[:, 0].any()
+
+
+def test_all_dimensions_are_stacked_in_order_and_nothing_is_its_own_positive() -> None:
+    labels = {
+        "genre": jnp.array([[1, 0], [1, 1], [0, 1], [0, 0]], bool),
+        "tempo": jnp.float32([100, 50, 75, 0]),
+        "key": jnp.int32([0, 12, 9, -1]),
+        "index": jnp.arange(4),
+    }
+    anchors = {name: values[1:] for name, values in labels.items()}  # the second device's, say
+    found = relations(
+        anchors, labels, ("key", "genre", "tempo"), tempo_tolerance=5.0, key_relation="parallel"
+    )
+    expected_similar = {  # (anchor, candidate) by global index
+        "key": {(1, 0)},
+        "genre": {(1, 0), (1, 2), (2, 1)},
+        "tempo": {(1, 0)},
+    }
+    expected_dissimilar = {
+        "key": {(1, 2), (2, 0), (2, 1)},
+        "genre": {(2, 0)},
+        "tempo": {(1, 2), (2, 0), (2, 1)},
+    }
+    for number, dimension in enumerate(("key", "genre", "tempo")):
+        similar = {(int(a) + 1, int(c)) for a, c in np.argwhere(found.similar[number])}
+        dissimilar = {(int(a) + 1, int(c)) for a, c in np.argwhere(found.dissimilar[number])}
+        assert similar == expected_similar[dimension]
+        assert dissimilar == expected_dissimilar[dimension]
