@@ -38,6 +38,7 @@ _RENDERINGS = flags.DEFINE_integer(
 _SECONDS = flags.DEFINE_float("seconds", _SCORES.seconds, "Length of a clip, for scores.", 3.0)
 _SEED = flags.DEFINE_integer("seed", _SCORES.seed, "Seed of everything random, for scores.")
 
+
 def _prepare_from_flags() -> str:
     if _SOURCE.value == "csv":
         return _prepare_csv()

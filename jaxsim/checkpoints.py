@@ -78,7 +78,9 @@ def restore_for_inference(directory: str | Path) -> tuple[ConfigDict, Any, Any, 
     manager = ocp.CheckpointManager(directory) if directory.is_dir() else None
     step = manager.latest_step() if manager else None
     if manager is None or step is None:
-        raise FileNotFoundError(f"{directory}: has no checkpoint; train first (python -m jaxsim.train)")
+        raise FileNotFoundError(
+            f"{directory}: has no checkpoint; train first (python -m jaxsim.train)"
+        )
     restored = manager.restore(
         step,
         args=ocp.args.Composite(state=ocp.args.StandardRestore(), record=ocp.args.JsonRestore()),

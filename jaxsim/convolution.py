@@ -15,6 +15,7 @@ from jaxtyping import Array, Float
 from jaxsim.shapes import checked
 
 EXAMPLES_AT_A_TIME = 8
+LARGE_MAP = 32 * 32  # positions; below it the whole batch at once is as fast and compiles faster
 
 
 @checked
@@ -57,6 +58,8 @@ def _backward(strides, padding, residuals, gradient):
         parts = [slice(start, start + EXAMPLES_AT_A_TIME) for start in starts]
         return sum(whole(x[part], gradient[part]) for part in parts)
 
+    if x.shape[1] * x.shape[2] < LARGE_MAP:
+        return x_gradient, whole(x, gradient)
     return x_gradient, lax.platform_dependent(x, gradient, cpu=in_parts, default=whole)
 
 

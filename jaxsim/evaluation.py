@@ -40,7 +40,9 @@ class Score:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def sample_triplets(data: DataSet, config: ConfigDict, *, count: int, seed: int) -> dict[str, Triplets]:
+def sample_triplets(
+    data: DataSet, config: ConfigDict, *, count: int, seed: int
+) -> dict[str, Triplets]:
     """Draws `count` triplets per dimension; the three tracks are of different groups (pieces).
 
     A dimension in which no triplet exists is left out.
@@ -133,7 +135,9 @@ def triplet_table(
         own = predictions(embeddings[:, number], chosen)
         whole = predictions(embeddings, chosen)
         before = predictions(untrained[:, number], chosen)
-        columns = dict(own=own, whole=whole, untrained=before, gain=own - before, margin=own - whole)
+        columns = dict(
+            own=own, whole=whole, untrained=before, gain=own - before, margin=own - whole
+        )
         table[dimension] = {
             name: bootstrap(values, groups[chosen.anchor]) for name, values in columns.items()
         }

@@ -91,5 +91,7 @@ def _sum_over_bands(distances, bands: mining.Bands, size, margin: float):
     # Centred, so that the prefix sums stay small and their differences exact enough.
     centre = jax.lax.stop_gradient(jnp.mean(ranked, axis=1, keepdims=True))
     prefix = jnp.pad(jnp.cumsum(ranked - centre, axis=1), ((0, 0), (1, 0)))
-    in_band = jnp.take_along_axis(prefix, bands.upper, 1) - jnp.take_along_axis(prefix, bands.lower, 1)
+    in_band = jnp.take_along_axis(prefix, bands.upper, 1) - jnp.take_along_axis(
+        prefix, bands.lower, 1
+    )
     return jnp.sum(jnp.where(size > 0, size * (distances - centre + margin) - in_band, 0.0))

@@ -4,7 +4,7 @@ Inputs are channels-last images `[B, bins, frames, 1]`; every convolution has a 
 by a ReLU. `width` scales all channel counts; at 1.0 it is the papers' network.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 import flax.linen as nn
 import jax.numpy as jnp
@@ -16,7 +16,7 @@ from jaxsim.pooling import average_pool, max_pool
 
 INPUTS = ("mel", "tempogram", "cens")
 NORMS = ("none", "batch")
-EMBEDDING_NORMS = ("layer", "none")
+EMBEDDING_NORMS = ("layer", "batch_layer", "none")
 
 # Per input, (bins, frames): the stem convolution's strides and how much every later stage reduces.
 # All branches end at 16 x 16: the 384 lags become 128 at once, the 16 chroma rows are kept.
@@ -46,51 +46,27 @@ class Convolution(nn.Module):
         strides = self.strides
         if self.kernel == (1, 1):  # a strided 1 x 1 convolution reads only the pixels it keeps
             x, strides = x[:, :: strides[0], :: strides[1]], (1, 1)
-        x = x.astype(self.dtype)
-        shape = (*self.kernel, x.shape[-1], self.features)
-        kernel, bias = weights(self, shape, lambda kernel: convolve(x, kernel, strides, "SAME"))
-        return normalise(convolve(x, kernel, strides, "SAME") + bias, self.norm, train=train)
+        kernel, bias = weights(self, (*self.kernel, x.shape[-1], self.features), self.dtype)
+        x = convolve(x.astype(self.dtype), kernel, strides, "SAME") + bias
+        return batch_normalise(x, train=train) if self.norm == "batch" else x
 
 
-def weights(
-    module: nn.Module, shape: tuple[int, ...], apply: Callable[[Array], Array]
-) -> tuple[Array, Array]:
-    """Kernel and bias of a layer, initialised so that its outputs are centred on the init batch.
-
-    The kernel starts He-uniform. A deep stack of rectifiers then maps all inputs to almost the same
-    direction, and a metric loss has nothing to start from: every distance is near 0. So the kernel
-    and the bias are scaled and shifted once, at initialisation, such that every output channel has
-    mean 0 and variance 1 over the examples that the network is initialised with (Salimans and
-    Kingma 2016, §3). Nothing is normalised afterwards; the network is the papers'.
-
-    Args:
-      module: owner of the parameters, float32; the results have its `dtype`.
-      shape: of the kernel; the last axis is the output channels.
-      apply: the layer without its bias.
-    """
-    if not module.is_initializing():
-        kernel, bias = module.get_variable("params", "kernel"), module.get_variable("params", "bias")
-        return kernel.astype(module.dtype), bias.astype(module.dtype)
-    kernel = nn.initializers.he_uniform()(module.make_rng("params"), shape, jnp.float32)
-    outputs = apply(kernel.astype(module.dtype)).astype(jnp.float32)
-    outputs = outputs.reshape(-1, shape[-1])
-    mean, deviation = jnp.mean(outputs, axis=0), jnp.std(outputs, axis=0)
-    scale = jnp.where(deviation > 1e-6, 1.0 / jnp.maximum(deviation, 1e-6), 1.0)
-    kernel = module.param("kernel", lambda _: kernel * scale)
-    bias = module.param("bias", lambda _: -mean * scale)
-    return kernel.astype(module.dtype), bias.astype(module.dtype)
+def weights(module: nn.Module, shape: tuple[int, ...], dtype) -> tuple[Array, Array]:
+    """Kernel (He-uniform) and bias (zero) of `module`: float32 parameters, cast to `dtype`."""
+    kernel = module.param("kernel", nn.initializers.he_uniform(), shape, jnp.float32)
+    bias = module.param("bias", nn.initializers.zeros, shape[-1:], jnp.float32)
+    return kernel.astype(dtype), bias.astype(dtype)
 
 
-def normalise(x: Array, norm: str, *, train: bool) -> Array:
-    """Batch normalisation over all examples of all devices, or nothing."""
-    if norm == "none":
-        return x
+def batch_normalise(x: Float[Array, "... C"], *, train: bool, name: str = "norm", **options):
+    """Batch normalisation over all examples of all devices."""
     return nn.BatchNorm(
         use_running_average=not train,
         momentum=0.9,
         dtype=x.dtype,
         axis_name="data" if train else None,
-        name="norm",
+        name=name,
+        **options,
     )(x)
 
 
@@ -117,14 +93,11 @@ class Stem(nn.Module):
                 x.shape[1:3], STEM_STRIDES[self.kind], REDUCTION[self.kind], strict=True
             )
         ]
-        blocks = to_blocks(x.astype(self.dtype), axes)
-
-        def apply(kernel):
-            y = convolve(blocks, shifted_kernels(kernel, axes), (1, 1), "VALID")
-            return y.reshape(*y.shape[:3], -1, self.features)  # [B, h, w, position in window, D]
-
-        kernel, bias = weights(self, (5, 5, 1, self.features), apply)
-        x = normalise(apply(kernel) + bias, self.norm, train=train)
+        kernel, bias = weights(self, (5, 5, 1, self.features), self.dtype)
+        x = to_blocks(x.astype(self.dtype), axes)
+        x = convolve(x, shifted_kernels(kernel, axes), (1, 1), "VALID")
+        x = x.reshape(*x.shape[:3], -1, self.features) + bias  # [B, h, w, position in window, D]
+        x = batch_normalise(x, train=train) if self.norm == "batch" else x
         return jnp.max(nn.relu(x), axis=3)
 
 
@@ -182,7 +155,9 @@ class NaiveModule(nn.Module):
     def __call__(self, x, *, train: bool):
         def conv(x, name, features, kernel, strides=(1, 1)):
             features = scaled(features, self.width)
-            module = Convolution(features, (kernel, kernel), strides, self.norm, self.dtype, name=name)
+            module = Convolution(
+                features, (kernel, kernel), strides, self.norm, self.dtype, name=name
+            )
             return nn.relu(module(x, train=train))
 
         point = conv(x, "point", 48, 1, self.strides)
@@ -209,7 +184,9 @@ class ReductionModule(nn.Module):
         sizes = [scaled(features, self.width) for features in (64, 48, 64, 32)]
 
         def conv(x, name, features, kernel):
-            module = Convolution(features, (kernel, kernel), (1, 1), self.norm, self.dtype, name=name)
+            module = Convolution(
+                features, (kernel, kernel), (1, 1), self.norm, self.dtype, name=name
+            )
             return module(x, train=train)
 
         reduced = conv(x, "reduce", sum(sizes), 1)
@@ -232,20 +209,10 @@ class Block(nn.Module):
 
     @nn.compact
     def __call__(self, x, *, train: bool):
-        x = NaiveModule(self.width, self.strides, self.norm, self.dtype, name="naive")(x, train=train)
+        x = NaiveModule(self.width, self.strides, self.norm, self.dtype, name="naive")(
+            x, train=train
+        )
         return ReductionModule(self.width, self.norm, self.dtype, name="reduction")(x, train=train)
-
-
-class Dense(nn.Module):
-    """The embedding layer."""
-
-    features: int
-    dtype: jnp.dtype
-
-    @nn.compact
-    def __call__(self, x: Float[Array, "B C"]) -> Float[Array, "B E"]:
-        kernel, bias = weights(self, (x.shape[-1], self.features), lambda kernel: x @ kernel)
-        return x @ kernel + bias
 
 
 class Inception(nn.Module):
@@ -257,7 +224,9 @@ class Inception(nn.Module):
         two blocks each, concatenated, then four blocks.
       width: scales all channel counts; 1.0 = the papers.
       norm: after every convolution: "none" (the papers) or "batch".
-      embedding_norm: "layer" (A) or "none".
+      embedding_norm: "layer" (A), "none", or "batch_layer": batch normalisation before the layer
+        normalisation. A deep stack of rectifiers maps all inputs to almost the same direction; the
+        mean over the batch is that direction, and without it the sub-spaces cannot collapse to it.
       dtype: of the computation; parameters and embeddings are float32.
     """
 
@@ -284,8 +253,15 @@ class Inception(nn.Module):
         for i in range(own, BLOCKS):
             x = self.block(f"block_{i + 1}", (2, 2))(x, train=train)
         x = x.reshape(x.shape[0], -1)
-        x = Dense(self.embedding_size, self.dtype, name="embedding")(x).astype(jnp.float32)
-        return nn.LayerNorm(name="embedding_norm")(x) if self.embedding_norm == "layer" else x
+        x = nn.Dense(self.embedding_size, dtype=self.dtype, name="embedding")(x)
+        return self.normalised(x.astype(jnp.float32), train=train)
+
+    def normalised(self, x: Float[Array, "B E"], *, train: bool) -> Float[Array, "B E"]:
+        if self.embedding_norm == "batch_layer":
+            x = batch_normalise(
+                x, train=train, name="embedding_centre", use_scale=False, use_bias=False
+            )
+        return x if self.embedding_norm == "none" else nn.LayerNorm(name="embedding_norm")(x)
 
     def block(self, name: str, strides: tuple[int, int]) -> Block:
         return Block(self.width, strides, self.norm, self.dtype, name=name)

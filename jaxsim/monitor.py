@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import tensorboardX
 import tqdm
 
 
@@ -17,14 +18,12 @@ class Monitor:
     """
 
     def __init__(self, workdir: Path, *, first_step: int, num_steps: int):
-        from flax.metrics.tensorboard import SummaryWriter
-
         self._path = workdir / "log.jsonl"
         if self._path.exists():
             kept = [row for row in _rows(self._path) if row["step"] <= first_step]
             self._path.write_text("".join(json.dumps(row) + "\n" for row in kept))
         self._log = self._path.open("a")
-        self._events = SummaryWriter(str(workdir / "tensorboard"))
+        self._events = tensorboardX.SummaryWriter(str(workdir / "tensorboard"))
         self._bar = tqdm.tqdm(
             total=num_steps, initial=first_step, unit="step", dynamic_ncols=True, file=sys.stderr
         )
@@ -40,7 +39,7 @@ class Monitor:
         for name, value in row.items():
             values = value if isinstance(value, Mapping) else {"": value}
             for part, number in values.items():
-                self._events.scalar(f"{name}/{part}" if part else name, number, step)
+                self._events.add_scalar(f"{name}/{part}" if part else name, number, step)
         if line:
             self._bar.set_postfix_str(line)
 

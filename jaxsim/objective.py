@@ -29,7 +29,9 @@ def subspace_masks(dimensions: int, embedding_size: int) -> np.ndarray:
             f"model.embedding_size is {embedding_size}, expected a multiple of "
             f"{dimensions} (the number of dimensions)"
         )
-    return np.kron(np.eye(dimensions, dtype=np.float32), np.ones(embedding_size // dimensions, np.float32))
+    return np.kron(
+        np.eye(dimensions, dtype=np.float32), np.ones(embedding_size // dimensions, np.float32)
+    )
 
 
 def triplet_terms(

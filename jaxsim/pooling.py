@@ -14,7 +14,10 @@ from jaxtyping import Array, Float
 
 
 def max_pool(
-    x: Float[Array, "B H W C"], window: tuple[int, int], strides: tuple[int, int], padding: str = "SAME"
+    x: Float[Array, "B H W C"],
+    window: tuple[int, int],
+    strides: tuple[int, int],
+    padding: str = "SAME",
 ) -> Float[Array, "B h w C"]:
     """Maximum over `window` (bins, frames) every `strides`; `padding` is "SAME" or "VALID"."""
     for axis in (0, 1):
@@ -35,7 +38,9 @@ def average_pool(x: Float[Array, "B H W C"], window: tuple[int, int]) -> Float[A
     return x * jnp.asarray(1.0 / counts[:, :, None], x.dtype)
 
 
-def _window_slices(x, axis: int, window: int, stride: int, padding: str, fill: float) -> list[Array]:
+def _window_slices(
+    x, axis: int, window: int, stride: int, padding: str, fill: float
+) -> list[Array]:
     """The `window` strided slices of `x` along `axis` whose k-th holds every window's k-th element."""
     size = x.shape[axis]
     if padding == "SAME":

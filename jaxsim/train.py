@@ -3,6 +3,7 @@
 The same command on the same workdir goes on where it stopped, exactly.
 """
 
+import dataclasses
 import functools
 import json
 import logging
@@ -35,7 +36,8 @@ FEATURES = ("mel", "cens", "onset")
 def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
         sys.exit(f"unexpected argument {arguments[1]!r}; options start with --")
-    logging.getLogger("absl").setLevel(logging.WARNING)
+    for noisy in ("absl", "jax", "orbax"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         check(_CONFIG.value, devices=jax.device_count())
         finished = train(_CONFIG.value, Path(_WORKDIR.value))
@@ -56,7 +58,9 @@ def train(config: ConfigDict, workdir: Path) -> bool:
         while run.step < config.num_steps and not run.interrupted:
             run.epoch()
         if run.interrupted:
-            run.monitor.say(f"stopped at step {run.step}, saved; the same command goes on from there")
+            run.monitor.say(
+                f"stopped at step {run.step}, saved; the same command goes on from there"
+            )
             return False
         run.finish()
         return True
@@ -70,7 +74,9 @@ def open_data(config: ConfigDict) -> dict[str, DataSet]:
     directory = config.data.dir
     if not directory:
         directory = prepare_scores(ScoresConfig(**config.data.scores.to_dict()), feature_config)
-    return {split: dataset.open(directory, split, feature_config) for split in ("train", "validation")}
+    return {
+        split: dataset.open(directory, split, feature_config) for split in ("train", "validation")
+    }
 
 
 class Run:
@@ -185,7 +191,8 @@ class Run:
     def _place(self, batch: Batch):
         wanted = (*FEATURES, *self.config.dimensions, "index")
         return parallel.to_devices(
-            {name: batch[name] for name in wanted if name in batch}, local_devices=jax.local_device_count()
+            {name: batch[name] for name in wanted if name in batch},
+            local_devices=jax.local_device_count(),
         )
 
     def _initial_state(self) -> training.State:
@@ -204,7 +211,14 @@ class Run:
     def _check_same_config(self, saved: dict) -> None:
         """Refuses to go on with another configuration; only the length may change."""
         now, before = _flat(self._record()["config"]), _flat(saved)
-        free = ("num_steps", "checkpoint_minutes", "log_steps", "data.dir", "data.read_ahead", "parallel.mapping")
+        free = (
+            "num_steps",
+            "checkpoint_minutes",
+            "log_steps",
+            "data.dir",
+            "data.read_ahead",
+            "parallel.mapping",
+        )
         for name in sorted(now.keys() | before.keys()):
             if name not in free and now.get(name) != before.get(name):
                 raise ValueError(
@@ -213,8 +227,6 @@ class Run:
                 )
 
     def _record(self) -> dict:
-        import dataclasses
-
         data = self.data["train"]
         return {
             "config": json.loads(self.config.to_json()),
@@ -232,7 +244,11 @@ class Run:
         terms = jax.device_get(terms)
         loss = np.asarray(terms.loss.mean())
         if not np.isfinite(loss).all():
-            bad = [name for name, value in zip(config.dimensions, loss, strict=True) if not np.isfinite(value)]
+            bad = [
+                name
+                for name, value in zip(config.dimensions, loss, strict=True)
+                if not np.isfinite(value)
+            ]
             raise FloatingPointError(
                 f"step {step}: the loss of {', '.join(bad)} is not finite; the last checkpoint is whole"
             )
@@ -255,7 +271,9 @@ class Run:
         }
         losses = " ".join(f"{name[:5]} {value:.3f}" for name, value in row["loss"].items())
         self.monitor.write(
-            step + 1, row, line=f"{rate:.0f} ex/s, loss {losses}, active {np.mean(terms.active.mean()):.2f}"
+            step + 1,
+            row,
+            line=f"{rate:.0f} ex/s, loss {losses}, active {np.mean(terms.active.mean()):.2f}",
         )
 
     def _validate(self) -> None:
@@ -264,7 +282,9 @@ class Run:
         batches = self._batches(
             "validation", seed=config.seed, first_step=0, num_steps=config.evaluation.loss_batches
         )
-        terms = [jax.device_get(self.loss_step(self.state, self._place(batch))) for batch in batches]
+        terms = [
+            jax.device_get(self.loss_step(self.state, self._place(batch))) for batch in batches
+        ]
         total = jax.tree.map(lambda *x: np.sum(x, axis=0), *(term.loss for term in terms))
         loss = float(np.mean(total.mean()))
         self.plateau = self.plateau.after_epoch(loss, patience=config.optimiser.plateau_patience)
@@ -283,7 +303,9 @@ class Run:
             },
         )
         values = " ".join(f"{name} {value:.3f}" for name, value in scores["own"].items())
-        self.monitor.say(f"step {self.step}: {len(validation)} validation tracks, own sub-space: {values}")
+        self.monitor.say(
+            f"step {self.step}: {len(validation)} validation tracks, own sub-space: {values}"
+        )
 
     def _embeddings(self, state: training.State) -> np.ndarray:
         def embed(batch: Batch) -> np.ndarray:
@@ -304,7 +326,9 @@ class Run:
 def _flat(tree: dict, prefix: str = "") -> dict[str, object]:
     items: dict[str, object] = {}
     for name, value in tree.items():
-        items |= _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        items |= (
+            _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        )
     return items
 
 

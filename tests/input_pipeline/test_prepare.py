@@ -46,7 +46,9 @@ def test_expected_problems_are_one_line(values, message):
 def test_default_directory_depends_on_the_configurations(monkeypatch, tmp_path):
     monkeypatch.setenv("JAXSIM_DATA", str(tmp_path))
     directories = {
-        default_data.default_directory(scores.ScoresConfig(**scores_fields), FeatureConfig(**fields))
+        default_data.default_directory(
+            scores.ScoresConfig(**scores_fields), FeatureConfig(**fields)
+        )
         for scores_fields in ({}, {"seed": 1}, {"renderings": 2})
         for fields in ({}, {"hop_length": 256})
     }

@@ -132,7 +132,12 @@ def test_loss_equals_a_triple_loop(name: str, pick: str) -> None:
     random = np.random.default_rng(5).random((len(classes), len(classes)), np.float32)
     mined = triplets(embeddings, relation, random, pick)
     hinges = [
-        max(0.0, distance(embeddings[a], embeddings[p]) - distance(embeddings[a], embeddings[n]) + MARGIN)
+        max(
+            0.0,
+            distance(embeddings[a], embeddings[p])
+            - distance(embeddings[a], embeddings[n])
+            + MARGIN,
+        )
         for a, p, n in mined
     ]
     (loss, active), gradient = value_and_gradient(embeddings, relation, random, pick=pick)
@@ -172,7 +177,9 @@ def test_extreme_magnitudes_stay_finite(scale: float, pick: str) -> None:
     embeddings, classes = case("several classes")
     embeddings[::2] *= np.float32(scale)  # beside ordinary ones
     random = np.full((24, 24), 0.5, np.float32)
-    (loss, active), gradient = value_and_gradient(embeddings, relation_of(classes), random, pick=pick)
+    (loss, active), gradient = value_and_gradient(
+        embeddings, relation_of(classes), random, pick=pick
+    )
     assert np.isfinite([loss.sum, loss.weight, active.sum, active.weight]).all()
     assert np.isfinite(gradient).all()
 

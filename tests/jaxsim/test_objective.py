@@ -1,0 +1,154 @@
+"""The objective: masks are slices, the map over dimensions is a loop, devices share candidates."""
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from jaxsim.losses import PICKS, triplet_loss
+from jaxsim.objective import Terms, subspace_masks, triplet_terms
+from jaxsim.relations import Relation, relations
+
+DIMENSIONS = ("genre", "era", "key", "tempo")
+SIZE = 16
+KEY = jax.random.key(3)
+CONFIG = ConfigDict(
+    dict(
+        dimensions=DIMENSIONS,
+        relation=dict(tempo_tolerance=5.0, key="parallel"),
+        loss=dict(margin=0.1, band=0.1, pick="nearest"),
+    )
+)
+
+
+def batch(seed: int) -> tuple[jax.Array, dict[str, jax.Array]]:
+    """Embeddings [16, 32] and labels of which some are missing."""
+    random = np.random.default_rng(seed)
+    embeddings = random.normal(size=32) + random.normal(size=(SIZE, 32))
+    labels = {
+        "genre": jnp.asarray(random.random((SIZE, 5)) < 0.3),
+        "era": jnp.asarray(random.random((SIZE, 3)) < 0.4),
+        "key": jnp.asarray(random.integers(-1, 4, SIZE), jnp.int32),
+        "tempo": jnp.asarray(random.choice([0, 60, 100, 104, 150], SIZE), jnp.float32),
+        "index": jnp.arange(SIZE),
+    }
+    return jnp.asarray(embeddings, jnp.float32), labels
+
+
+def with_pick(pick: str) -> ConfigDict:
+    config = CONFIG.copy_and_resolve_references()
+    config.loss.pick = pick
+    return config
+
+
+def test_masks_are_disjoint_equal_and_cover_the_embedding() -> None:
+    masks = subspace_masks(3, 12)
+    np.testing.assert_array_equal(masks.sum(axis=0), np.ones(12))
+    for number, mask in enumerate(masks):
+        np.testing.assert_array_equal(np.flatnonzero(mask), np.arange(4) + 4 * number)
+
+
+def test_an_embedding_that_cannot_be_divided_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"embedding_size is 256, expected a multiple of 6"):
+        subspace_masks(6, 256)
+
+
+@pytest.mark.parametrize("pick", PICKS)
+def test_all_dimensions_equal_a_loop_over_slices(pick: str) -> None:
+    """Masked = sliced, and mapped = looped."""
+    embeddings, labels = batch(0)
+    config = with_pick(pick)
+    mapped = jax.jit(lambda: triplet_terms(embeddings, labels, KEY, config))()
+    relation = relations(labels, labels, DIMENSIONS, tempo_tolerance=5.0, key_relation="parallel")
+    random = [
+        jax.random.uniform(jax.random.fold_in(KEY, index), (len(DIMENSIONS), SIZE))
+        for index in range(SIZE)
+    ]
+
+    @jax.jit
+    def sliced(own, similar, dissimilar, random):
+        options = dict(margin=0.1, band=0.1, pick=pick)
+        relation = Relation(similar, dissimilar)
+        return triplet_loss(own, own, jnp.ones(8), relation, random, **options)
+
+    for number in range(len(DIMENSIONS)):
+        loss, active = sliced(
+            embeddings[:, 8 * number : 8 * (number + 1)],
+            relation.similar[number],
+            relation.dissimilar[number],
+            jnp.stack([of_anchor[number] for of_anchor in random]),
+        )
+        assert loss.weight > 0
+        for one, all_of_them in ((loss, mapped.loss), (active, mapped.active)):
+            np.testing.assert_allclose(all_of_them.sum[number], one.sum, rtol=1e-5)
+            assert all_of_them.weight[number] == one.weight
+
+
+@pytest.mark.parametrize("pick", PICKS)
+def test_a_dimension_has_no_gradient_outside_its_slice(pick: str) -> None:
+    embeddings, labels = batch(1)
+    config = with_pick(pick)
+
+    def losses(embeddings):
+        return triplet_terms(embeddings, labels, KEY, config).loss.sum
+
+    gradients = np.asarray(jax.jit(jax.jacrev(losses))(embeddings))  # [S, B, E]
+    for number, gradient in enumerate(gradients):
+        own = slice(8 * number, 8 * (number + 1))
+        assert np.abs(gradient[:, own]).max() > 0.01
+        assert not np.delete(gradient, own, axis=1).any()
+
+
+@pytest.mark.parametrize("pick", PICKS)
+def test_anchors_dealt_out_to_devices_give_the_whole_batch(pick: str) -> None:
+    """Sums, weights and gradients; `vmap` with an axis name stands for the devices."""
+    embeddings, labels = batch(2)
+    config = with_pick(pick)
+
+    def whole(embeddings):
+        terms = triplet_terms(embeddings, labels, KEY, config)
+        return terms.loss.sum.sum(), terms
+
+    def dealt_out(embeddings):
+        parts = jax.tree.map(lambda x: x.reshape(4, 4, *x.shape[1:]), (embeddings, labels))
+        terms = jax.vmap(
+            lambda own, labels: triplet_terms(own, labels, KEY, config, axis="data"),
+            axis_name="data",
+        )(*parts)
+        return terms.loss.sum.sum(), jax.tree.map(lambda x: x.sum(axis=0), terms)
+
+    found, found_gradient = jax.jit(jax.grad(dealt_out, has_aux=True))(embeddings)[::-1]
+    expected, expected_gradient = jax.jit(jax.grad(whole, has_aux=True))(embeddings)[::-1]
+    for one, other in zip(found[:2], expected[:2], strict=True):
+        np.testing.assert_allclose(one.sum, other.sum, rtol=1e-5)
+        np.testing.assert_array_equal(one.weight, other.weight)
+    np.testing.assert_allclose(found.spread.mean(), expected.spread.mean(), rtol=1e-5)
+    np.testing.assert_allclose(found_gradient, expected_gradient, atol=1e-5)
+
+
+def test_spread_is_one_minus_the_squared_length_of_the_mean_direction() -> None:
+    embeddings, labels = batch(4)
+    embeddings = embeddings.at[:, 8:16].set(jnp.arange(8.0))  # the second sub-space has collapsed
+    terms: Terms = jax.jit(lambda z: triplet_terms(z, labels, KEY, CONFIG))(embeddings)
+    vectors = np.asarray(embeddings, np.float64).reshape(SIZE, 4, 8)
+    directions = vectors / np.linalg.norm(vectors, axis=-1, keepdims=True)
+    expected = 1 - (directions.mean(axis=0) ** 2).sum(axis=-1)
+    np.testing.assert_allclose(terms.spread.mean(), expected, atol=1e-6)
+    assert expected[1] < 1e-9 < 0.1 < expected[0]
+
+
+def test_without_labels_everything_is_zero_and_finite() -> None:
+    embeddings, labels = batch(5)
+    labels = {name: jnp.zeros_like(values) for name, values in labels.items()}
+    labels |= {"key": jnp.full(SIZE, -1), "index": jnp.arange(SIZE)}
+
+    def mean_loss(embeddings):
+        terms = triplet_terms(embeddings, labels, KEY, CONFIG)
+        return terms.loss.mean().sum(), terms
+
+    gradient, terms = jax.jit(jax.grad(mean_loss, has_aux=True))(embeddings)
+    assert not np.asarray(gradient).any()
+    for total in (terms.loss, terms.active):
+        np.testing.assert_array_equal(total.weight, 0)
+        np.testing.assert_array_equal(total.mean(), 0)
