@@ -1,4 +1,4 @@
-"""Six dimensions, three inputs, one embedding of 384: the best model of A (Table 1, last row: 0.8380).
+"""Six dimensions, three inputs, an embedding of 384: A's best model (Table 1, last row: 0.8380).
 
 python -m jaxsim.train --config=configs/six_dim.py --workdir=runs/six_dim
     the papers' network and recipe; for accelerators and a large data set (config.data.dir)

@@ -17,7 +17,7 @@ _DISTRIBUTIONS = ("librosa", "music21", "pretty_midi", "midirenderer")
 
 
 def default_directory(scores_config: scores.ScoresConfig, feature_config: FeatureConfig) -> Path:
-    """Where the scores of these configurations lie: in $JAXSIM_DATA, or else ~/.cache/jaxsim."""
+    """Where the scores of these configurations lie: below `cache_directory`."""
     identity = {
         "scores": dataclasses.asdict(scores_config),
         "features": dataclasses.asdict(feature_config),
@@ -25,8 +25,12 @@ def default_directory(scores_config: scores.ScoresConfig, feature_config: Featur
         "distributions": {name: importlib.metadata.version(name) for name in _DISTRIBUTIONS},
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
-    root = os.environ.get("JAXSIM_DATA") or "~/.cache/jaxsim"
-    return Path(root).expanduser() / f"scores-{digest}"
+    return cache_directory() / f"scores-{digest}"
+
+
+def cache_directory() -> Path:
+    """Where jaxsim keeps what it makes for itself: $JAXSIM_DATA, or else ~/.cache/jaxsim."""
+    return Path(os.environ.get("JAXSIM_DATA") or "~/.cache/jaxsim").expanduser()
 
 
 def prepare_scores(

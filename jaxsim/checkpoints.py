@@ -1,4 +1,4 @@
-"""Checkpoints (orbax): all that a run needs to go on exactly, and all that a user of the model needs.
+"""Checkpoints (orbax): all that a run needs to go on exactly, and all that a model's user needs.
 
 A checkpoint holds the `State` and a JSON record: config, plateau, names of the labels, features,
 version. Orbax writes into a temporary directory and renames it, so a checkpoint is whole or absent.

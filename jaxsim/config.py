@@ -11,7 +11,7 @@ from jaxsim.schedule import SCHEDULES
 
 def check(config: ConfigDict, *, devices: int) -> None:
     """Raises ValueError naming the field, the value found and what was expected."""
-    for field, allowed in (
+    choices: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("model.norm", NORMS),
         ("model.embedding_norm", EMBEDDING_NORMS),
         ("model.dtype", ("float32", "bfloat16")),
@@ -19,7 +19,8 @@ def check(config: ConfigDict, *, devices: int) -> None:
         ("loss.pick", PICKS),
         ("optimiser.schedule", SCHEDULES),
         ("parallel.mapping", MAPPINGS),
-    ):
+    )
+    for field, allowed in choices:
         value = _get(config, field)
         if value not in allowed:
             raise ValueError(f"config.{field} is {value!r}, expected one of {', '.join(allowed)}")
@@ -28,7 +29,8 @@ def check(config: ConfigDict, *, devices: int) -> None:
         unknown = [value for value in values if value not in allowed]
         if unknown or not values or len(set(values)) < len(values):
             raise ValueError(
-                f"config.{field} is {values}, expected some of {', '.join(allowed)}, each at most once"
+                f"config.{field} is {values}, expected some of {', '.join(allowed)}, "
+                "each at most once"
             )
     for field in ("batch_size", "num_steps", "steps_per_epoch", "log_steps", "model.width"):
         if not _get(config, field) > 0:

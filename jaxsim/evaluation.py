@@ -9,6 +9,7 @@ import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
@@ -21,7 +22,7 @@ RESAMPLES = 1000  # of a bootstrap
 
 @dataclasses.dataclass(frozen=True)
 class Triplets:
-    """Rows [n] of a data set's tracks: similar pairs (anchor, positive), dissimilar (anchor, negative)."""
+    """Rows [n] of a data set: anchor and positive are similar, anchor and negative dissimilar."""
 
     anchor: np.ndarray
     positive: np.ndarray
@@ -47,7 +48,10 @@ def sample_triplets(
 
     A dimension in which no triplet exists is left out.
     """
-    labels = {**data.tags, "tempo": data.tempo, "key": data.key, "index": np.arange(len(data))}
+    labels = jax.tree.map(
+        jnp.asarray,
+        {**data.tags, "tempo": data.tempo, "key": data.key, "index": np.arange(len(data))},
+    )
     relation = relations(
         labels,
         labels,
@@ -75,7 +79,7 @@ def sample_triplets(
 
 
 def track_embeddings(
-    data: DataSet, embed: Callable[[Batch], jax.Array], *, batch_size: int, subspaces: int
+    data: DataSet, embed: Callable[[Batch], np.ndarray], *, batch_size: int, subspaces: int
 ) -> np.ndarray:
     """Embeds every track: float64 [N, S, E / S], sub-spaces at length 1."""
     total, count = None, np.zeros(len(data))

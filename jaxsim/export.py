@@ -20,6 +20,8 @@ from ml_collections import ConfigDict
 from input_pipeline.features import FEATURE_VERSION
 from jaxsim import model_format
 
+# Embedding norms once batch normalisation is folded away.
+EXPORTED_NORM = {"layer": "layer", "batch_layer": "layer", "none": "none"}
 BATCH_NORM_EPSILON = 1e-5  # the default of `flax.linen.BatchNorm`
 
 
@@ -34,55 +36,70 @@ def export(
 ) -> None:
     """Writes the network of `params` to `path` (an `.npz`), whole or not at all.
 
-    Batch normalisation is folded into the kernels and biases with its running statistics: the norm
-    follows its convolution directly, before ReLU and pooling, so that the network stays the same.
+    Batch normalisation is folded into the kernels and biases with its running statistics: it follows
+    its layer directly, before ReLU and maximum, so that the network stays the same.
 
     Args:
       params, batch_stats: of `jaxsim.model.Inception`; batch_stats may be empty without norm.
       config: of the training, with `model`, `dimensions` and `features`.
       tag_names: per tag dimension, the names of its tags.
       feature_config: the fields of the data set's `input_pipeline.features.FeatureConfig`.
-      path: a file there is replaced.
+      path: a file there is replaced; its folder is made if there is none.
 
     Raises:
       ValueError: the parameters are not those of this config's network or are not finite, or
         config and feature_config contradict each other.
     """
     metadata = _metadata(config, tag_names, feature_config, path)
-    arrays = parameters(params, batch_stats, config.model.norm, path)
+    arrays = parameters(params, batch_stats, config)
     model_format.check(metadata, arrays, path)
     text = json.dumps(metadata, sort_keys=True).encode()
     _save(Path(path), {model_format.METADATA: np.frombuffer(text, np.uint8), **arrays})
 
 
 def parameters(
-    params: Mapping[str, Any], batch_stats: Mapping[str, Any], norm: str, source: str | Path
+    params: Mapping[str, Any], batch_stats: Mapping[str, Any], config: ConfigDict
 ) -> dict[str, np.ndarray]:
-    """Float32 parameters by their path joined with "/", in sorted order, batch norm folded."""
+    """Float32 parameters by their path joined with "/", all batch normalisation folded.
+
+    Raises:
+      ValueError: a norm of this config is not there.
+    """
     arrays = {k: np.asarray(v, np.float32) for k, v in flatten_dict(params, sep="/").items()}
-    if norm == "batch":
-        statistics = flatten_dict(batch_stats, sep="/")
-        # The embedding's dense layer is the only one without a norm.
-        for kernel in [k for k in arrays if k.endswith("/kernel") and k != "embedding/kernel"]:
-            _fold(kernel.removesuffix("/kernel"), arrays, statistics, source)
-    return dict(sorted(arrays.items()))
+    statistics = flatten_dict(batch_stats, sep="/")
+    layers = [name.removesuffix("/kernel") for name in arrays if name.endswith("/kernel")]
+    if config.model.norm == "batch":
+        for layer in layers:
+            if layer != "embedding":
+                scale, shift = (_norm(arrays, f"{layer}/norm/{name}") for name in ("scale", "bias"))
+                _fold(arrays, statistics, layer, f"{layer}/norm", scale=scale, shift=shift)
+        arrays = {name: array for name, array in arrays.items() if "/norm/" not in name}
+    if config.model.embedding_norm == "batch_layer":
+        _fold(arrays, statistics, "embedding", "embedding_centre")
+    return arrays
 
 
 def _fold(
-    name: str, arrays: dict[str, np.ndarray], statistics: Mapping[str, Any], source: str | Path
+    arrays: dict[str, np.ndarray],
+    statistics: Mapping[str, Any],
+    layer: str,
+    norm: str,
+    *,
+    scale: Any = 1.0,
+    shift: Any = 0.0,
 ) -> None:
-    """Replaces a convolution and its norm by one convolution, in `arrays`."""
-    try:
-        scale, shift = arrays.pop(f"{name}/norm/scale"), arrays.pop(f"{name}/norm/bias")
-        mean, variance = statistics[f"{name}/norm/mean"], statistics[f"{name}/norm/var"]
-    except KeyError as error:
-        raise ValueError(
-            f"{source}: model.norm is 'batch', but the network has no {error}"
-        ) from None
-    factor = np.float64(scale) / np.sqrt(np.float64(variance) + BATCH_NORM_EPSILON)
-    kernel, bias = f"{name}/kernel", f"{name}/bias"
-    arrays[kernel] = np.asarray(arrays[kernel] * factor, np.float32)
-    arrays[bias] = np.asarray((arrays[bias] - np.float64(mean)) * factor + shift, np.float32)
+    """Makes one layer, in `arrays`, of a layer and the batch normalisation that follows it."""
+    mean, variance = (_norm(statistics, f"{norm}/{name}") for name in ("mean", "var"))
+    factor = scale / np.sqrt(variance + BATCH_NORM_EPSILON)
+    kernel, bias = arrays[f"{layer}/kernel"], arrays[f"{layer}/bias"]
+    arrays[f"{layer}/kernel"] = (kernel * factor).astype(np.float32)
+    arrays[f"{layer}/bias"] = ((bias - mean) * factor + shift).astype(np.float32)
+
+
+def _norm(arrays: Mapping[str, Any], name: str) -> np.ndarray:
+    if name not in arrays:
+        raise ValueError(f"batch normalisation: the network lacks {name}, which this config needs")
+    return np.asarray(arrays[name], np.float64)
 
 
 def _metadata(
@@ -104,7 +121,8 @@ def _metadata(
         "jaxsim_version": _version(),
         "dimensions": list(config.dimensions),
         "tag_names": {name: list(tags) for name, tags in tag_names.items()},
-        "model": config.model.to_dict(),
+        "model": config.model.to_dict()
+        | {"embedding_norm": EXPORTED_NORM[config.model.embedding_norm]},
         "standardise": {name: list(pair) for name, pair in config.features.standardise.items()},
         "feature_config": dict(feature_config),
         "feature_version": FEATURE_VERSION,
@@ -120,6 +138,7 @@ def _version() -> str:
 
 
 def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with temporary.open("xb") as file:

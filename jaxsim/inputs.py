@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 from ml_collections import ConfigDict
 
-from jaxsim.model import CHROMA_ROWS
+from jaxsim.model_format import CHROMA_ROWS
 from jaxsim.tempogram import tempogram
 
 

@@ -83,7 +83,7 @@ def triplet_loss(
 
 
 def _sum_over_bands(distances, bands: mining.Bands, size, margin: float):
-    """Sum of d(a, p) - d(a, n) + margin over every n of every band; all are active (band <= margin).
+    """Sum of d(a, p) - d(a, n) + margin over all n of all bands; all are active (band <= margin).
 
     A band's sum of distances is the difference of two prefix sums over the ranked negatives.
     """

@@ -12,24 +12,18 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxsim.convolution import convolve
+from jaxsim.model_format import (
+    BLOCKS,
+    BRANCH_BLOCKS,
+    REDUCTION,
+    STEM_STRIDES,
+    scaled,
+)
 from jaxsim.pooling import average_pool, max_pool
 
-INPUTS = ("mel", "tempogram", "cens")
+INPUTS = tuple(REDUCTION)
 NORMS = ("none", "batch")
 EMBEDDING_NORMS = ("layer", "batch_layer", "none")
-
-# Per input, (bins, frames): the stem convolution's strides and how much every later stage reduces.
-# All branches end at 16 x 16: the 384 lags become 128 at once, the 16 chroma rows are kept.
-STEM_STRIDES = {"mel": (1, 1), "tempogram": (3, 1), "cens": (1, 1)}
-REDUCTION = {"mel": (2, 2), "tempogram": (2, 2), "cens": (1, 2)}
-CHROMA_ROWS = 16
-BRANCH_BLOCKS = 2
-BLOCKS = 6
-
-
-def scaled(channels: int, width: float) -> int:
-    """Number of channels at a width; at least one."""
-    return max(1, round(channels * width))
 
 
 class Convolution(nn.Module):

@@ -11,7 +11,8 @@ An `.npz` archive without pickles. The array `metadata` (uint8) is UTF-8 JSON:
   feature_config, feature_version: how the features that it takes are extracted.
 
 Every other array is a float32 parameter under its path in the network (see `expected_shapes`).
-Batch normalisation is folded into kernels and biases, whatever `model.norm` was.
+All batch normalisation is folded into the kernels and biases of the layers before it: `model.norm`
+says only how the network was trained, and an `embedding_norm` "batch_layer" has become "layer".
 """
 
 import json

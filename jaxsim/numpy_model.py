@@ -2,7 +2,7 @@
 
 The network is written plainly after the papers (A Fig. 2; B §4.2), without the rearrangements of
 `jaxsim.model`, so that each is a check of the other. It computes in float32, whatever the training
-computed in. There is no batch normalisation here: the export has folded it into the convolutions.
+computed in. There is no batch normalisation here: the export has folded it into the layers.
 
     model = numpy_model.load("model.npz")
     vector = model.embed_track(mel, cens, onset)

@@ -1,4 +1,4 @@
-"""The mapping of a per-device function over all devices; the only module that knows how it is done."""
+"""Maps a function of one device over all devices; the only module that knows how it is done."""
 
 from collections.abc import Callable, Sequence
 

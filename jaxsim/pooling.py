@@ -30,7 +30,7 @@ def average_pool(x: Float[Array, "B H W C"], window: tuple[int, int]) -> Float[A
     """Mean over `window` at stride 1 with SAME padding; padding does not count."""
     counts = np.ones(x.shape[1:3], np.float32)
     for axis in (0, 1):
-        x = sum(_window_slices(x, axis + 1, window[axis], 1, "SAME", 0.0))
+        x = functools.reduce(jnp.add, _window_slices(x, axis + 1, window[axis], 1, "SAME", 0.0))
         size = counts.shape[axis]
         ones = np.convolve(np.ones(size), np.ones(window[axis]), "full")
         start = (window[axis] - 1) - (window[axis] - 1) // 2
@@ -41,7 +41,7 @@ def average_pool(x: Float[Array, "B H W C"], window: tuple[int, int]) -> Float[A
 def _window_slices(
     x, axis: int, window: int, stride: int, padding: str, fill: float
 ) -> list[Array]:
-    """The `window` strided slices of `x` along `axis` whose k-th holds every window's k-th element."""
+    """The `window` strided slices of `x`; the k-th holds the k-th element of every window."""
     size = x.shape[axis]
     if padding == "SAME":
         out = -(-size // stride)

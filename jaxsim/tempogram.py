@@ -1,4 +1,4 @@
-"""The tempogram built on the device from a slice of the onset envelope (SPEC: store one row, not 384).
+"""The tempogram, built on the device from a slice of the onset envelope: one row stored, not 384.
 
 Equal to `librosa.feature.tempogram(onset_envelope=..., win_length=W)`: windowed local
 autocorrelation, every frame divided by its maximum magnitude.

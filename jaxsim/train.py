@@ -10,7 +10,9 @@ import logging
 import signal
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import jax
 import numpy as np
@@ -20,7 +22,7 @@ from ml_collections import ConfigDict, config_flags
 from input_pipeline import dataset
 from input_pipeline.batches import Batch, training_batches
 from input_pipeline.dataset import DataSet
-from input_pipeline.default_data import prepare_scores
+from input_pipeline.default_data import cache_directory, prepare_scores
 from input_pipeline.features import FeatureConfig
 from input_pipeline.scores import ScoresConfig
 from jaxsim import evaluation, export, parallel, report, training
@@ -36,11 +38,13 @@ FEATURES = ("mel", "cens", "onset")
 def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
         sys.exit(f"unexpected argument {arguments[1]!r}; options start with --")
+    # The second start of a run compiles nothing.
+    jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "compiled"))
     for noisy in ("absl", "jax", "orbax"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
     try:
         check(_CONFIG.value, devices=jax.device_count())
-        finished = train(_CONFIG.value, Path(_WORKDIR.value))
+        finished = train(_CONFIG.value, Path(str(_WORKDIR.value)))
     except (ValueError, FileNotFoundError, FileExistsError, FloatingPointError) as error:
         sys.exit(f"error: {error}")
     sys.exit(0 if finished else 130)
@@ -109,6 +113,11 @@ class Run:
         self.triplets = evaluation.sample_triplets(
             data["validation"], config, count=config.evaluation.triplets, seed=config.seed
         )
+        if not self.triplets:
+            raise ValueError(
+                f"{data['validation'].directory}: the validation split has no triplet (two similar "
+                f"tracks and a dissimilar one) in any of {', '.join(config.dimensions)}"
+            )
         self.monitor = Monitor(workdir, first_step=self.step, num_steps=config.num_steps)
         self.interrupted = False
         for number in (signal.SIGINT, signal.SIGTERM):
@@ -121,7 +130,7 @@ class Run:
         pending: tuple[int, Terms] | None = None
         began = time.monotonic()
         waited = 0.0
-        batches = self._batches("train", seed=config.seed, first_step=first, num_steps=last)
+        batches = self._batches("train", first_step=first, num_steps=last)
         while self.step < last and not self.interrupted:
             asked = time.monotonic()
             batch = self._place(next(batches))
@@ -174,13 +183,14 @@ class Run:
         self.monitor.close()
         self.checkpoints.close()
 
-    def _batches(self, split: str, *, seed: int, first_step: int, num_steps: int):
+    def _batches(self, split: str, *, first_step: int, num_steps: int) -> Iterator[Batch]:
         config = self.config
         return training_batches(
             self.data[split],
-            dimensions=config.dimensions,
+            # Validation data may lack a dimension; whoever trains on one must have it.
+            dimensions=config.dimensions if split == "train" else tuple(self.triplets),
             batch_size=config.batch_size,
-            seed=seed,
+            seed=config.seed,
             first_step=first_step,
             num_steps=num_steps,
             tempo_tolerance=config.relation.tempo_tolerance,
@@ -197,7 +207,7 @@ class Run:
 
     def _initial_state(self) -> training.State:
         """The state before step 0, from the first batch (its examples centre the outputs)."""
-        example = next(self._batches("train", seed=self.config.seed, first_step=0, num_steps=1))
+        example = next(self._batches("train", first_step=0, num_steps=1))
         features = {name: example[name] for name in FEATURES}
         return parallel.replicate(training.initial_state(self.config, features))
 
@@ -222,8 +232,8 @@ class Run:
         for name in sorted(now.keys() | before.keys()):
             if name not in free and now.get(name) != before.get(name):
                 raise ValueError(
-                    f"{self.workdir}: was trained with config.{name} = {before.get(name)}, now it is "
-                    f"{now.get(name)}; use another --workdir or the same configuration"
+                    f"{self.workdir}: was trained with config.{name} = {before.get(name)}, "
+                    f"now it is {now.get(name)}; use another --workdir or the same configuration"
                 )
 
     def _record(self) -> dict:
@@ -250,13 +260,14 @@ class Run:
                 if not np.isfinite(value)
             ]
             raise FloatingPointError(
-                f"step {step}: the loss of {', '.join(bad)} is not finite; the last checkpoint is whole"
+                f"step {step}: the loss of {', '.join(bad)} is not finite; "
+                "the last checkpoint is whole"
             )
         if (step + 1) % config.log_steps:
             return
         seconds = time.monotonic() - began
         rate = (step + 1 - first) * config.batch_size / seconds
-        row = {
+        row: dict[str, Any] = {
             name: dict(zip(config.dimensions, np.round(values, 5).tolist(), strict=True))
             for name, values in (
                 ("loss", loss),
@@ -277,10 +288,10 @@ class Run:
         )
 
     def _validate(self) -> None:
-        """Validation loss (for the plateau) and triplet scores of own sub-spaces and whole space."""
+        """Validation loss (for the plateau) and triplet scores, own sub-space and whole."""
         config, validation = self.config, self.data["validation"]
         batches = self._batches(
-            "validation", seed=config.seed, first_step=0, num_steps=config.evaluation.loss_batches
+            "validation", first_step=0, num_steps=config.evaluation.loss_batches
         )
         terms = [
             jax.device_get(self.loss_step(self.state, self._place(batch))) for batch in batches

@@ -7,6 +7,7 @@ import flax.struct
 import jax
 import jax.numpy as jnp
 import optax
+from jax.typing import ArrayLike
 from jaxtyping import Array
 from ml_collections import ConfigDict
 
@@ -38,7 +39,7 @@ def build_model(config: ConfigDict) -> Inception:
     )
 
 
-def initial_state(config: ConfigDict, example: Mapping[str, Array]) -> State:
+def initial_state(config: ConfigDict, example: Mapping[str, ArrayLike]) -> State:
     """The state before step 0, a function of `config.seed` and the example batch's shapes."""
     model = build_model(config)
 
@@ -91,7 +92,9 @@ def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], lea
 def embed(config: ConfigDict, state: State, batch: Mapping[str, Array]) -> Array:
     """Embeddings [B, E] of this device's segments."""
     variables = {"params": state.params, "batch_stats": state.batch_stats}
-    return build_model(config).apply(variables, images(batch, config), train=False)
+    embeddings = build_model(config).apply(variables, images(batch, config), train=False)
+    assert isinstance(embeddings, jax.Array)
+    return embeddings
 
 
 def validation_terms(config: ConfigDict, state: State, batch: Mapping[str, Array]) -> Terms:

@@ -4,6 +4,7 @@ import csv
 import os
 import runpy
 import sys
+import tempfile
 from pathlib import Path
 
 import numpy as np
@@ -17,6 +18,10 @@ os.environ["JAXSIM_CHECK_SHAPES"] = "1"
 os.environ["XLA_FLAGS"] = (
     os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
 )
+
+# What one test compiles, another one of the same run loads.
+os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxsim-tests-")
+os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 SAMPLE_RATE = 22050
 

@@ -6,25 +6,31 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jaxsim.convolution import convolve
+from jaxsim.convolution import LARGE_MAP, convolve
+
+LARGE = (33, 32)  # maps of this size get their weight gradient a few examples at a time
 
 
-@pytest.mark.parametrize("batch", [1, 8, 19])  # parts of 8: one short, one full, and a remainder
-@pytest.mark.parametrize("padding", ["SAME", "VALID"])
 @pytest.mark.parametrize(
-    ("kernel", "strides"),
+    ("kernel", "strides", "padding", "size", "batch"),
     [
-        ((1, 1), (1, 1)),
-        ((1, 1), (2, 2)),
-        ((3, 3), (1, 1)),
-        ((3, 3), (1, 2)),
-        ((5, 5), (1, 1)),
-        ((5, 3), (3, 1)),
+        ((1, 1), (1, 1), "SAME", LARGE, 19),
+        ((1, 1), (2, 2), "SAME", LARGE, 19),
+        ((3, 3), (1, 1), "SAME", LARGE, 19),
+        ((3, 3), (1, 1), "SAME", LARGE, 16),
+        ((3, 3), (1, 1), "SAME", LARGE, 1),
+        ((3, 3), (1, 2), "SAME", LARGE, 9),
+        ((5, 5), (1, 1), "VALID", LARGE, 9),
+        ((5, 3), (3, 1), "SAME", LARGE, 9),
+        ((1, 1), (1, 1), "VALID", (9, 8), 9),
+        ((3, 3), (1, 2), "VALID", (9, 8), 9),
+        ((5, 5), (2, 2), "SAME", (9, 8), 9),
+        ((3, 3), (1, 1), "SAME", (1, 1), 2),
     ],
 )
-def test_outputs_and_gradients_are_xlas(kernel, strides, padding: str, batch: int) -> None:
+def test_outputs_and_gradients_are_xlas(kernel, strides, padding, size, batch) -> None:
     random = np.random.default_rng(0)
-    x = jnp.asarray(random.normal(size=(batch, 9, 8, 3)), jnp.float32)
+    x = jnp.asarray(random.normal(size=(batch, *size, 3)), jnp.float32)
     weights = jnp.asarray(random.normal(size=(*kernel, 3, 4)), jnp.float32)
 
     def ours(x, weights):
@@ -41,5 +47,6 @@ def test_outputs_and_gradients_are_xlas(kernel, strides, padding: str, batch: in
     found, expected = jax.jit(
         lambda x, weights: (everything(ours, x, weights), everything(xlas, x, weights))
     )(x, weights)
+    assert (x[0, :, :, 0].size >= LARGE_MAP) == (size == LARGE)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4 * np.abs(other).max())

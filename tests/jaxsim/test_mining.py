@@ -1,5 +1,7 @@
 """Semi-hard mining from given distances: equal to a triple loop, and exact at the band's edges."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -18,8 +20,9 @@ def pairs(classes: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def find_bands(distances, similar, dissimilar) -> mining.Bands:
-    arrays = (jnp.asarray(array) for array in (distances, similar, dissimilar))
-    return mining.semi_hard_bands(*arrays, width=WIDTH)
+    return jax.jit(functools.partial(mining.semi_hard_bands, width=WIDTH))(
+        jnp.asarray(distances), jnp.asarray(similar), jnp.asarray(dissimilar)
+    )
 
 
 def band(distances, similar, dissimilar, a: int, p: int) -> list[int]:
@@ -54,14 +57,15 @@ def test_every_band_and_pick_equals_a_triple_loop(case: str) -> None:
     numbers[0] = np.float32(1) - np.finfo(np.float32).epsneg  # the largest below 1
     similar, dissimilar = pairs(classes)
     bands = find_bands(distances, similar, dissimilar)
-    nearest, uniform = mining.nearest(bands), mining.uniform(bands, jnp.asarray(numbers))
+    nearest = np.asarray(mining.nearest(bands))
+    uniform = np.asarray(mining.uniform(bands, jnp.asarray(numbers)))
+    order, lower, upper = map(np.asarray, bands)
     found_any = False
     for a in range(size):
         for p in range(size):
             expected = band(distances, similar, dissimilar, a, p)
             found_any |= bool(expected)
-            lower, upper = int(bands.lower[a, p]), int(bands.upper[a, p])
-            assert np.asarray(bands.order[a, lower:upper]).tolist() == expected
+            assert order[a, lower[a, p] : upper[a, p]].tolist() == expected
             assert 0 <= nearest[a, p] < size
             assert 0 <= uniform[a, p] < size
             if expected:

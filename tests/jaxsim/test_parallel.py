@@ -70,10 +70,15 @@ def test_gradients_through_a_gather_are_those_of_the_whole(mapping: str) -> None
 
 @pytest.mark.parametrize("mapping", MAPPINGS)
 def test_a_donated_argument_is_used_up(mapping: str) -> None:
-    mapped = map_over_devices(lambda state: state + 1, split=(False,), mapping=mapping, donate=True)
+    mapped = map_over_devices(
+        lambda state, own: state + jax.lax.psum(own.sum(), AXIS),
+        split=(False, True),
+        mapping=mapping,
+        donate=True,
+    )
     state = replicate(np.zeros(1000, np.float32))
-    result = mapped(state)
-    np.testing.assert_array_equal(result, 1)
+    result = mapped(state, to_devices(np.ones(8, np.float32), local_devices=8))
+    np.testing.assert_array_equal(result, 8)
     assert state.is_deleted()
 
 

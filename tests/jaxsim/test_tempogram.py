@@ -1,17 +1,20 @@
 """The tempogram on the device is librosa's."""
 
-import librosa
+import jax
 import jax.numpy as jnp
+import librosa
 import numpy as np
 import pytest
 
-from jaxsim.tempogram import tempogram
+from jaxsim import tempogram as module
 
 WINDOW = 384
 
+tempogram = jax.jit(module.tempogram, static_argnums=1)
+
 
 def onset_envelope(seed: int, frames: int = 700) -> np.ndarray:
-    """Onset strengths with a pulse, of which the beginning, the end and a long stretch are silent."""
+    """Onset strengths with a pulse; the beginning, the end and a long stretch are silent."""
     random = np.random.default_rng(seed)
     onset = random.gamma(0.5, 1.0, frames) + 3 * (np.arange(frames) % 21 == 0)
     onset[:5] = 0
