@@ -36,7 +36,7 @@ def export(
 ) -> None:
     """Writes the network of `params` to `path` (an `.npz`), whole or not at all.
 
-    Batch normalisation is folded into the kernels and biases with its running statistics: it follows
+    Batch normalisation is folded into kernels and biases with its running statistics: it follows
     its layer directly, before ReLU and maximum, so that the network stays the same.
 
     Args:
