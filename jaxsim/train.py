@@ -6,7 +6,6 @@ The same command on the same workdir goes on where it stopped, exactly.
 import dataclasses
 import functools
 import json
-import logging
 import signal
 import sys
 import time
@@ -16,7 +15,7 @@ from typing import Any
 
 import jax
 import numpy as np
-from absl import app, flags
+from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from input_pipeline import dataset
@@ -40,8 +39,7 @@ def main(arguments: list[str]) -> None:
         sys.exit(f"unexpected argument {arguments[1]!r}; options start with --")
     # The second start of a run compiles nothing.
     jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "compiled"))
-    for noisy in ("absl", "jax", "orbax"):
-        logging.getLogger(noisy).setLevel(logging.WARNING)
+    logging.set_verbosity(logging.WARNING)  # JAX and orbax log through absl
     try:
         check(_CONFIG.value, devices=jax.device_count())
         finished = train(_CONFIG.value, Path(str(_WORKDIR.value)))

@@ -6,11 +6,11 @@ import librosa
 import numpy as np
 import pytest
 
-from jaxsim import tempogram as module
+from jaxsim import tempogram as tempogram_module
 
 WINDOW = 384
 
-tempogram = jax.jit(module.tempogram, static_argnums=1)
+tempogram = jax.jit(tempogram_module.tempogram, static_argnums=1)
 
 
 def onset_envelope(seed: int, frames: int = 700) -> np.ndarray:

@@ -1,0 +1,184 @@
+"""The network equals one written straight from the papers' table, with Flax's own layers."""
+
+import functools
+from collections.abc import Callable, Mapping
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsim.model import Inception
+
+WIDTH = 0.0625  # channels 64, 48, 96, 32 become 4, 3, 6, 2
+EMBEDDING = 6
+SIZES = {"mel": (128, 129), "tempogram": (384, 129), "cens": (16, 129)}
+INPUTS = [("mel",), ("mel", "tempogram", "cens")]
+STRIDES = {"mel": (2, 2), "tempogram": (2, 2), "cens": (1, 2)}  # of one input's stem and blocks
+
+
+class Plain(nn.Module):
+    """The table, line by line: every convolution by itself, pooling where the table has it."""
+
+    inputs: tuple[str, ...]
+
+    @nn.compact
+    def __call__(self, images):
+        separate = 6 if len(self.inputs) == 1 else 2
+        branches = []
+        for kind in self.inputs:
+            stem_strides = (3, 1) if kind == "tempogram" else (1, 1)
+            x = conv(images[kind], f"{kind}: stem", 64, 5, stem_strides)
+            x = nn.max_pool(x, STRIDES[kind], STRIDES[kind])
+            for i in range(separate):
+                x = block(x, f"{kind}: block {i}", STRIDES[kind])
+            assert x.shape[1:3] == ((1, 1) if separate == 6 else (16, 16))
+            branches.append(x)
+        x = jnp.concatenate(branches, axis=-1)
+        for i in range(separate, 6):
+            x = block(x, f"common: block {i}", (2, 2))
+        assert x.shape[1:3] == (1, 1)
+        x = nn.Dense(EMBEDDING, name="dense")(x[:, 0, 0])
+        return nn.LayerNorm(name="layer norm")(x)
+
+
+def conv(x, name: str, channels: int, size: int, strides=(1, 1)):
+    channels = int(channels * WIDTH)
+    return nn.relu(nn.Conv(channels, (size, size), strides, padding="SAME", name=name)(x))
+
+
+def block(x, name: str, strides: tuple[int, int]):
+    """The naive module, then the dimension-reduction module."""
+    point = conv(x, f"{name}, naive 1x1", 48, 1, strides)
+    deep = conv(x, f"{name}, naive 1x1 before 3x3", 64, 1)
+    deep = conv(deep, f"{name}, naive first 3x3", 96, 3)
+    deep = conv(deep, f"{name}, naive second 3x3", 96, 3, strides)
+    x = jnp.concatenate([point, deep, nn.max_pool(x, (3, 3), strides, "SAME")], axis=-1)
+    point = conv(x, f"{name}, 1x1", 64, 1)
+    wide = conv(conv(x, f"{name}, 1x1 before 5x5", 48, 1), f"{name}, 5x5", 64, 5)
+    deep = conv(conv(x, f"{name}, 1x1 before 3x3", 64, 1), f"{name}, first 3x3", 96, 3)
+    deep = conv(deep, f"{name}, second 3x3", 96, 3)
+    pooled = nn.avg_pool(x, (3, 3), (1, 1), "SAME", count_include_pad=False)
+    pooled = conv(pooled, f"{name}, pooled", 32, 1)
+    return jnp.concatenate([point, wide, deep, pooled], axis=-1)
+
+
+def plain_tree(tree: Mapping, inputs: tuple[str, ...]) -> dict:
+    """The network's parameters, or gradients, under the names of the plain network."""
+    separate = 6 if len(inputs) == 1 else 2
+    blocks = {f"{kind}: block {i}": f"{kind}_block_{i + 1}" for kind in inputs for i in range(separate)}
+    blocks |= {f"common: block {i}": f"block_{i + 1}" for i in range(separate, 6)}
+    result = {f"{kind}: stem": tree[f"{kind}_stem"] for kind in inputs}
+    for plain, name in blocks.items():
+        naive, reduction = tree[name]["naive"], tree[name]["reduction"]
+        result |= {
+            f"{plain}, naive 1x1": naive["point"],
+            f"{plain}, naive 1x1 before 3x3": naive["deep_reduce"],
+            f"{plain}, naive first 3x3": naive["deep_1"],
+            f"{plain}, naive second 3x3": naive["deep_2"],
+            f"{plain}, 5x5": reduction["wide"],
+            f"{plain}, first 3x3": reduction["deep_1"],
+            f"{plain}, second 3x3": reduction["deep_2"],
+        }
+        first = 0
+        for part, channels in (("1x1", 4), ("1x1 before 5x5", 3), ("1x1 before 3x3", 4), ("pooled", 2)):
+            own = slice(first, first + channels)
+            result[f"{plain}, {part}"] = {
+                "kernel": reduction["reduce"]["kernel"][..., own],
+                "bias": reduction["reduce"]["bias"][own],
+            }
+            first += channels
+        assert first == reduction["reduce"]["bias"].size
+    return result | {"dense": tree["embedding"], "layer norm": tree["embedding_norm"]}
+
+
+def shapes_of(model: Inception, *, train: bool = False) -> Mapping:
+    """Shapes of the model's variables, without computing anything."""
+    images = {kind: jax.ShapeDtypeStruct((2, *SIZES[kind], 1), jnp.float32) for kind in model.inputs}
+    init = functools.partial(model.init, train=train)
+    return jax.eval_shape(init, jax.random.key(0), images)
+
+
+def random_like(shapes: Mapping, seed: int) -> Mapping:
+    """Parameters of a usual magnitude, biases included."""
+    random = np.random.default_rng(seed)
+
+    def draw(shape):
+        scale = np.sqrt(2 / np.prod(shape.shape[:-1])) if len(shape.shape) > 1 else 0.3
+        return jnp.asarray(scale * random.normal(size=shape.shape), jnp.float32)
+
+    return jax.tree.map(draw, shapes)
+
+
+def output_and_gradient(apply: Callable, params, images) -> tuple[jax.Array, Mapping]:
+    """Embeddings, and the gradient of a random combination of them."""
+    direction = jax.random.normal(jax.random.key(1), (2, EMBEDDING))
+
+    def combination(params):
+        output = apply({"params": params}, images)
+        return jnp.sum(output * direction), output
+
+    gradient, output = jax.jit(jax.grad(combination, has_aux=True))(params)
+    return output, gradient
+
+
+@pytest.mark.parametrize("inputs", INPUTS, ids=["single", "multi"])
+def test_equals_the_plain_network(inputs: tuple[str, ...]) -> None:
+    model = Inception(EMBEDDING, inputs=inputs, width=WIDTH)
+    params = random_like(shapes_of(model)["params"], seed=0)
+    random = np.random.default_rng(1)
+    images = {kind: jnp.float32(random.normal(size=(2, *SIZES[kind], 1))) for kind in inputs}
+
+    found, gradient = output_and_gradient(functools.partial(model.apply, train=False), params, images)
+    plain_params = plain_tree(params, inputs)
+    expected, plain_gradient = output_and_gradient(Plain(inputs).apply, plain_params, images)
+
+    np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+    gradient = plain_tree(gradient, inputs)
+    assert set(gradient) == set(plain_gradient)
+    for name, layer in plain_gradient.items():
+        for kind, other in layer.items():
+            assert np.abs(other).max() > 0, f"the oracle's gradient of {name} is zero"
+            np.testing.assert_allclose(
+                gradient[name][kind], other, atol=1e-3 * np.abs(other).max(), err_msg=name
+            )
+
+
+@pytest.mark.parametrize(
+    ("inputs", "embedding_size", "embedding_norm", "expected"),
+    [(("mel",), 256, "none", 2_801_536), (INPUTS[1], 384, "layer", 4_743_168)],
+    ids=["B", "A"],
+)
+def test_has_the_papers_number_of_parameters(inputs, embedding_size, embedding_norm, expected) -> None:
+    model = Inception(embedding_size, inputs=inputs, embedding_norm=embedding_norm)
+    params = shapes_of(model)["params"]
+    assert sum(np.prod(leaf.shape) for leaf in jax.tree.leaves(params)) == expected
+
+
+def test_bfloat16_is_only_the_computation() -> None:
+    model = Inception(EMBEDDING, inputs=("mel",), width=WIDTH, dtype=jnp.bfloat16)
+    variables = shapes_of(model)
+    assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
+    images = {"mel": jnp.zeros((2, 128, 129, 1))}
+    apply = functools.partial(model.apply, train=False)
+    assert jax.eval_shape(apply, variables, images).dtype == jnp.float32
+    program = str(jax.make_jaxpr(apply)(random_like(variables, seed=0), images))
+    convolutions = [line for line in program.splitlines() if "= conv_general_dilated" in line]
+    assert len(convolutions) > 20
+    assert all(":bf16[" in line for line in convolutions)
+
+
+@pytest.mark.parametrize(
+    ("options", "expected"),
+    [
+        (dict(norm="none", embedding_norm="layer"), 0),
+        (dict(norm="none", embedding_norm="batch_layer"), 2),
+        (dict(norm="batch", embedding_norm="none"), 2 * (1 + 6 * 8)),
+    ],
+    ids=["none", "embedding", "everywhere"],
+)
+def test_running_statistics_belong_to_batch_normalisation(options, expected: int) -> None:
+    """A mean and a variance after each of the stem's one and the six blocks' eight convolutions."""
+    variables = shapes_of(Inception(EMBEDDING, inputs=("mel",), width=WIDTH, **options))
+    assert len(jax.tree.leaves(variables.get("batch_stats", {}))) == expected

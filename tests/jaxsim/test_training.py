@@ -1,0 +1,119 @@
+"""One training step on eight devices is the step on one device with the whole batch."""
+
+import functools
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from jaxsim import inputs, model, parallel, training
+
+BATCH = 16
+VARIANTS = {  # (model.norm, model.embedding_norm, parallel.mapping)
+    "no normalisation": ("none", "layer"),
+    "batch normalisation": ("batch", "batch_layer"),
+}
+
+
+def batch() -> dict[str, np.ndarray]:
+    """Examples with different sounds, so that their embeddings are far from each other."""
+    random = np.random.default_rng(0)
+    envelope = random.random((BATCH, 1, 128)) ** 4 * random.random((BATCH, 129, 1))
+    return {
+        "mel": (envelope + 0.1 * random.random((BATCH, 129, 128))).astype(np.float16),
+        "genre": random.random((BATCH, 4)) < 0.4,
+        "key": random.integers(-1, 6, BATCH).astype(np.int32),
+        "tempo": random.choice([0, 60, 100, 150], BATCH).astype(np.float32),
+        "index": np.arange(BATCH, dtype=np.int32),
+    }
+
+
+def prepare(config, variant: str):
+    """Configuration and state of a network with one block; parameters drawn without compiling."""
+    config.dimensions = ("genre", "tempo", "key")
+    config.model.update(inputs=("mel",), width=0.03125, embedding_size=24, dtype="float32")
+    config.model.norm, config.model.embedding_norm = VARIANTS[variant]
+    config.loss.pick = "uniform"
+    shapes = jax.eval_shape(functools.partial(training.initial_state, config), batch())
+    random = np.random.default_rng(1)
+
+    def draw(leaf):
+        scale = np.sqrt(2 / np.prod(leaf.shape[:-1])) if len(leaf.shape) > 1 else 0.3
+        return (scale * random.normal(size=leaf.shape)).astype(np.float32)
+
+    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    return config, zeros.replace(params=jax.tree.map(draw, shapes.params))
+
+
+def run_step(config, state, mapping: str, devices):
+    step = parallel.map_over_devices(
+        functools.partial(training.train_step, config),
+        split=(False, True, False),
+        mapping=mapping,
+        devices=devices,
+    )
+    count = len(devices)
+    dealt = jax.tree.map(lambda x: x.reshape(count, BATCH // count, *x.shape[1:]), batch())
+    return jax.device_get(step(state, dealt, np.float32(0.01)))
+
+
+@pytest.fixture(params=VARIANTS)
+def variant(request, config, monkeypatch):
+    """Configuration, state before, and (state, terms) after one step on one device."""
+    # One block has all that a step meets (kernels, biases, statistics) and compiles in seconds.
+    monkeypatch.setattr(model, "BLOCKS", 1)
+    config, state = prepare(config, request.param)
+    return config, state, run_step(config, state, "pmap", jax.devices()[:1])
+
+
+def assert_close(found, expected) -> None:
+    """Equal within 1e-5 of each array's largest value."""
+    paths = jax.tree_util.tree_leaves_with_path(expected)
+    for (path, other), one in zip(paths, jax.tree.leaves(found), strict=True):
+        tolerance = 1e-5 * max(np.abs(other).max(), 1e-6)
+        name = jax.tree_util.keystr(path)
+        np.testing.assert_allclose(one, other, atol=tolerance, rtol=0, err_msg=name)
+
+
+def test_eight_devices_equal_one(variant) -> None:
+    config, before, (expected, expected_terms) = variant
+    assert min(expected_terms.loss.weight) > 5, "every dimension has triplets"
+    assert min(expected_terms.loss.weight / expected_terms.active.weight) < 1
+    for mapping in parallel.MAPPINGS:
+        found, terms = run_step(config, before, mapping, jax.devices())
+        for one, other in ((terms.loss, expected_terms.loss), (terms.active, expected_terms.active)):
+            assert_close(one, other)
+        assert_close(terms.spread.mean(), expected_terms.spread.mean())
+        assert_close(found.moments.mu, expected.moments.mu)  # a tenth of the gradient
+        assert_close(found.batch_stats, expected.batch_stats)
+        assert found.step == 1
+
+
+def test_a_step_is_adams(variant) -> None:
+    """The first step moves every parameter against its gradient by the learning rate."""
+    _, before, (after, _) = variant
+    moved = False
+    paths = jax.tree_util.tree_leaves_with_path(after.moments.mu)
+    for (path, mu), old, new in zip(
+        paths, jax.tree.leaves(before.params), jax.tree.leaves(after.params), strict=True
+    ):
+        gradient = mu / 0.1
+        expected = old - 0.01 * gradient / (np.abs(gradient) + 1e-8)
+        np.testing.assert_allclose(
+            new, expected, atol=1e-4, err_msg=jax.tree_util.keystr(path)
+        )
+        moved |= bool(np.abs(new - old).max() > 0.009)
+    assert moved
+
+
+def test_batch_statistics_move_only_with_batch_normalisation(variant) -> None:
+    config, before, (after, _) = variant
+    changed = [
+        not np.array_equal(old, new)
+        for old, new in zip(
+            jax.tree.leaves(before.batch_stats), jax.tree.leaves(after.batch_stats), strict=True
+        )
+    ]
+    assert len(changed) == (0 if config.model.norm == "none" else 2 * 10)
+    assert all(changed)
