@@ -341,8 +341,18 @@ def _flat(tree: dict, prefix: str = "") -> dict[str, object]:
     return items
 
 
+def _parse(arguments: list[str]) -> list[str]:
+    """Parses the flags; a configuration that cannot be made is one line and exit code 1."""
+    try:
+        return app.parse_flags_with_usage(arguments)
+    except AttributeError as error:
+        sys.exit(f"error: the configuration has no field {str(error).strip(chr(34))}")
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+
+
 if __name__ == "__main__":
     _CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration file, with :variant.")
     _WORKDIR = flags.DEFINE_string("workdir", None, "Where everything of this run is written.")
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(main)
+    app.run(main, flags_parser=_parse)

@@ -3,14 +3,13 @@
 import functools
 
 import jax
-import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsim import inputs, model, parallel, training
+from jaxsim import model, parallel, training
 
 BATCH = 16
-VARIANTS = {  # (model.norm, model.embedding_norm, parallel.mapping)
+VARIANTS = {  # (model.norm, model.embedding_norm)
     "no normalisation": ("none", "layer"),
     "batch normalisation": ("batch", "batch_layer"),
 }
@@ -82,7 +81,10 @@ def test_eight_devices_equal_one(variant) -> None:
     assert min(expected_terms.loss.weight / expected_terms.active.weight) < 1
     for mapping in parallel.MAPPINGS:
         found, terms = run_step(config, before, mapping, jax.devices())
-        for one, other in ((terms.loss, expected_terms.loss), (terms.active, expected_terms.active)):
+        for one, other in (
+            (terms.loss, expected_terms.loss),
+            (terms.active, expected_terms.active),
+        ):
             assert_close(one, other)
         assert_close(terms.spread.mean(), expected_terms.spread.mean())
         assert_close(found.moments.mu, expected.moments.mu)  # a tenth of the gradient
@@ -100,9 +102,7 @@ def test_a_step_is_adams(variant) -> None:
     ):
         gradient = mu / 0.1
         expected = old - 0.01 * gradient / (np.abs(gradient) + 1e-8)
-        np.testing.assert_allclose(
-            new, expected, atol=1e-4, err_msg=jax.tree_util.keystr(path)
-        )
+        np.testing.assert_allclose(new, expected, atol=1e-4, err_msg=jax.tree_util.keystr(path))
         moved |= bool(np.abs(new - old).max() > 0.009)
     assert moved
 

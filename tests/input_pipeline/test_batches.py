@@ -1,0 +1,219 @@
+"""Batches: a function of (seed, step), the same for any number of processes, with enough pairs."""
+
+import dataclasses
+import itertools
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from input_pipeline import dataset
+from input_pipeline.batches import (
+    compose,
+    partners_of,
+    track_segments,
+    training_batches,
+)
+from input_pipeline.dataset import DataSet
+from input_pipeline.features import FeatureConfig
+from input_pipeline.tracks import DIMENSIONS, TAG_DIMENSIONS
+from jaxsim.relations import relations
+
+FRAMES = 129
+OPTIONS = dict(tempo_tolerance=5.0, key_relation="parallel")
+
+
+class FakeDataSet(DataSet):
+    """Labels as given; every number read tells its track and frame."""
+
+    def read(self, index: int, start: int, frames: int):
+        assert 0 <= start <= start + frames <= self.num_frames[index]
+        frame = np.arange(start, start + frames)
+        mel = np.broadcast_to(index + frame[:, None] / 1024, (frames, 128)).astype(np.float16)
+        onset = np.float32(1000 * index + np.arange(start, start + frames + 383))
+        return mel, mel[:, :12], onset
+
+
+def fake_data(tracks: int = 60, **changes) -> FakeDataSet:
+    """Random labels of which a quarter are missing; random tempi between 50 and 200 BPM."""
+    random = np.random.default_rng(0)
+    missing = {dimension: random.random(tracks) < 0.25 for dimension in DIMENSIONS}
+    names = [str(number) for number in range(tracks)]
+    data = FakeDataSet(
+        directory=Path("fake"),
+        split="train",
+        feature_config=FeatureConfig(),
+        track_ids=names,
+        groups=names,
+        artists=names,
+        titles=names,
+        tag_names={dimension: tuple("abcdef") for dimension in TAG_DIMENSIONS},
+        tags={d: (random.random((tracks, 6)) < 0.2) & ~missing[d][:, None] for d in TAG_DIMENSIONS},
+        tempo=np.where(missing["tempo"], 0, random.uniform(50, 200, tracks)).astype(np.float32),
+        key=np.where(missing["key"], -1, random.integers(0, 24, tracks)).astype(np.int32),
+        num_frames=random.integers(FRAMES, 400, tracks).astype(np.int32),
+        _shards=[],
+        _shard_of_track=np.zeros(tracks, int),
+        _offsets={},
+    )
+    return dataclasses.replace(data, **changes)
+
+
+def batches(data: DataSet, first: int, last: int, **changes) -> list[dict[str, np.ndarray]]:
+    options = dict(dimensions=DIMENSIONS, batch_size=24, seed=3, **OPTIONS)
+    return list(training_batches(data, first_step=first, num_steps=last, **options | changes))
+
+
+def assert_equal(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
+    assert found.keys() == expected.keys()
+    for name, values in expected.items():
+        assert found[name].dtype == values.dtype
+        np.testing.assert_array_equal(found[name], values, err_msg=name)
+
+
+def test_a_run_from_the_middle_reads_the_same_batches() -> None:
+    data = fake_data()
+    whole = batches(data, 0, 6)
+    assert len(whole) == 6
+    for found, expected in zip(batches(data, 4, 6, read_ahead=1), whole[4:], strict=True):
+        assert_equal(found, expected)
+    assert batches(data, 6, 6) == []
+
+
+def test_batches_differ_by_step_and_by_seed() -> None:
+    data = fake_data()
+    draws = [*batches(data, 0, 2), *batches(data, 0, 2, seed=4)]
+    for one, other in itertools.combinations(draws, 2):
+        assert not np.array_equal(one["track"], other["track"])
+
+
+def test_three_processes_read_the_batch_of_one() -> None:
+    data = fake_data()
+    parts = [batches(data, 0, 2, process_index=i, process_count=3) for i in range(3)]
+    for step, expected in enumerate(batches(data, 0, 2)):
+        together = {name: np.concatenate([part[step][name] for part in parts]) for name in expected}
+        assert_equal(together, expected)
+        assert len(parts[0][step]["index"]) == 8
+        np.testing.assert_array_equal(expected["index"], np.arange(24))
+
+
+@pytest.mark.parametrize("key_relation", ["parallel", "relative"])
+@pytest.mark.parametrize("dimensions", [DIMENSIONS, ("key", "tempo"), ("tempo",)])
+def test_every_dimension_finds_its_pairs(dimensions: tuple[str, ...], key_relation: str) -> None:
+    """Rows 2i and 2i + 1 are similar in dimension i mod S, by the relations that training uses."""
+    data = fake_data()
+    options = dict(tempo_tolerance=5.0, key_relation=key_relation)
+    partners = partners_of(data, dimensions, **options)
+    for step in range(40):
+        batch = compose(partners, data.num_frames, batch_size=24, frames=FRAMES, seed=0, step=step)
+        labels = {d: jnp.asarray(data.tags[d][batch.track]) for d in TAG_DIMENSIONS}
+        labels |= {"tempo": jnp.asarray(data.tempo[batch.track])}
+        labels |= {"key": jnp.asarray(data.key[batch.track]), "index": jnp.arange(24)}
+        similar = np.asarray(relations(labels, labels, dimensions, **options).similar)
+        for pair in range(12):
+            dimension = pair % len(dimensions)
+            assert similar[dimension, 2 * pair, 2 * pair + 1]
+        assert (
+            np.triu(similar | similar.swapaxes(1, 2)).sum((1, 2)) >= 24 // 2 // len(dimensions)
+        ).all()
+
+
+@pytest.mark.parametrize("dimension", DIMENSIONS)
+def test_an_unlabelled_track_is_not_drawn_for_the_dimension(dimension: str) -> None:
+    data = fake_data()
+    unlabelled = {
+        "tempo": data.tempo == 0,
+        "key": data.key < 0,
+        **{d: ~data.tags[d].any(axis=1) for d in TAG_DIMENSIONS},
+    }[dimension]
+    assert unlabelled.any()
+    (partners,) = partners_of(data, [dimension], **OPTIONS)
+    random = np.random.default_rng(0)
+    drawn = np.array([partners.draw(random) for _ in range(500)])
+    assert not unlabelled[drawn].any()
+    assert (drawn[:, 0] != drawn[:, 1]).all()
+    assert len(np.unique(drawn)) > 0.8 * np.sum(~unlabelled)
+
+
+def test_classes_are_drawn_evenly() -> None:
+    tags = {d: np.zeros((100, 6), bool) for d in TAG_DIMENSIONS}
+    tags["genre"][:97, 0] = tags["genre"][97:, 1] = True  # 97 tracks and 3
+    data = fake_data(100, tags=tags)
+    (partners,) = partners_of(data, ["genre"], **OPTIONS)
+    random = np.random.default_rng(0)
+    rare = np.mean([partners.draw(random)[0] >= 97 for _ in range(1000)])
+    assert 0.45 < rare < 0.55
+
+
+@pytest.mark.parametrize("dimension", DIMENSIONS)
+def test_a_dimension_without_a_pair_is_an_error(dimension: str) -> None:
+    alone = np.zeros((4, 6), bool)
+    alone[[0, 1], [2, 3]] = True
+    data = fake_data(
+        4,
+        tags=dict.fromkeys(TAG_DIMENSIONS, alone),
+        tempo=np.float32([100, 150, 0, 0]),
+        key=np.int32([0, 4, -1, -1]),
+    )
+    with pytest.raises(ValueError, match=rf"fake: split 'train' has no two .* in '{dimension}'"):
+        partners_of(data, [dimension], **OPTIONS)
+
+
+def test_crops_and_labels_are_the_data_sets(prepared_directory: Path) -> None:
+    data = dataset.open(prepared_directory, "train", FeatureConfig())
+    dimensions = ("genre", "mood", "era")
+    starts = set()
+    for batch in batches(data, 0, 3, dimensions=dimensions, batch_size=6):
+        assert batch["mel"].shape == (6, FRAMES, 128)
+        assert batch["cens"].shape == (6, FRAMES, 12)
+        assert batch["onset"].shape == (6, FRAMES + 383)
+        for row, track in enumerate(batch["track"]):
+            whole = data.read_track(track)[0]
+            (start,) = [
+                start
+                for start in range(len(whole) - FRAMES + 1)
+                if np.array_equal(whole[start : start + FRAMES], batch["mel"][row])
+            ]
+            starts.add(start)
+            _, cens, onset = data.read(track, start, FRAMES)
+            np.testing.assert_array_equal(batch["cens"][row], cens)
+            np.testing.assert_array_equal(batch["onset"][row], onset)
+            for dimension in TAG_DIMENSIONS:
+                np.testing.assert_array_equal(batch[dimension][row], data.tags[dimension][track])
+            assert batch["tempo"][row] == data.tempo[track]
+            assert batch["key"][row] == data.key[track]
+    assert len(starts) > 8
+
+
+def test_crops_reach_the_last_frame() -> None:
+    data = fake_data(num_frames=np.full(60, FRAMES + 1, np.int32))
+    options = dict(batch_size=24, frames=FRAMES, seed=0, step=0)
+    starts = compose(partners_of(data, DIMENSIONS, **OPTIONS), data.num_frames, **options).start
+    assert set(starts.tolist()) == {0, 1}
+
+
+def test_track_segments_cover_every_segment_once() -> None:
+    data = fake_data(7, num_frames=np.int32([129, 257, 258, 400, 386, 387, 130]))
+    found = list(track_segments(data, batch_size=4))
+    assert {batch["mel"].shape for batch in found} == {(4, FRAMES, 128)}
+    assert {batch["onset"].shape for batch in found} == {(4, FRAMES + 383)}
+    track = np.concatenate([batch["track"] for batch in found])
+    onset = np.concatenate([batch["onset"] for batch in found])
+    mel = np.concatenate([batch["mel"] for batch in found])
+    segments = {
+        0: [0],
+        1: [0],
+        2: [0, 129],
+        3: [0, 129, 258],
+        4: [0, 129],
+        5: [0, 129, 258],
+        6: [0],
+    }
+    expected = [(number, start) for number, starts in segments.items() for start in starts]
+    assert track.tolist() == [number for number, _ in expected] + [-1] * 3
+    assert not onset[track < 0].any()
+    assert not mel[track < 0].any()
+    for row, (number, start) in enumerate(expected):
+        assert onset[row, 0] == 1000 * number + start
+        np.testing.assert_array_equal(mel[row], data.read(number, start, FRAMES)[0])
