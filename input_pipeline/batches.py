@@ -93,9 +93,9 @@ def partners_of(
             tempi = np.unique(np.round(data.tempo[data.tempo > 0], 1))
             classes = np.round(data.tempo, 1)[:, None] == tempi
             octaves = 2.0 ** np.arange(-4, 5)
-            related = (
-                np.abs(tempi[:, None, None] - tempi[:, None] * octaves) <= tempo_tolerance
-            ).any(-1)
+            # Stricter than the relation by what the rounding of both tempi may hide.
+            tolerance = np.maximum(tempo_tolerance - 0.05 * (1 + octaves), 0)
+            related = (np.abs(tempi[:, None, None] - tempi[:, None] * octaves) <= tolerance).any(-1)
             partners = Partners(classes, related)
         elif dimension == "key":
             minor_shift = 0 if key_relation == "parallel" else 3

@@ -67,10 +67,14 @@ def variant(request, config, monkeypatch):
 
 
 def assert_close(found, expected) -> None:
-    """Equal within 1e-5 of each array's largest value."""
+    """Equal within 1e-5 of the tree's largest value, and 1e-4 of each array's largest.
+
+    A bias before a batch normalisation has gradient zero but for rounding: hence the 1e-6.
+    """
     paths = jax.tree_util.tree_leaves_with_path(expected)
+    largest = max((np.abs(leaf).max() for _, leaf in paths), default=0)
     for (path, other), one in zip(paths, jax.tree.leaves(found), strict=True):
-        tolerance = 1e-5 * max(np.abs(other).max(), 1e-6)
+        tolerance = min(1e-5 * largest, 1e-4 * np.abs(other).max() + 1e-6 * largest)
         name = jax.tree_util.keystr(path)
         np.testing.assert_allclose(one, other, atol=tolerance, rtol=0, err_msg=name)
 
@@ -81,12 +85,10 @@ def test_eight_devices_equal_one(variant) -> None:
     assert min(expected_terms.loss.weight / expected_terms.active.weight) < 1
     for mapping in parallel.MAPPINGS:
         found, terms = run_step(config, before, mapping, jax.devices())
-        for one, other in (
-            (terms.loss, expected_terms.loss),
-            (terms.active, expected_terms.active),
-        ):
-            assert_close(one, other)
-        assert_close(terms.spread.mean(), expected_terms.spread.mean())
+        for one, other in zip(terms[:2], expected_terms[:2], strict=True):  # loss, active
+            np.testing.assert_array_equal(one.weight, other.weight)
+            np.testing.assert_allclose(one.sum, other.sum, atol=1e-6 * one.weight.max())
+        np.testing.assert_allclose(terms.spread.mean(), expected_terms.spread.mean(), rtol=1e-5)
         assert_close(found.moments.mu, expected.moments.mu)  # a tenth of the gradient
         assert_close(found.batch_stats, expected.batch_stats)
         assert found.step == 1
