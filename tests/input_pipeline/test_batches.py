@@ -159,12 +159,19 @@ def test_a_dimension_without_a_pair_is_an_error(dimension: str) -> None:
         partners_of(data, [dimension], **OPTIONS)
 
 
-@pytest.mark.parametrize("tempi", [(100.04, 105.044), (155.1, 20.04)])
-def test_rounding_makes_no_pair_of_dissimilar_tempi(tempi: tuple[float, float]) -> None:
-    """Rounded to a tenth they are within 5 BPM; in truth 5.004 apart, and 5.22 from 8 x 20.04."""
-    data = fake_data(4, tempo=np.float32([*tempi, 0, 0]))
+def test_rounding_makes_no_pair_of_dissimilar_tempi() -> None:
+    """To a tenth, 100.04 and 105.044 are 5 BPM apart."""
+    data = fake_data(4, tempo=np.float32([100.04, 105.044, 0, 0]))
     with pytest.raises(ValueError, match="no two tracks"):
         partners_of(data, ["tempo"], **OPTIONS)
+
+
+def test_rounding_is_multiplied_by_the_octave() -> None:
+    """155.1 is 4.9 from 8 x 20.0 but 5.22 from 8 x 20.04, so only the other one is an anchor."""
+    data = fake_data(4, tempo=np.float32([155.1, 20.04, 0, 0]))
+    (partners,) = partners_of(data, ["tempo"], **OPTIONS)
+    random = np.random.default_rng(0)
+    assert {partners.draw(random) for _ in range(20)} == {(1, 0)}
 
 
 def test_crops_and_labels_are_the_data_sets(prepared_directory: Path) -> None:

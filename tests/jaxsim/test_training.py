@@ -6,6 +6,7 @@ import jax
 import numpy as np
 import pytest
 
+from configs.six_dim import get_config
 from jaxsim import model, parallel, training
 
 BATCH = 16
@@ -28,8 +29,9 @@ def batch() -> dict[str, np.ndarray]:
     }
 
 
-def prepare(config, variant: str):
-    """Configuration and state of a network with one block; parameters drawn without compiling."""
+def prepare(variant: str):
+    """Configuration and state of a narrow network; parameters drawn without compiling."""
+    config = get_config()
     config.dimensions = ("genre", "tempo", "key")
     config.model.update(inputs=("mel",), width=0.03125, embedding_size=24, dtype="float32")
     config.model.norm, config.model.embedding_norm = VARIANTS[variant]
@@ -57,13 +59,14 @@ def run_step(config, state, mapping: str, devices):
     return jax.device_get(step(state, dealt, np.float32(0.01)))
 
 
-@pytest.fixture(params=VARIANTS)
-def variant(request, config, monkeypatch):
+@pytest.fixture(scope="module", params=VARIANTS)
+def variant(request):
     """Configuration, state before, and (state, terms) after one step on one device."""
-    # One block has all that a step meets (kernels, biases, statistics) and compiles in seconds.
-    monkeypatch.setattr(model, "BLOCKS", 1)
-    config, state = prepare(config, request.param)
-    return config, state, run_step(config, state, "pmap", jax.devices()[:1])
+    with pytest.MonkeyPatch.context() as patch:
+        # One block has all that a step meets (kernels, biases, statistics), compiled in seconds.
+        patch.setattr(model, "BLOCKS", 1)
+        config, state = prepare(request.param)
+        yield config, state, run_step(config, state, "pmap", jax.devices()[:1])
 
 
 def assert_close(found, expected) -> None:
