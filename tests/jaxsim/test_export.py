@@ -71,6 +71,9 @@ def trained_state(config: ConfigDict) -> training.State:
 
     shapes = jax.eval_shape(variables, random_features(1))
     filled = jax.tree_util.tree_map_with_path(value, shapes)
+    if config.model.embedding_norm == "layer":  # so small that the norm's epsilon matters
+        small = jax.tree.map(lambda x: x / 300, filled["params"]["embedding"])
+        filled["params"]["embedding"] = small
     return training.State(np.int32(7), filled["params"], filled.get("batch_stats", {}), ())
 
 
