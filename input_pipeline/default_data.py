@@ -4,11 +4,11 @@ import dataclasses
 import hashlib
 import importlib.metadata
 import json
-import os
 import sys
 from pathlib import Path
 
 from input_pipeline import builder, scores
+from input_pipeline.cache import cache_directory
 from input_pipeline.features import FEATURE_VERSION, FeatureConfig
 from input_pipeline.tracks import DIMENSIONS, Track
 
@@ -26,11 +26,6 @@ def default_directory(scores_config: scores.ScoresConfig, feature_config: Featur
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
     return cache_directory() / f"scores-{digest}"
-
-
-def cache_directory() -> Path:
-    """Where jaxsim keeps what it makes for itself: $JAXSIM_DATA, or else ~/.cache/jaxsim."""
-    return Path(os.environ.get("JAXSIM_DATA") or "~/.cache/jaxsim").expanduser()
 
 
 def prepare_scores(

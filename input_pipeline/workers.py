@@ -8,11 +8,13 @@ import dataclasses
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Sequence
 
+import filelock
 import joblib
 import numpy as np
 from joblib.externals.loky import get_reusable_executor
 
 from input_pipeline import annotations, features
+from input_pipeline.cache import cache_directory
 from input_pipeline.tracks import Track
 
 RESULTS_IN_FLIGHT = 8  # per worker; bounds the memory
@@ -69,6 +71,7 @@ def analyse_all(
     workers: int,
 ) -> Iterator[Analysis]:
     """Yields `analyse` of every track, in order, from `workers` processes (1: this process)."""
+    _compile_librosa(feature_config)
     task: Callable = joblib.delayed(analyse)
     remaining = iter(tracks)
     with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=1):
@@ -76,6 +79,20 @@ def analyse_all(
             # A generator of ordered results; batch_size 1 since tracks differ much in length.
             pool = joblib.Parallel(return_as="generator", batch_size=1, max_nbytes=None)
             yield from pool(task(track, feature_config, estimate=estimate) for track in block)
+
+
+def _compile_librosa(feature_config: features.FeatureConfig) -> None:
+    """Extracts from noise, alone, so that librosa's compiled functions are on disk.
+
+    librosa compiles with Numba at its first use. Two processes that do so at the same time write
+    files that do not belong together, and whoever loads them crashes, then and ever after
+    (numba/numba#10128).
+    """
+    frames = feature_config.segment_frames
+    noise = np.random.default_rng(0).uniform(-1, 1, frames * feature_config.hop_length)
+    cache_directory().mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(cache_directory() / "librosa.lock"):
+        features.extract(noise, feature_config)
 
 
 def stop() -> None:

@@ -17,7 +17,6 @@ from absl import app, flags
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
-from input_pipeline.features import FEATURE_VERSION
 from jaxsim import model_format
 
 # Embedding norms once batch normalisation is folded away.
@@ -32,6 +31,7 @@ def export(
     *,
     tag_names: Mapping[str, Sequence[str]],
     feature_config: Mapping[str, Any],
+    feature_version: int,
     path: str | Path,
 ) -> None:
     """Writes the network of `params` to `path` (an `.npz`), whole or not at all.
@@ -44,13 +44,14 @@ def export(
       config: of the training, with `model`, `dimensions` and `features`.
       tag_names: per tag dimension, the names of its tags.
       feature_config: the fields of the data set's `input_pipeline.features.FeatureConfig`.
+      feature_version: the `input_pipeline.features.FEATURE_VERSION` of the data set.
       path: a file there is replaced; its folder is made if there is none.
 
     Raises:
       ValueError: the parameters are not those of this config's network or are not finite, or
         config and feature_config contradict each other.
     """
-    metadata = _metadata(config, tag_names, feature_config, path)
+    metadata = _metadata(config, tag_names, feature_config, feature_version, path)
     arrays = parameters(params, batch_stats, config)
     model_format.check(metadata, arrays, path)
     text = json.dumps(metadata, sort_keys=True).encode()
@@ -106,6 +107,7 @@ def _metadata(
     config: ConfigDict,
     tag_names: Mapping[str, Sequence[str]],
     feature_config: Mapping[str, Any],
+    feature_version: int,
     source: str | Path,
 ) -> dict[str, Any]:
     """The metadata that `model_format` describes, as JSON gives it back."""
@@ -125,7 +127,7 @@ def _metadata(
         | {"embedding_norm": EXPORTED_NORM[config.model.embedding_norm]},
         "standardise": {name: list(pair) for name, pair in config.features.standardise.items()},
         "feature_config": dict(feature_config),
-        "feature_version": FEATURE_VERSION,
+        "feature_version": feature_version,
     }
     return json.loads(json.dumps(metadata))
 
@@ -160,6 +162,7 @@ def main(checkpoint: str, out: str) -> None:
             config,
             tag_names=record["tag_names"],
             feature_config=record["feature_config"],
+            feature_version=record["feature_version"],
             path=out,
         )
     except (OSError, ValueError) as error:

@@ -4,6 +4,7 @@ Inputs are channels-last images `[B, bins, frames, 1]`; every convolution has a 
 by a ReLU. `width` scales all channel counts; at 1.0 it is the papers' network.
 """
 
+import functools
 from collections.abc import Mapping
 
 import flax.linen as nn
@@ -92,7 +93,10 @@ class Stem(nn.Module):
         x = convolve(x, shifted_kernels(kernel, axes), (1, 1), "VALID")
         x = x.reshape(*x.shape[:3], -1, self.features) + bias  # [B, h, w, position in window, D]
         x = batch_normalise(x, train=train) if self.norm == "batch" else x
-        return jnp.max(nn.relu(x), axis=3)
+        # Not jnp.max: its gradient asks which position equals the maximum, and none may where the
+        # compiler computes the positions anew with other rounding. The gradient would be lost.
+        positions = jnp.unstack(nn.relu(x), axis=3)
+        return functools.reduce(jnp.maximum, positions)
 
 
 class StemAxis:

@@ -20,9 +20,10 @@ from ml_collections import ConfigDict, config_flags
 
 from input_pipeline import dataset
 from input_pipeline.batches import Batch, training_batches
+from input_pipeline.cache import cache_directory
 from input_pipeline.dataset import DataSet
-from input_pipeline.default_data import cache_directory, prepare_scores
-from input_pipeline.features import FeatureConfig
+from input_pipeline.default_data import prepare_scores
+from input_pipeline.features import FEATURE_VERSION, FeatureConfig
 from input_pipeline.scores import ScoresConfig
 from jaxsim import evaluation, export, parallel, report, training
 from jaxsim.checkpoints import Checkpoints
@@ -160,12 +161,14 @@ class Run:
         report.write_validation(table, self.workdir / "validation.json", data=validation)
         self.monitor.close()
         report.print_validation(table, data=validation)
+        record = self._record()
         export.export(
             jax.device_get(self.state.params),
             jax.device_get(self.state.batch_stats),
             self.config,
-            tag_names=validation.tag_names,
-            feature_config=self._record()["feature_config"],
+            tag_names=record["tag_names"],
+            feature_config=record["feature_config"],
+            feature_version=record["feature_version"],
             path=self.workdir / "model.npz",
         )
         for name, what in (
@@ -240,6 +243,7 @@ class Run:
             "config": json.loads(self.config.to_json()),
             "tag_names": {name: list(tags) for name, tags in data.tag_names.items()},
             "feature_config": dataclasses.asdict(data.feature_config),
+            "feature_version": FEATURE_VERSION,  # the data set's too: others are not opened
         }
 
     def _save(self) -> None:

@@ -15,8 +15,10 @@ from ml_collections import ConfigDict
 from input_pipeline.features import UnusableTrack
 
 os.environ["JAXSIM_CHECK_SHAPES"] = "1"
+# Eight devices; and tests compile much more than they compute.
 os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "") + " --xla_force_host_platform_device_count=8"
+    os.environ.get("XLA_FLAGS", "")
+    + " --xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
 )
 
 # What one test compiles, another one of the same run loads.

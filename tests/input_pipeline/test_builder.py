@@ -1,6 +1,10 @@
 import csv
 import functools
+import os
+import subprocess
+import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -133,3 +137,17 @@ def test_workers_load_neither_tensorflow_nor_jax(tmp_path):
     tracks = [_track("a"), _track("b", audio=report_loaded_modules)]
     ((_, reason),) = _prepare(tracks, tmp_path / "data", workers=2).skipped
     assert reason == "loaded: []"
+
+
+@pytest.mark.slow
+def test_first_start_of_two_workers(tracks_csv, tmp_path):
+    # With nothing compiled by Numba yet, two workers used to write what crashed them.
+    root = Path(builder.__file__).parent.parent
+    command = [sys.executable, "-m", "input_pipeline.prepare", "--source=csv"]
+    options = [f"--path={tracks_csv}", f"--data_dir={tmp_path / 'data'}", "--workers=2"]
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path / "numba")}
+    done = subprocess.run(
+        [*command, *options], cwd=root, env=environment, capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert list((tmp_path / "numba").rglob("*.nbc")), "Numba's cache must have been empty"

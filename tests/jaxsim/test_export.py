@@ -84,6 +84,7 @@ def write(config: ConfigDict, state: training.State, path: Path) -> None:
         config,
         tag_names=TAGS,
         feature_config=FEATURES,
+        feature_version=3,
         path=path,
     )
 
@@ -158,7 +159,7 @@ def test_metadata_says_all_that_a_user_needs(
         },
         "standardise": {"mel": [0.2, 0.25], "tempogram": [0.0, 1.0], "cens": [0.3, 0.2]},
         "feature_config": FEATURES,
-        "feature_version": 1,
+        "feature_version": 3,
     }
 
 
@@ -218,7 +219,12 @@ def test_command_exports_a_checkpoint(
 ) -> None:
     config, state = single
     checkpoints = Checkpoints(tmp_path / "run" / "checkpoints")
-    record = {"config": config.to_dict(), "tag_names": TAGS, "feature_config": FEATURES}
+    record = {
+        "config": config.to_dict(),
+        "tag_names": TAGS,
+        "feature_config": FEATURES,
+        "feature_version": 3,
+    }
     checkpoints.save(state, Plateau(), json.loads(json.dumps(record)))
     checkpoints.close()
     export.main(str(tmp_path / "run"), str(tmp_path / "model.npz"))

@@ -1,0 +1,9 @@
+"""Where jaxsim keeps what it makes for itself."""
+
+import os
+from pathlib import Path
+
+
+def cache_directory() -> Path:
+    """$JAXSIM_DATA, or else ~/.cache/jaxsim."""
+    return Path(os.environ.get("JAXSIM_DATA") or "~/.cache/jaxsim").expanduser()
