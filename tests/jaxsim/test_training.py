@@ -72,12 +72,13 @@ def variant(request):
 def assert_close(found, expected) -> None:
     """Equal within 1e-5 of the tree's largest value, and 1e-4 of each array's largest.
 
-    A bias before a batch normalisation has gradient zero but for rounding: hence the 1e-6.
+    A bias before a batch normalisation has gradient zero but for the rounding of sums over all
+    pixels, 1.3e-6 of the tree's largest value with JAX 0.12: hence the 3e-6.
     """
     paths = jax.tree_util.tree_leaves_with_path(expected)
     largest = max((np.abs(leaf).max() for _, leaf in paths), default=0)
     for (path, other), one in zip(paths, jax.tree.leaves(found), strict=True):
-        tolerance = min(1e-5 * largest, 1e-4 * np.abs(other).max() + 1e-6 * largest)
+        tolerance = min(1e-5 * largest, 1e-4 * np.abs(other).max() + 3e-6 * largest)
         name = jax.tree_util.keystr(path)
         np.testing.assert_allclose(one, other, atol=tolerance, rtol=0, err_msg=name)
 
