@@ -5,7 +5,7 @@ python -m jaxsim.train --config=configs/six_dim.py --workdir=runs/six_dim
 python -m jaxsim.train --config=configs/six_dim.py:demo --workdir=runs/demo
     the same job for a laptop: a narrow network, the embedded scores, 6 minutes of training
 python -m jaxsim.train --config=configs/six_dim.py:scores --workdir=runs/scores
-    the same with more pieces and 2,800 steps: about half an hour on two quiet cores
+    the same with more pieces and 2,800 steps
 """
 
 from ml_collections import ConfigDict

@@ -164,23 +164,16 @@ def training_batches(
     )
     rows = slice(*(batch_size * (process_index + i) // process_count for i in (0, 1)))
 
-    def read(step: np.ndarray) -> list[np.ndarray]:
+    def batch(step: int) -> Batch:
         composition = compose(
-            partners,
-            data.num_frames,
-            batch_size=batch_size,
-            frames=frames,
-            seed=seed,
-            step=int(step),
+            partners, data.num_frames, batch_size=batch_size, frames=frames, seed=seed, step=step
         )
-        return list(read_batch(data, composition, rows, frames).values())
+        return read_batch(data, composition, rows, frames)
 
-    example = read_batch(
-        data,
-        compose(partners, data.num_frames, batch_size=batch_size, frames=frames, seed=seed, step=0),
-        rows,
-        frames,
-    )
+    def read(step: np.ndarray) -> list[np.ndarray]:
+        return list(batch(int(step)).values())
+
+    example = batch(0)
     types = [tf.as_dtype(array.dtype) for array in example.values()]
     batches = (
         tf.data.Dataset.range(first_step, num_steps)
