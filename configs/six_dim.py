@@ -53,6 +53,7 @@ def paper() -> ConfigDict:
     model.embedding_size = 384  # E = 6 x 64
     model.width = 1.0  # scales all channel counts
     model.norm = "none"  # after every convolution: "none" (papers) or "batch"
+    model.branch_norm = "none"  # of each input's branch before they meet: "none" or "batch"
     model.embedding_norm = "layer"  # A; or "none"
     model.dtype = "bfloat16"  # of the computation; parameters and losses are float32
 
@@ -64,6 +65,9 @@ def paper() -> ConfigDict:
     loss.margin = 0.1  # cosine distance (B §4.2)
     loss.band = 0.1  # width of the semi-hard band, cosine distance (A §3.3)
     loss.pick = "nearest"  # negatives of a band: "nearest", "uniform" or "all"
+    loss.average = "mined"  # over the mined triplets, or over all "possible" ones
+    # Step from which each dimension is trained; what is hard to hear can come first.
+    loss.first_step = ConfigDict(dict.fromkeys(config.dimensions, 0))
 
     config.optimiser = optimiser = ConfigDict()  # Adam
     optimiser.learning_rate = 1e-5  # A §3.4

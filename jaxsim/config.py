@@ -3,8 +3,8 @@
 from ml_collections import ConfigDict
 
 from input_pipeline.tracks import DIMENSIONS
-from jaxsim.losses import PICKS
-from jaxsim.model import EMBEDDING_NORMS, INPUTS, NORMS
+from jaxsim.losses import AVERAGES, PICKS
+from jaxsim.model import BRANCH_NORMS, EMBEDDING_NORMS, INPUTS, NORMS
 from jaxsim.parallel import MAPPINGS
 from jaxsim.schedule import SCHEDULES
 
@@ -13,10 +13,12 @@ def check(config: ConfigDict, *, devices: int) -> None:
     """Raises ValueError naming the field, the value found and what was expected."""
     choices: tuple[tuple[str, tuple[str, ...]], ...] = (
         ("model.norm", NORMS),
+        ("model.branch_norm", BRANCH_NORMS),
         ("model.embedding_norm", EMBEDDING_NORMS),
         ("model.dtype", ("float32", "bfloat16")),
         ("relation.key", ("parallel", "relative")),
         ("loss.pick", PICKS),
+        ("loss.average", AVERAGES),
         ("optimiser.schedule", SCHEDULES),
         ("parallel.mapping", MAPPINGS),
     )
@@ -35,6 +37,12 @@ def check(config: ConfigDict, *, devices: int) -> None:
     for field in ("batch_size", "num_steps", "steps_per_epoch", "log_steps", "model.width"):
         if not _get(config, field) > 0:
             raise ValueError(f"config.{field} is {_get(config, field)}, expected more than 0")
+    for name in config.dimensions:
+        first = config.loss.first_step.get(name)
+        if not isinstance(first, int) or first < 0:
+            raise ValueError(
+                f"config.loss.first_step.{name} is {first}, expected a step, 0 or more"
+            )
     for field in ("batch_size", "evaluation.batch_size"):
         if _get(config, field) % devices:
             raise ValueError(

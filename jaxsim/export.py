@@ -36,8 +36,9 @@ def export(
 ) -> None:
     """Writes the network of `params` to `path` (an `.npz`), whole or not at all.
 
-    Batch normalisation is folded into kernels and biases with its running statistics: it follows
-    its layer directly, before ReLU and maximum, so that the network stays the same.
+    Batch normalisation is folded into kernels and biases with its running statistics. It follows
+    its layer directly, before ReLU and maximum, so that the network stays the same; that of the
+    branches precedes 1 x 1 convolutions, alone or with a maximum between, which it does not change.
 
     Args:
       params, batch_stats: of `jaxsim.model.Inception`; batch_stats may be empty without norm.
@@ -75,6 +76,8 @@ def parameters(
                 scale, shift = (_norm(arrays, f"{layer}/norm/{name}") for name in ("scale", "bias"))
                 _fold(arrays, statistics, layer, f"{layer}/norm", scale=scale, shift=shift)
         arrays = {name: array for name, array in arrays.items() if "/norm/" not in name}
+    if config.model.branch_norm == "batch" and len(config.model.inputs) > 1:
+        _fold_branches(arrays, statistics, config.model.inputs)
     if config.model.embedding_norm == "batch_layer":
         _fold(arrays, statistics, "embedding", "embedding_centre")
     return arrays
@@ -95,6 +98,26 @@ def _fold(
     kernel, bias = arrays[f"{layer}/kernel"], arrays[f"{layer}/bias"]
     arrays[f"{layer}/kernel"] = (kernel * factor).astype(np.float32)
     arrays[f"{layer}/bias"] = ((bias - mean) * factor + shift).astype(np.float32)
+
+
+def _fold_branches(
+    arrays: dict[str, np.ndarray], statistics: Mapping[str, Any], inputs: Sequence[str]
+) -> None:
+    """Makes 1 x 1 convolutions of raw maps of those of normalised maps."""
+    mean, variance = (
+        np.concatenate([_norm(statistics, f"{kind}_centre/{name}") for kind in inputs])
+        for name in ("mean", "var")
+    )
+    block = f"block_{model_format.BRANCH_BLOCKS + 1}"
+    for layer in ("naive/point", "naive/deep_reduce", "reduction/reduce"):
+        kernel, bias = arrays[f"{block}/{layer}/kernel"], arrays[f"{block}/{layer}/bias"]
+        # The pooled map comes last in what the reduction reads.
+        reads = slice(kernel.shape[2] - len(mean), None)
+        scaled = kernel[:, :, reads] / np.sqrt(variance + BATCH_NORM_EPSILON)[:, None]
+        arrays[f"{block}/{layer}/bias"] = (bias - mean @ scaled[0, 0]).astype(np.float32)
+        kernel = kernel.copy()
+        kernel[:, :, reads] = scaled
+        arrays[f"{block}/{layer}/kernel"] = kernel
 
 
 def _norm(arrays: Mapping[str, Any], name: str) -> np.ndarray:

@@ -11,6 +11,7 @@ from jaxsim.relations import Relation
 from jaxsim.shapes import checked
 
 PICKS = ("nearest", "uniform", "all")
+AVERAGES = ("mined", "possible")
 
 
 class Total(NamedTuple):
@@ -51,6 +52,7 @@ def triplet_loss(
     margin: float,
     band: float,
     pick: str,
+    average: str = "mined",
 ) -> tuple[Total, Total]:
     """Semi-hard triplets of one dimension: max(0, d(a, p) - d(a, n) + margin) (B Eq. 2).
 
@@ -62,24 +64,33 @@ def triplet_loss(
       margin: of the loss, in cosine distance.
       band: width of the semi-hard band, in cosine distance.
       pick: which negatives of a band: the "nearest", one at random ("uniform") or "all" of them.
+      average: what the loss's weight counts: the "mined" triplets, or all that were "possible" had
+        every negative been in every band. Mined triplets always lose about the margin's half, so
+        that a dimension with few of them left weighs as much as one with many; over the possible
+        ones, what is learned gives way to what is not.
 
     Returns:
       The loss over all mined triplets, and the share of (anchor, positive) pairs with a negative in
-      their band. Without any triplet both have weight 0 and the gradient is 0.
+      their band. Without any triplet the sum and the gradient are 0.
     """
     distances = cosine_distances(anchors, candidates, mask)
     bands = mining.semi_hard_bands(distances, relation.similar, relation.dissimilar, width=band)
     size = (bands.upper - bands.lower).astype(distances.dtype)
     found = size > 0
+    negatives = jnp.sum(relation.dissimilar, axis=1).astype(distances.dtype)
+    positives = jnp.sum(relation.similar, axis=1).astype(distances.dtype)
     if pick == "all":
-        total = Total(_sum_over_bands(distances, bands, size, margin), jnp.sum(size))
+        summed, mined = _sum_over_bands(distances, bands, size, margin), jnp.sum(size)
+        possible = positives @ negatives
     else:
         chosen = mining.nearest(bands) if pick == "nearest" else mining.uniform(bands, random)
         negative = jnp.take_along_axis(distances, chosen, axis=1)
         hinge = jnp.maximum(distances - negative + margin, 0.0)
-        total = Total(jnp.sum(jnp.where(found, hinge, 0.0)), jnp.sum(found.astype(hinge.dtype)))
-    pairs = jnp.sum(relation.similar.astype(distances.dtype))
-    return total, Total(jnp.sum(found.astype(distances.dtype)), pairs)
+        summed = jnp.sum(jnp.where(found, hinge, 0.0))
+        mined = jnp.sum(found.astype(hinge.dtype))
+        possible = positives @ jnp.minimum(negatives, 1.0)
+    total = Total(summed, mined if average == "mined" else possible)
+    return total, Total(jnp.sum(found.astype(distances.dtype)), jnp.sum(positives))
 
 
 def _sum_over_bands(distances, bands: mining.Bands, size, margin: float):

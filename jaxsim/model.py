@@ -24,6 +24,7 @@ from jaxsim.pooling import average_pool, max_pool
 
 INPUTS = tuple(REDUCTION)
 NORMS = ("none", "batch")
+BRANCH_NORMS = ("none", "batch")
 EMBEDDING_NORMS = ("layer", "batch_layer", "none")
 
 
@@ -63,6 +64,11 @@ def batch_normalise(x: Float[Array, "... C"], *, train: bool, name: str = "norm"
         name=name,
         **options,
     )(x)
+
+
+def centred(x: Float[Array, "... C"], *, train: bool, name: str):
+    """Batch normalisation to mean 0 and deviation 1, without parameters."""
+    return batch_normalise(x, train=train, name=name, use_scale=False, use_bias=False)
 
 
 class Stem(nn.Module):
@@ -222,6 +228,9 @@ class Inception(nn.Module):
         two blocks each, concatenated, then four blocks.
       width: scales all channel counts; 1.0 = the papers.
       norm: after every convolution: "none" (the papers) or "batch".
+      branch_norm: of each of several inputs' branches before they meet: "none" (the papers) or
+        "batch", without scale and shift. The branches of tempogram and CENS are quieter than mel's
+        and drown beside it.
       embedding_norm: "layer" (A), "none", or "batch_layer": batch normalisation before the layer
         normalisation. A deep stack of rectifiers maps all inputs to almost the same direction; the
         mean over the batch is that direction, and without it the sub-spaces cannot collapse to it.
@@ -232,6 +241,7 @@ class Inception(nn.Module):
     inputs: tuple[str, ...] = INPUTS
     width: float = 1.0
     norm: str = "none"
+    branch_norm: str = "none"
     embedding_norm: str = "layer"
     dtype: jnp.dtype = jnp.float32
 
@@ -246,6 +256,8 @@ class Inception(nn.Module):
             x = stem(images[kind], train=train)
             for i in range(own):
                 x = self.block(f"{kind}_block_{i + 1}", REDUCTION[kind])(x, train=train)
+            if self.branch_norm == "batch" and len(self.inputs) > 1:
+                x = centred(x, train=train, name=f"{kind}_centre")
             branches.append(x)
         x = jnp.concatenate(branches, axis=-1)
         for i in range(own, BLOCKS):
@@ -256,9 +268,7 @@ class Inception(nn.Module):
 
     def normalised(self, x: Float[Array, "B E"], *, train: bool) -> Float[Array, "B E"]:
         if self.embedding_norm == "batch_layer":
-            x = batch_normalise(
-                x, train=train, name="embedding_centre", use_scale=False, use_bias=False
-            )
+            x = centred(x, train=train, name="embedding_centre")
         return x if self.embedding_norm == "none" else nn.LayerNorm(name="embedding_norm")(x)
 
     def block(self, name: str, strides: tuple[int, int]) -> Block:

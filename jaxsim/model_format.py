@@ -6,13 +6,15 @@ An `.npz` archive without pickles. The array `metadata` (uint8) is UTF-8 JSON:
   jaxsim_version: of the exporting program.
   dimensions: names of the similarity dimensions; each owns an equal slice of the embedding.
   tag_names: per tag dimension, the names of its tags.
-  model: config of the model: inputs, embedding_size, width, norm, embedding_norm, dtype.
+  model: config of the model: inputs, embedding_size, width, norm, branch_norm,
+    embedding_norm, dtype.
   standardise: per input, mean and deviation of its z-scoring.
   feature_config, feature_version: how the features that it takes are extracted.
 
 Every other array is a float32 parameter under its path in the network (see `expected_shapes`).
-All batch normalisation is folded into the kernels and biases of the layers before it: `model.norm`
-says only how the network was trained, and an `embedding_norm` "batch_layer" has become "layer".
+All batch normalisation is folded into the kernels and biases around it: `model.norm` and
+`model.branch_norm` say only how the network was trained, and an `embedding_norm` "batch_layer" has
+become "layer".
 """
 
 import json

@@ -79,6 +79,7 @@ def triplet_terms(
             margin=config.loss.margin,
             band=config.loss.band,
             pick=config.loss.pick,
+            average=config.loss.average,
         )
 
     # One dimension after the other: as fast as all at once, and a third to half of the memory.

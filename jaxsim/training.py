@@ -6,6 +6,7 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array
@@ -34,6 +35,7 @@ def build_model(config: ConfigDict) -> Inception:
         inputs=tuple(model.inputs),
         width=model.width,
         norm=model.norm,
+        branch_norm=model.branch_norm,
         embedding_norm=model.embedding_norm,
         dtype=jnp.dtype(model.dtype),
     )
@@ -65,6 +67,7 @@ def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], lea
     model = build_model(config)
     key = jax.random.fold_in(jax.random.key(config.seed), state.step)
     labels = {name: batch[name] for name in (*config.dimensions, "index")}
+    begun = (state.step >= first_steps(config)).astype(jnp.float32)
 
     def loss(params):
         embeddings, updates = model.apply(
@@ -76,7 +79,7 @@ def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], lea
         terms = triplet_terms(embeddings, labels, key, config, axis=AXIS)
         weight = jax.lax.stop_gradient(jax.lax.psum(terms.loss.weight, AXIS))
         # This device's part of the mean over all triplets, averaged over dimensions (A Eq. 2).
-        part = jnp.mean(terms.loss.sum / jnp.maximum(weight, 1.0))
+        part = jnp.average(terms.loss.sum / jnp.maximum(weight, 1.0), weights=begun)
         return part, (terms, updates)
 
     gradients, (terms, updates) = jax.grad(loss, has_aux=True)(state.params)
@@ -87,6 +90,12 @@ def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], lea
         State(state.step + 1, params, updates.get("batch_stats", state.batch_stats), moments),
         terms,
     )
+
+
+def first_steps(config: ConfigDict) -> np.ndarray:
+    """The step from which each dimension is trained [S]; the earliest of them is step 0."""
+    steps = np.array([config.loss.first_step[name] for name in config.dimensions])
+    return steps - steps.min()
 
 
 def embed(config: ConfigDict, state: State, batch: Mapping[str, Array]) -> Array:

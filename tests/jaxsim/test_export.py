@@ -39,10 +39,18 @@ def random_features(segments: int) -> dict[str, np.ndarray]:
     }
 
 
-def narrow(config: ConfigDict, *, inputs: tuple[str, ...], norm: str, embedding_norm: str) -> None:
+def narrow(
+    config: ConfigDict,
+    *,
+    inputs: tuple[str, ...],
+    norm: str,
+    embedding_norm: str,
+    branch_norm: str = "none",
+) -> None:
     config.model.update(
         inputs=inputs,
         norm=norm,
+        branch_norm=branch_norm,
         embedding_norm=embedding_norm,
         width=0.0625,
         embedding_size=12,
@@ -97,12 +105,12 @@ def single(config: ConfigDict) -> tuple[ConfigDict, training.State]:
 
 
 @pytest.mark.parametrize(
-    ("inputs", "norm", "embedding_norm"),
+    ("inputs", "norm", "branch_norm", "embedding_norm"),
     [
-        (("mel",), "none", "none"),
-        (("mel",), "batch", "layer"),
-        (("mel", "tempogram", "cens"), "none", "layer"),
-        (("mel", "tempogram", "cens"), "batch", "batch_layer"),
+        (("mel",), "none", "none", "none"),
+        (("mel",), "batch", "batch", "layer"),
+        (("mel", "tempogram", "cens"), "none", "none", "layer"),
+        (("mel", "tempogram", "cens"), "batch", "batch", "batch_layer"),
     ],
 )
 def test_numpy_equals_jax(
@@ -111,9 +119,11 @@ def test_numpy_equals_jax(
     prepared_directory: Path,
     inputs: tuple[str, ...],
     norm: str,
+    branch_norm: str,
     embedding_norm: str,
 ) -> None:
-    narrow(config, inputs=inputs, norm=norm, embedding_norm=embedding_norm)
+    norms = dict(norm=norm, branch_norm=branch_norm, embedding_norm=embedding_norm)
+    narrow(config, inputs=inputs, **norms)
     state = trained_state(config)
     write(config, state, tmp_path / "model.npz")
     model = numpy_model.load(tmp_path / "model.npz")
@@ -154,6 +164,7 @@ def test_metadata_says_all_that_a_user_needs(
             "embedding_size": 12,
             "width": 0.0625,
             "norm": "batch",
+            "branch_norm": "none",
             "embedding_norm": "layer",
             "dtype": "float32",
         },

@@ -108,16 +108,12 @@ WITHOUT_TRIPLETS = (
 )
 
 
-def both_totals(embeddings, relation, random, pick: str) -> tuple[Total, Total]:
-    return triplet_loss(
-        embeddings, embeddings, MASK, relation, random, margin=MARGIN, band=BAND, pick=pick
-    )
+@jax.jit(static_argnames=("pick", "average"))
+def value_and_gradient(embeddings, relation, random, *, pick: str, average: str = "mined"):
+    options = dict(margin=MARGIN, band=BAND, pick=pick, average=average)
 
-
-@jax.jit(static_argnames="pick")
-def value_and_gradient(embeddings, relation, random, *, pick: str):
     def total(embeddings):
-        loss, active = both_totals(embeddings, relation, random, pick)
+        loss, active = triplet_loss(embeddings, embeddings, MASK, relation, random, **options)
         return loss.sum, (loss, active)
 
     (_, totals), gradient = jax.value_and_grad(total, has_aux=True)(embeddings)
@@ -169,6 +165,26 @@ def test_gradient_equals_that_of_the_explicit_triplets(name: str, pick: str) -> 
     _, found = value_and_gradient(embeddings, relation, random, pick=pick)
     expected = np.asarray(jax.grad(naive)(embeddings))
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
+
+
+@pytest.mark.parametrize("pick", PICKS)
+@pytest.mark.parametrize("name", WITH_TRIPLETS + WITHOUT_TRIPLETS)
+def test_possible_triplets_are_counted_without_their_distances(name: str, pick: str) -> None:
+    embeddings, classes = case(name)
+    relation = relation_of(classes)
+    random = np.full((len(classes), len(classes)), 0.5, np.float32)
+    (loss, _), _ = value_and_gradient(embeddings, relation, random, pick=pick, average="possible")
+    (mined, _), _ = value_and_gradient(embeddings, relation, random, pick=pick)
+    one_of_each_pair, size = pick != "all", range(len(classes))
+    possible = {
+        (a, p, -1 if one_of_each_pair else n)
+        for a in size
+        for p in size
+        for n in size
+        if relation.similar[a, p] and relation.dissimilar[a, n]
+    }
+    assert int(loss.weight) == len(possible)
+    assert float(loss.sum) == float(mined.sum)
 
 
 @pytest.mark.parametrize("pick", PICKS)

@@ -179,15 +179,16 @@ def test_bfloat16_is_only_the_computation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("options", "expected"),
+    ("inputs", "options", "expected"),
     [
-        (dict(norm="none", embedding_norm="layer"), 0),
-        (dict(norm="none", embedding_norm="batch_layer"), 2),
-        (dict(norm="batch", embedding_norm="none"), 2 * (1 + 6 * 8)),
+        (("mel",), dict(norm="none", branch_norm="batch", embedding_norm="layer"), 0),
+        (("mel",), dict(norm="none", embedding_norm="batch_layer"), 2),
+        (("mel", "cens"), dict(branch_norm="batch"), 2 * 2),
+        (("mel",), dict(norm="batch", embedding_norm="none"), 2 * (1 + 6 * 8)),
     ],
-    ids=["none", "embedding", "everywhere"],
+    ids=["none", "embedding", "branches", "everywhere"],
 )
-def test_running_statistics_belong_to_batch_normalisation(options, expected: int) -> None:
+def test_running_statistics_belong_to_batch_normalisation(inputs, options, expected: int) -> None:
     """A mean and a variance after each of the stem's one and the six blocks' eight convolutions."""
-    variables = shapes_of(Inception(EMBEDDING, inputs=("mel",), width=WIDTH, **options))
+    variables = shapes_of(Inception(EMBEDDING, inputs=inputs, width=WIDTH, **options))
     assert len(jax.tree.leaves(variables.get("batch_stats", {}))) == expected

@@ -21,7 +21,7 @@ CONFIG = ConfigDict(
     dict(
         dimensions=DIMENSIONS,
         relation=dict(tempo_tolerance=5.0, key="parallel"),
-        loss=dict(margin=0.1, band=0.1, pick="nearest"),
+        loss=dict(margin=0.1, band=0.1, pick="nearest", average="mined"),
     )
 )
 
