@@ -5,7 +5,7 @@ python -m jaxsim.train --config=configs/six_dim.py --workdir=runs/six_dim
 python -m jaxsim.train --config=configs/six_dim.py:demo --workdir=runs/demo
     the same job for a laptop: a narrow network, the embedded scores, 6 minutes of training
 python -m jaxsim.train --config=configs/six_dim.py:scores --workdir=runs/scores
-    the same with more pieces and 2,800 steps
+    the same with more pieces and 5,000 steps
 """
 
 from ml_collections import ConfigDict
@@ -52,6 +52,7 @@ def paper() -> ConfigDict:
     model.inputs = ("mel", "tempogram", "cens")  # one input, ("mel",), is B's network
     model.embedding_size = 384  # E = 6 x 64
     model.width = 1.0  # scales all channel counts
+    model.trunk_width = 1.0  # scales those of blocks 3 to 6 once more
     model.norm = "none"  # after every convolution: "none" (papers) or "batch"
     model.branch_norm = "none"  # of each input's branch before they meet: "none" or "batch"
     model.embedding_norm = "layer"  # A; or "none"
@@ -60,10 +61,18 @@ def paper() -> ConfigDict:
     config.relation = relation = ConfigDict()
     relation.tempo_tolerance = 5.0  # BPM (A §3.3)
     relation.key = "parallel"  # similar beside the same key: "parallel" or "relative"
+    relation.tags = "any_shared"  # tag of both (A, C); or "sampled_label": one drawn per step (B)
+    relation.unlabelled = "excluded"  # a track without tags; or "negative" (B)
 
     config.loss = loss = ConfigDict()
-    loss.margin = 0.1  # cosine distance (B §4.2)
-    loss.band = 0.1  # width of the semi-hard band, cosine distance (A §3.3)
+    loss.method = "triplet"  # or "proxy" (B §3.2) or "classification" (B §3.3)
+    loss.disentangled = True  # every dimension has its own sub-space; False = all have the whole
+    loss.normalised = True  # unit embeddings in classification (B Eq. 8); the others always are
+    loss.track_weight = 0.0  # of the track regularisation beside the triplets; C: 0.5
+    loss.tempo_classes = 30  # of an octave, for proxies and classification
+    loss.distance = "cosine"  # of triplets (B); or "euclidean" of unit embeddings (C)
+    loss.margin = 0.1  # a distance (B §4.2)
+    loss.band = 0.1  # width of the semi-hard band, a distance (A §3.3)
     loss.pick = "nearest"  # negatives of a band: "nearest", "uniform" or "all"
     loss.average = "mined"  # over the mined triplets, or over all "possible" ones
     # Step from which each dimension is trained; what is hard to hear can come first.
@@ -75,6 +84,7 @@ def paper() -> ConfigDict:
     optimiser.schedule = "plateau"  # or "cosine"
     optimiser.plateau_factor = 5.0  # A §3.4
     optimiser.plateau_patience = 10  # epochs (A §3.4)
+    optimiser.plateau_cuts = 0  # after this many, the next plateau ends training (B: 5); 0 = never
     optimiser.minimum_rate = 1e-10  # A §3.4
 
     config.parallel = ConfigDict()
@@ -93,6 +103,8 @@ def paper() -> ConfigDict:
 def laptop(config: ConfigDict) -> None:
     """What two cores can do in minutes, with the papers' objective; see benchmarks/RESULTS.md."""
     config.model.width = 0.125  # an eighth of all channels: 1/64 of the arithmetic
+    config.model.trunk_width = 4.0  # three narrow inputs need room; costs a tenth of the time
+    config.model.branch_norm = "batch"  # else tempogram and CENS drown beside mel
     config.model.dtype = "float32"  # XLA has no fast bfloat16 product on CPUs
     # The papers' network maps the first batches to one point, from where 100 steps of semi-hard
     # triplets move nothing but the instrument; centred embeddings start apart.
@@ -105,6 +117,7 @@ def laptop(config: ConfigDict) -> None:
     )
     config.batch_size = 32  # more steps; every dimension still finds its pairs
     config.loss.pick = "all"  # every negative of the band: the most gradient from a small batch
+    config.loss.average = "possible"  # a dimension that is learned gives way to the others
     config.num_steps = 500
     config.steps_per_epoch = 250
     config.optimiser.learning_rate = 2e-3
@@ -115,7 +128,11 @@ def laptop(config: ConfigDict) -> None:
 
 
 def long_run(config: ConfigDict) -> None:
-    """As `laptop`, for longer and with more pieces."""
-    config.num_steps = 2800
-    config.steps_per_epoch = 400
+    """As `laptop`, for longer and with more pieces, and tempo and key get a start.
+
+    Beside the other four they are not learned at this size; once learned, they stay.
+    """
+    config.num_steps = 5000
+    config.steps_per_epoch = 500
+    config.loss.first_step.update(genre=500, mood=500, instrument=500, era=500, tempo=0, key=120)
     config.data.scores.pieces_per_genre = 48

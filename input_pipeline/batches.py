@@ -13,6 +13,8 @@ import numpy as np
 from input_pipeline.dataset import DataSet
 from input_pipeline.tracks import TAG_DIMENSIONS
 
+SAME_TRACK_OVERLAP = 0.5  # at most, of two segments of one track (B §4.3.4, C)
+
 Batch = dict[str, np.ndarray]
 
 
@@ -25,7 +27,7 @@ class Composition:
 
 
 def compose(
-    partners: Sequence["Partners"],
+    partners: Sequence["Partners | SameTrack"],
     num_frames: np.ndarray,
     *,
     batch_size: int,
@@ -38,13 +40,23 @@ def compose(
     Rows 2i and 2i + 1 are a pair that is similar in dimension i mod S: the first is drawn from a
     class (tag, tempo or key) that is itself drawn evenly, so that rare classes are seen; the second
     from the tracks similar to it. Every dimension therefore has at least B / 2S pairs, and
-    whatever else the rows share.
+    whatever else the rows share. A pair of one track (`SameTrack`) overlaps by half at most.
     """
     random = np.random.default_rng((seed, step))
     pairs = [partners[i % len(partners)].draw(random) for i in range((batch_size + 1) // 2)]
     track = np.array(pairs, np.int64).reshape(-1)[:batch_size]
-    start = random.integers(0, num_frames[track] - frames, endpoint=True)
+    room = num_frames[track] - frames
+    start = random.integers(0, room, endpoint=True)
+    for row in range(0, len(track) - 1, 2):
+        if track[row] == track[row + 1]:
+            apart = random.integers(_least_apart(frames), room[row], endpoint=True)
+            first = random.integers(room[row] - apart, endpoint=True)
+            start[row : row + 2] = random.permutation([first, first + apart])
     return Composition(track, start)
+
+
+def _least_apart(frames: int) -> int:
+    return frames - int(SAME_TRACK_OVERLAP * frames)
 
 
 class Partners:
@@ -79,15 +91,35 @@ class Partners:
         return first, second
 
 
+class SameTrack:
+    """Draws pairs of segments of one track, for the track regularisation (C)."""
+
+    def __init__(self, num_frames: np.ndarray, *, frames: int):
+        self._tracks = np.flatnonzero(num_frames - frames >= _least_apart(frames))
+
+    def __len__(self) -> int:
+        """Number of tracks that are long enough for two segments."""
+        return len(self._tracks)
+
+    def draw(self, random: np.random.Generator) -> tuple[int, int]:
+        """A track, twice."""
+        return (random.choice(self._tracks),) * 2
+
+
 def partners_of(
-    data: DataSet, dimensions: Sequence[str], *, tempo_tolerance: float, key_relation: str
-) -> list[Partners]:
-    """One `Partners` per dimension.
+    data: DataSet,
+    dimensions: Sequence[str],
+    *,
+    tempo_tolerance: float,
+    key_relation: str,
+    track_pairs: bool = False,
+) -> list[Partners | SameTrack]:
+    """One `Partners` per dimension, and a `SameTrack` if there are to be pairs of one track.
 
     Raises:
-      ValueError: a dimension has no two similar tracks.
+      ValueError: a dimension has no two similar tracks, or no track is long enough.
     """
-    result = []
+    result: list[Partners | SameTrack] = []
     for dimension in dimensions:
         if dimension == "tempo":
             tempi = np.unique(np.round(data.tempo[data.tempo > 0], 1))
@@ -109,6 +141,13 @@ def partners_of(
                 f"{dimension!r}; label more tracks or leave it out of config.dimensions"
             )
         result.append(partners)
+    if track_pairs:
+        result.append(SameTrack(data.num_frames, frames=data.feature_config.segment_frames))
+        if not len(result[-1]):
+            raise ValueError(
+                f"{data.directory}: split {data.split!r} has no track of one and a half segments, "
+                "which the track regularisation needs; set config.loss.track_weight = 0"
+            )
     return result
 
 
@@ -140,6 +179,7 @@ def training_batches(
     num_steps: int,
     tempo_tolerance: float,
     key_relation: str,
+    track_pairs: bool = False,
     process_index: int = 0,
     process_count: int = 1,
     read_ahead: int = 4,
@@ -149,6 +189,7 @@ def training_batches(
     Args:
       data: the training split.
       batch_size: of the global batch; a multiple of process_count.
+      track_pairs: whether batches have pairs of segments of one track, see `SameTrack`.
       read_ahead: batches that are read before they are asked for.
 
     Yields:
@@ -160,7 +201,11 @@ def training_batches(
 
     frames = data.feature_config.segment_frames
     partners = partners_of(
-        data, dimensions, tempo_tolerance=tempo_tolerance, key_relation=key_relation
+        data,
+        dimensions,
+        tempo_tolerance=tempo_tolerance,
+        key_relation=key_relation,
+        track_pairs=track_pairs,
     )
     rows = slice(*(batch_size * (process_index + i) // process_count for i in (0, 1)))
 

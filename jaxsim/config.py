@@ -3,9 +3,11 @@
 from ml_collections import ConfigDict
 
 from input_pipeline.tracks import DIMENSIONS
-from jaxsim.losses import AVERAGES, PICKS
+from jaxsim.losses import AVERAGES, DISTANCES, PICKS
 from jaxsim.model import BRANCH_NORMS, EMBEDDING_NORMS, INPUTS, NORMS
+from jaxsim.objective import METHODS
 from jaxsim.parallel import MAPPINGS
+from jaxsim.relations import KEY_RELATIONS, TAG_RULES, UNLABELLED
 from jaxsim.schedule import SCHEDULES
 
 
@@ -16,7 +18,11 @@ def check(config: ConfigDict, *, devices: int) -> None:
         ("model.branch_norm", BRANCH_NORMS),
         ("model.embedding_norm", EMBEDDING_NORMS),
         ("model.dtype", ("float32", "bfloat16")),
-        ("relation.key", ("parallel", "relative")),
+        ("relation.key", KEY_RELATIONS),
+        ("relation.tags", TAG_RULES),
+        ("relation.unlabelled", UNLABELLED),
+        ("loss.method", METHODS),
+        ("loss.distance", DISTANCES),
         ("loss.pick", PICKS),
         ("loss.average", AVERAGES),
         ("optimiser.schedule", SCHEDULES),
@@ -34,7 +40,15 @@ def check(config: ConfigDict, *, devices: int) -> None:
                 f"config.{field} is {values}, expected some of {', '.join(allowed)}, "
                 "each at most once"
             )
-    for field in ("batch_size", "num_steps", "steps_per_epoch", "log_steps", "model.width"):
+    for field in (
+        "batch_size",
+        "num_steps",
+        "steps_per_epoch",
+        "log_steps",
+        "model.width",
+        "model.trunk_width",
+        "loss.tempo_classes",
+    ):
         if not _get(config, field) > 0:
             raise ValueError(f"config.{field} is {_get(config, field)}, expected more than 0")
     for name in config.dimensions:
@@ -49,7 +63,7 @@ def check(config: ConfigDict, *, devices: int) -> None:
                 f"config.{field} is {_get(config, field)}, expected a multiple of "
                 f"{devices} (the number of devices)"
             )
-    if config.model.embedding_size % len(config.dimensions):
+    if config.loss.disentangled and config.model.embedding_size % len(config.dimensions):
         raise ValueError(
             f"config.model.embedding_size is {config.model.embedding_size}, expected a multiple of "
             f"{len(config.dimensions)} (the number of dimensions)"

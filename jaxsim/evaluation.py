@@ -5,7 +5,6 @@ the loss compares directions, so lengths mean nothing. Euclidean distances then 
 dimension's own sub-space, or in the whole space, in which all dimensions count the same.
 """
 
-import dataclasses
 from collections.abc import Callable, Mapping, Sequence
 
 import jax
@@ -15,30 +14,9 @@ from ml_collections import ConfigDict
 
 from input_pipeline.batches import Batch, track_segments
 from input_pipeline.dataset import DataSet
+from jaxsim import metrics
+from jaxsim.metrics import Score, Triplets
 from jaxsim.relations import relations
-
-RESAMPLES = 1000  # of a bootstrap
-
-
-@dataclasses.dataclass(frozen=True)
-class Triplets:
-    """Rows [n] of a data set: anchor and positive are similar, anchor and negative dissimilar."""
-
-    anchor: np.ndarray
-    positive: np.ndarray
-    negative: np.ndarray
-
-
-@dataclasses.dataclass(frozen=True)
-class Score:
-    """A share with its 95 % bootstrap interval."""
-
-    value: float
-    low: float
-    high: float
-
-    def __str__(self) -> str:
-        return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
 def sample_triplets(
@@ -95,25 +73,14 @@ def track_embeddings(
     return mean / np.maximum(np.linalg.norm(mean, axis=2, keepdims=True), 1e-12)
 
 
-def predictions(embeddings: np.ndarray, triplets: Triplets) -> np.ndarray:
-    """Whether d(a, p) < d(a, n), as 0 or 1 [n]; a tie counts one half. embeddings [N, ...]."""
-    flat = embeddings.reshape(len(embeddings), -1)
-    to_positive = np.linalg.norm(flat[triplets.anchor] - flat[triplets.positive], axis=1)
-    to_negative = np.linalg.norm(flat[triplets.anchor] - flat[triplets.negative], axis=1)
-    return np.where(to_positive == to_negative, 0.5, to_positive < to_negative)
+def own_and_whole(margin: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
+    """Predictions [n] in dimension `number`'s own sub-space and in the whole space.
 
-
-def bootstrap(values: np.ndarray, groups: Sequence[str], *, seed: int = 0) -> Score:
-    """Mean of `values` [n] with a 95 % interval over resampled groups (pieces), not values.
-
-    Triplets whose anchors are renderings of one piece are not independent; pieces are.
+    Args:
+      margin: see `metrics.margins`; with one column, the space is not divided and its own.
     """
-    _, group = np.unique(groups, return_inverse=True)
-    sums, counts = np.bincount(group, values), np.bincount(group)
-    rows = np.random.default_rng(seed).integers(len(counts), size=(RESAMPLES, len(counts)))
-    means = sums[rows].sum(axis=1) / counts[rows].sum(axis=1)
-    low, high = np.quantile(means, (0.025, 0.975))
-    return Score(float(values.mean()), float(low), float(high))
+    own = margin[:, number if margin.shape[1] > 1 else 0]
+    return metrics.right(own), metrics.right(margin.sum(axis=1))
 
 
 def triplet_table(
@@ -126,7 +93,7 @@ def triplet_table(
     """Scores per dimension: own sub-space, whole space, the untrained network's, and the gain.
 
     Args:
-      embeddings, untrained: of the tracks [N, S, E / S].
+      embeddings, untrained: of the tracks [N, S, E / S], or [N, 1, E] without sub-spaces.
 
     Returns:
       Per dimension "own", "whole", "untrained" (its own sub-space), "gain" (own - untrained, paired
@@ -136,13 +103,13 @@ def triplet_table(
     table = {}
     for dimension, chosen in triplets.items():
         number = list(dimensions).index(dimension)
-        own = predictions(embeddings[:, number], chosen)
-        whole = predictions(embeddings, chosen)
-        before = predictions(untrained[:, number], chosen)
+        own, whole = own_and_whole(metrics.margins(embeddings, chosen), number)
+        before, _ = own_and_whole(metrics.margins(untrained, chosen), number)
         columns = dict(
             own=own, whole=whole, untrained=before, gain=own - before, margin=own - whole
         )
         table[dimension] = {
-            name: bootstrap(values, groups[chosen.anchor]) for name, values in columns.items()
+            name: metrics.bootstrap(values, groups[chosen.anchor])
+            for name, values in columns.items()
         }
     return table

@@ -67,7 +67,8 @@ def parameters(
     Raises:
       ValueError: a norm of this config is not there.
     """
-    arrays = {k: np.asarray(v, np.float32) for k, v in flatten_dict(params, sep="/").items()}
+    network = {name: layer for name, layer in params.items() if name != "classes"}
+    arrays = {k: np.asarray(v, np.float32) for k, v in flatten_dict(network, sep="/").items()}
     statistics = flatten_dict(batch_stats, sep="/")
     layers = [name.removesuffix("/kernel") for name in arrays if name.endswith("/kernel")]
     if config.model.norm == "batch":

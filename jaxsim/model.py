@@ -18,6 +18,7 @@ from jaxsim.model_format import (
     BRANCH_BLOCKS,
     REDUCTION,
     STEM_STRIDES,
+    block_width,
     scaled,
 )
 from jaxsim.pooling import average_pool, max_pool
@@ -227,6 +228,8 @@ class Inception(nn.Module):
       inputs: names of the input images; one = stem and six blocks, several = a branch of a stem and
         two blocks each, concatenated, then four blocks.
       width: scales all channel counts; 1.0 = the papers.
+      trunk_width: scales those of blocks 3 to 6 once more. At a few pixels they cost little, and
+        three narrow inputs do not fit into one that is as narrow.
       norm: after every convolution: "none" (the papers) or "batch".
       branch_norm: of each of several inputs' branches before they meet: "none" (the papers) or
         "batch", without scale and shift. The branches of tempogram and CENS are quieter than mel's
@@ -240,6 +243,7 @@ class Inception(nn.Module):
     embedding_size: int
     inputs: tuple[str, ...] = INPUTS
     width: float = 1.0
+    trunk_width: float = 1.0
     norm: str = "none"
     branch_norm: str = "none"
     embedding_norm: str = "layer"
@@ -255,13 +259,13 @@ class Inception(nn.Module):
             stem = Stem(kind, scaled(64, self.width), self.norm, self.dtype, name=f"{kind}_stem")
             x = stem(images[kind], train=train)
             for i in range(own):
-                x = self.block(f"{kind}_block_{i + 1}", REDUCTION[kind])(x, train=train)
+                x = self.block(f"{kind}_block_{i + 1}", i, REDUCTION[kind])(x, train=train)
             if self.branch_norm == "batch" and len(self.inputs) > 1:
                 x = centred(x, train=train, name=f"{kind}_centre")
             branches.append(x)
         x = jnp.concatenate(branches, axis=-1)
         for i in range(own, BLOCKS):
-            x = self.block(f"block_{i + 1}", (2, 2))(x, train=train)
+            x = self.block(f"block_{i + 1}", i, (2, 2))(x, train=train)
         x = x.reshape(x.shape[0], -1)
         x = nn.Dense(self.embedding_size, dtype=self.dtype, name="embedding")(x)
         return self.normalised(x.astype(jnp.float32), train=train)
@@ -271,5 +275,6 @@ class Inception(nn.Module):
             x = centred(x, train=train, name="embedding_centre")
         return x if self.embedding_norm == "none" else nn.LayerNorm(name="embedding_norm")(x)
 
-    def block(self, name: str, strides: tuple[int, int]) -> Block:
-        return Block(self.width, strides, self.norm, self.dtype, name=name)
+    def block(self, name: str, number: int, strides: tuple[int, int]) -> Block:
+        width = block_width(number, self.width, self.trunk_width)
+        return Block(width, strides, self.norm, self.dtype, name=name)

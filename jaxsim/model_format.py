@@ -2,12 +2,12 @@
 
 An `.npz` archive without pickles. The array `metadata` (uint8) is UTF-8 JSON:
 
-  format, format_version: "jaxsim-model" and 1.
+  format, format_version: "jaxsim-model" and 2.
   jaxsim_version: of the exporting program.
   dimensions: names of the similarity dimensions; each owns an equal slice of the embedding.
   tag_names: per tag dimension, the names of its tags.
-  model: config of the model: inputs, embedding_size, width, norm, branch_norm,
-    embedding_norm, dtype.
+  model: config of the model: inputs, embedding_size, width, trunk_width, norm,
+    branch_norm, embedding_norm, dtype.
   standardise: per input, mean and deviation of its z-scoring.
   feature_config, feature_version: how the features that it takes are extracted.
 
@@ -28,7 +28,7 @@ from typing import Any
 import numpy as np
 
 FORMAT = "jaxsim-model"
-FORMAT_VERSION = 1  # Raise it whenever the metadata, the array names or the network change.
+FORMAT_VERSION = 2  # Raise it whenever the metadata, the array names or the network change.
 METADATA = "metadata"
 
 # Per input, (bins, frames): strides of the stem's convolution; reduction by the stem's pooling and
@@ -54,6 +54,7 @@ _FIELDS: dict[str, tuple[type, ...]] = {
     "model.inputs": (list,),
     "model.embedding_size": (int,),
     "model.width": (int, float),
+    "model.trunk_width": (int, float),
     "model.embedding_norm": (str,),
 }
 
@@ -156,8 +157,10 @@ def _conditions(metadata: dict[str, Any]) -> Iterator[tuple[str, Any, str, bool]
     size, count = model["embedding_size"], len(dimensions)
     multiple = f"a positive multiple of {count} (the number of dimensions)"
     yield "model.embedding_size", size, multiple, size > 0 and size % count == 0
-    width, norm = model["width"], model["embedding_norm"]
-    yield "model.width", width, "a positive number", 0 < width < math.inf
+    for field in ("width", "trunk_width"):
+        width = model[field]
+        yield f"model.{field}", width, "a positive number", 0 < width < math.inf
+    norm = model["embedding_norm"]
     yield "model.embedding_norm", norm, f"one of {EMBEDDING_NORMS}", norm in EMBEDDING_NORMS
     for kind in inputs:
         pair = metadata["standardise"].get(kind)
@@ -205,19 +208,20 @@ def map_size(metadata: dict[str, Any], kind: str) -> tuple[int, int]:
 def expected_shapes(metadata: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Name and shape of every array that the network of this metadata has."""
     model = metadata["model"]
-    inputs, width, embedding = model["inputs"], model["width"], model["embedding_size"]
+    inputs, embedding = model["inputs"], model["embedding_size"]
+    widths = [block_width(i, model["width"], model["trunk_width"]) for i in range(BLOCKS)]
     own = own_blocks(inputs)
     shapes: dict[str, tuple[int, ...]] = {}
     channels = 0
     for kind in inputs:
-        branch = scaled(64, width)
+        branch = scaled(64, model["width"])
         shapes |= _convolution_shapes(f"{kind}_stem", 5, 1, branch)
         for i in range(own):
-            branch = _add_block_shapes(shapes, f"{kind}_block_{i + 1}", branch, width)
+            branch = _add_block_shapes(shapes, f"{kind}_block_{i + 1}", branch, widths[i])
         channels += branch
     bins, frames = map_size(metadata, inputs[0])
     for i in range(own, BLOCKS):
-        channels = _add_block_shapes(shapes, f"block_{i + 1}", channels, width)
+        channels = _add_block_shapes(shapes, f"block_{i + 1}", channels, widths[i])
         bins, frames = -(-bins // 2), -(-frames // 2)
     shapes["embedding/kernel"] = (bins * frames * channels, embedding)
     shapes["embedding/bias"] = (embedding,)
@@ -229,6 +233,11 @@ def expected_shapes(metadata: dict[str, Any]) -> dict[str, tuple[int, ...]]:
 def scaled(channels: int, width: float) -> int:
     """Number of channels at a width; at least one."""
     return max(1, round(channels * width))
+
+
+def block_width(number: int, width: float, trunk_width: float) -> float:
+    """The width of block `number` (0 = first): the trunk begins where several inputs meet."""
+    return width if number < BRANCH_BLOCKS else width * trunk_width
 
 
 def reduce_channels(width: float) -> list[int]:

@@ -149,11 +149,11 @@ class Model:
             x = self._convolve(f"{kind}_stem", x, STEM_STRIDES[kind])
             x = _windows(x, REDUCTION[kind], REDUCTION[kind], "VALID", 0.0).max(axis=(3, 4))
             for i in range(own):
-                x = self._block(f"{kind}_block_{i + 1}", x, REDUCTION[kind])
+                x = self._block(f"{kind}_block_{i + 1}", x, i, REDUCTION[kind])
             branches.append(x)
         x = np.concatenate(branches, axis=-1)
         for i in range(own, BLOCKS):
-            x = self._block(f"block_{i + 1}", x, (2, 2))
+            x = self._block(f"block_{i + 1}", x, i, (2, 2))
         x = x.reshape(len(x), -1) @ self.arrays["embedding/kernel"] + self.arrays["embedding/bias"]
         return self._layer_norm(x) if self.config["embedding_norm"] == "layer" else x
 
@@ -162,8 +162,9 @@ class Model:
         x = x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + LAYER_NORM_EPSILON)
         return x * self.arrays["embedding_norm/scale"] + self.arrays["embedding_norm/bias"]
 
-    def _block(self, name: str, x: np.ndarray, strides: tuple[int, int]) -> np.ndarray:
-        return self._reduction(f"{name}/reduction", self._naive(f"{name}/naive", x, strides))
+    def _block(self, name: str, x: np.ndarray, number: int, strides: tuple[int, int]) -> np.ndarray:
+        width = model_format.block_width(number, self.config["width"], self.config["trunk_width"])
+        return self._reduction(f"{name}/reduction", self._naive(f"{name}/naive", x, strides), width)
 
     def _naive(self, name: str, x: np.ndarray, strides: tuple[int, int]) -> np.ndarray:
         point = self._convolve(f"{name}/point", x, strides)
@@ -173,9 +174,9 @@ class Model:
         pooled = _windows(x, (3, 3), strides, "SAME", -np.inf).max(axis=(3, 4))
         return np.concatenate([point, deep, pooled], axis=-1)
 
-    def _reduction(self, name: str, x: np.ndarray) -> np.ndarray:
+    def _reduction(self, name: str, x: np.ndarray, width: float) -> np.ndarray:
         """Dimension-reduction module; its four 1 x 1 kernels lie side by side in one array."""
-        ends = np.cumsum(model_format.reduce_channels(self.config["width"]))[:-1]
+        ends = np.cumsum(model_format.reduce_channels(width))[:-1]
         kernels = np.split(self.arrays[f"{name}/reduce/kernel"], ends, axis=-1)
         biases = np.split(self.arrays[f"{name}/reduce/bias"], ends)
         point = convolve_relu(x, kernels[0], biases[0])

@@ -10,7 +10,7 @@ import rich.console
 import rich.table
 
 from input_pipeline.dataset import DataSet
-from jaxsim.evaluation import Score
+from jaxsim.metrics import Score
 
 Table = Mapping[str, Mapping[str, Score]]
 CHANCE = 0.5

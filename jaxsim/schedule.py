@@ -25,6 +25,11 @@ class Plateau:
         return Plateau(self.cuts, self.best, self.waited + 1)
 
 
+def exhausted(config: ConfigDict, plateau: Plateau) -> bool:
+    """Whether the rate has been cut once more than it may be, so that training stops (B §4.2)."""
+    return 0 < config.optimiser.plateau_cuts < plateau.cuts
+
+
 def learning_rate(config: ConfigDict, step: int, plateau: Plateau) -> float:
     """The rate of step `step` (0 = first)."""
     optimiser = config.optimiser

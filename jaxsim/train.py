@@ -25,12 +25,12 @@ from input_pipeline.dataset import DataSet
 from input_pipeline.default_data import prepare_scores
 from input_pipeline.features import FEATURE_VERSION, FeatureConfig
 from input_pipeline.scores import ScoresConfig
-from jaxsim import evaluation, export, parallel, report, training
+from jaxsim import evaluation, export, metrics, parallel, report, training
 from jaxsim.checkpoints import Checkpoints
 from jaxsim.config import check
 from jaxsim.monitor import Monitor
 from jaxsim.objective import Terms
-from jaxsim.schedule import Plateau, learning_rate
+from jaxsim.schedule import Plateau, exhausted, learning_rate
 
 FEATURES = ("mel", "cens", "onset")
 
@@ -58,7 +58,7 @@ def train(config: ConfigDict, workdir: Path) -> bool:
     data = open_data(config)
     run = Run(config, workdir, data)
     try:
-        while run.step < config.num_steps and not run.interrupted:
+        while not run.finished and not run.interrupted:
             run.epoch()
         if run.interrupted:
             run.monitor.say(
@@ -121,6 +121,11 @@ class Run:
         self.interrupted = False
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, self._interrupt)
+
+    @property
+    def finished(self) -> bool:
+        """Whether there is nothing left to train: all steps done, or too many plateaus."""
+        return self.step >= self.config.num_steps or exhausted(self.config, self.plateau)
 
     def epoch(self) -> None:
         """Trains to the next validation (or the end, or an interruption) and validates."""
@@ -196,11 +201,12 @@ class Run:
             num_steps=num_steps,
             tempo_tolerance=config.relation.tempo_tolerance,
             key_relation=config.relation.key,
+            track_pairs=config.loss.track_weight > 0,
             read_ahead=config.data.read_ahead,
         )
 
     def _place(self, batch: Batch):
-        wanted = (*FEATURES, *self.config.dimensions, "index")
+        wanted = (*FEATURES, *self.config.dimensions, "index", "track")
         return parallel.to_devices(
             {name: batch[name] for name in wanted if name in batch},
             local_devices=jax.local_device_count(),
@@ -209,8 +215,7 @@ class Run:
     def _initial_state(self) -> training.State:
         """The state before step 0, from the first batch (its examples centre the outputs)."""
         example = next(self._batches("train", first_step=0, num_steps=1))
-        features = {name: example[name] for name in FEATURES}
-        return parallel.replicate(training.initial_state(self.config, features))
+        return parallel.replicate(training.initial_state(self.config, example))
 
     def _initial_or_restored(self) -> tuple[training.State, Plateau]:
         if self.checkpoints.latest_step() is None:
@@ -277,6 +282,8 @@ class Run:
                 ("spread", terms.spread.mean()),
             )
         }
+        if config.loss.track_weight:
+            row["track_loss"] = round(float(terms.track.mean()), 5)
         row |= {
             "learning_rate": learning_rate(config, step, self.plateau),
             "examples_per_second": round(rate, 2),
@@ -300,13 +307,17 @@ class Run:
         ]
         total = jax.tree.map(lambda *x: np.sum(x, axis=0), *(term.loss for term in terms))
         loss = float(np.mean(total.mean()))
+        if config.loss.track_weight:
+            track = jax.tree.map(lambda *x: np.sum(x), *(term.track for term in terms))
+            loss += config.loss.track_weight * float(track.mean())
         self.plateau = self.plateau.after_epoch(loss, patience=config.optimiser.plateau_patience)
         embeddings = self._embeddings(self.state)
         scores: dict[str, dict[str, float]] = {"own": {}, "whole": {}}
         for dimension, triplets in self.triplets.items():
-            own = embeddings[:, config.dimensions.index(dimension)]
-            scores["own"][dimension] = float(evaluation.predictions(own, triplets).mean())
-            scores["whole"][dimension] = float(evaluation.predictions(embeddings, triplets).mean())
+            margin = metrics.margins(embeddings, triplets)
+            own, whole = evaluation.own_and_whole(margin, config.dimensions.index(dimension))
+            scores["own"][dimension] = float(own.mean())
+            scores["whole"][dimension] = float(whole.mean())
         self.monitor.write(
             self.step,
             {
@@ -329,7 +340,7 @@ class Run:
             self.data["validation"],
             embed,
             batch_size=self.config.evaluation.batch_size,
-            subspaces=len(self.config.dimensions),
+            subspaces=len(self.config.dimensions) if self.config.loss.disentangled else 1,
         )
 
     def _interrupt(self, number: int, frame) -> None:

@@ -13,9 +13,13 @@ from jaxtyping import Array
 from ml_collections import ConfigDict
 
 from jaxsim.inputs import images
+from jaxsim.losses import Total
 from jaxsim.model import Inception
-from jaxsim.objective import Terms, triplet_terms
+from jaxsim.objective import Terms, class_shapes, objective_terms
 from jaxsim.parallel import AXIS
+
+# As of a last layer [D, C].
+CLASS_INIT = jax.nn.initializers.he_uniform(in_axis=-1, out_axis=-2)
 
 
 @flax.struct.dataclass
@@ -23,7 +27,7 @@ class State:
     """Everything that a step changes."""
 
     step: Array
-    params: Any
+    params: Any  # of the network; and "classes", the class vectors of proxies and classification
     batch_stats: Any  # running means and variances; empty without batch normalisation
     moments: optax.OptState
 
@@ -34,6 +38,7 @@ def build_model(config: ConfigDict) -> Inception:
         embedding_size=model.embedding_size,
         inputs=tuple(model.inputs),
         width=model.width,
+        trunk_width=model.trunk_width,
         norm=model.norm,
         branch_norm=model.branch_norm,
         embedding_norm=model.embedding_norm,
@@ -44,10 +49,17 @@ def build_model(config: ConfigDict) -> Inception:
 def initial_state(config: ConfigDict, example: Mapping[str, ArrayLike]) -> State:
     """The state before step 0, a function of `config.seed` and the example batch's shapes."""
     model = build_model(config)
+    shapes = class_shapes(config, example)
 
     def init(batch) -> State:
-        variables = model.init(jax.random.key(config.seed), images(batch, config), train=False)
-        params = variables["params"]
+        key = jax.random.key(config.seed)
+        variables = model.init(key, images(batch, config), train=False)
+        params = dict(variables["params"])
+        if shapes:
+            params["classes"] = {
+                name: CLASS_INIT(jax.random.fold_in(key, number), shape)
+                for number, (name, shape) in enumerate(shapes.items())
+            }
         return State(
             step=jnp.zeros((), jnp.int32),
             params=params,
@@ -66,7 +78,6 @@ def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], lea
     """
     model = build_model(config)
     key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-    labels = {name: batch[name] for name in (*config.dimensions, "index")}
     begun = (state.step >= first_steps(config)).astype(jnp.float32)
 
     def loss(params):
@@ -76,11 +87,10 @@ def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], lea
             train=True,
             mutable=["batch_stats"],
         )
-        terms = triplet_terms(embeddings, labels, key, config, axis=AXIS)
-        weight = jax.lax.stop_gradient(jax.lax.psum(terms.loss.weight, AXIS))
+        terms = objective_terms(embeddings, classes(params), batch, key, config, axis=AXIS)
         # This device's part of the mean over all triplets, averaged over dimensions (A Eq. 2).
-        part = jnp.average(terms.loss.sum / jnp.maximum(weight, 1.0), weights=begun)
-        return part, (terms, updates)
+        part = jnp.average(_part(terms.loss), weights=begun)
+        return part + config.loss.track_weight * _part(terms.track), (terms, updates)
 
     gradients, (terms, updates) = jax.grad(loss, has_aux=True)(state.params)
     gradients, terms = jax.lax.psum((gradients, terms), AXIS)
@@ -90,6 +100,17 @@ def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], lea
         State(state.step + 1, params, updates.get("batch_stats", state.batch_stats), moments),
         terms,
     )
+
+
+def _part(total: Total) -> Array:
+    """This device's share of the mean over all devices."""
+    weight = jax.lax.stop_gradient(jax.lax.psum(total.weight, AXIS))
+    return total.sum / jnp.maximum(weight, 1.0)
+
+
+def classes(params: Mapping[str, Any]) -> Mapping[str, Array]:
+    """The class vectors of each dimension; empty for triplets."""
+    return params.get("classes", {})
 
 
 def first_steps(config: ConfigDict) -> np.ndarray:
@@ -108,7 +129,7 @@ def embed(config: ConfigDict, state: State, batch: Mapping[str, Array]) -> Array
 
 def validation_terms(config: ConfigDict, state: State, batch: Mapping[str, Array]) -> Terms:
     """`Terms` of a validation batch, equal on all devices."""
-    labels = {name: batch[name] for name in (*config.dimensions, "index")}
     key = jax.random.key(config.seed)
-    terms = triplet_terms(embed(config, state, batch), labels, key, config, axis=AXIS)
+    embeddings = embed(config, state, batch)
+    terms = objective_terms(embeddings, classes(state.params), batch, key, config, axis=AXIS)
     return jax.lax.psum(terms, AXIS)

@@ -223,3 +223,28 @@ def test_track_segments_cover_every_segment_once() -> None:
     for row, (number, start) in enumerate(expected):
         assert onset[row, 0] == 1000 * number + start
         np.testing.assert_array_equal(mel[row], data.read(number, start, FRAMES)[0])
+
+
+def test_segments_of_one_track_overlap_by_half_at_most() -> None:
+    data = fake_data(12)
+    long_enough = set(np.flatnonzero(data.num_frames >= FRAMES + 65))
+    assert 0 < len(long_enough) < 12
+    partners = partners_of(data, ("tempo",), track_pairs=True, **OPTIONS)
+    apart, tracks = set(), set()
+    for step in range(60):
+        batch = compose(partners, data.num_frames, batch_size=8, frames=FRAMES, seed=0, step=step)
+        assert (batch.start + FRAMES <= data.num_frames[batch.track]).all()
+        for row in (2, 6):  # the pairs alternate: tempo, track
+            first, second = batch.start[row : row + 2]
+            assert batch.track[row] == batch.track[row + 1]
+            apart.add(int(second - first))
+            tracks.add(batch.track[row])
+    assert tracks == long_enough
+    assert min(abs(distance) for distance in apart) == 65
+    assert min(apart) < 0 < max(apart)
+
+
+def test_a_data_set_of_short_tracks_has_no_track_regularisation() -> None:
+    short = fake_data(num_frames=np.full(60, FRAMES + 64))
+    with pytest.raises(ValueError, match=r"track_weight = 0"):
+        partners_of(short, ("tempo",), track_pairs=True, **OPTIONS)

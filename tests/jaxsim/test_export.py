@@ -53,6 +53,7 @@ def narrow(
         branch_norm=branch_norm,
         embedding_norm=embedding_norm,
         width=0.0625,
+        trunk_width=1.5,
         embedding_size=12,
         dtype="float32",
     )
@@ -156,13 +157,14 @@ def test_metadata_says_all_that_a_user_needs(
     assert metadata.pop("jaxsim_version")
     assert metadata == {
         "format": "jaxsim-model",
-        "format_version": 1,
+        "format_version": 2,
         "dimensions": ["genre", "mood", "instrument", "era", "tempo", "key"],
         "tag_names": {"genre": ["jazz", "rock"], "mood": []},
         "model": {
             "inputs": ["mel"],
             "embedding_size": 12,
             "width": 0.0625,
+            "trunk_width": 1.5,
             "norm": "batch",
             "branch_norm": "none",
             "embedding_norm": "layer",

@@ -23,11 +23,17 @@ Parts = tuple[dict[str, Any], dict[str, Any]]  # metadata, arrays
 def metadata_of(inputs: list[str]) -> dict[str, Any]:
     return {
         "format": "jaxsim-model",
-        "format_version": 1,
+        "format_version": 2,
         "jaxsim_version": "0",
         "dimensions": ["genre", "tempo", "key"],
         "tag_names": {"genre": ["jazz", "rock"]},
-        "model": {"inputs": inputs, "embedding_size": 6, "width": 0.05, "embedding_norm": "layer"},
+        "model": {
+            "inputs": inputs,
+            "embedding_size": 6,
+            "width": 0.05,
+            "trunk_width": 1,
+            "embedding_norm": "layer",
+        },
         "standardise": {"mel": [0.2, 0.25], "tempogram": [0.1, 0.5], "cens": [0.3, 0.2]},
         "feature_config": {
             "segment_frames": 129,
@@ -219,8 +225,8 @@ def with_nan(array: np.ndarray) -> np.ndarray:
 REFUSALS = [
     (change_metadata("format", "other"), "not a jaxsim export (format is not 'jaxsim-model')"),
     (
-        change_metadata("format_version", 2),
-        "format_version is 2, expected 1; export the model again, "
+        change_metadata("format_version", 1),
+        "format_version is 1, expected 2; export the model again, "
         "or install the jaxsim that wrote it",
     ),
     (change_metadata("dimensions", "genre"), "dimensions is 'genre', expected list"),

@@ -4,7 +4,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsim.relations import Relation, by_key, by_tags, by_tempo, relations
+from jaxsim.relations import (
+    Relation,
+    by_key,
+    by_sampled_tag,
+    by_tags,
+    by_tempo,
+    key_classes,
+    relations,
+    tempo_classes,
+)
 
 TONICS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 
@@ -19,18 +28,50 @@ def as_arrays(relation: Relation) -> Relation:
     return Relation(*map(np.asarray, relation))
 
 
-def test_tags_equal_a_naive_loop() -> None:
+@pytest.mark.parametrize("unlabelled", ["excluded", "negative"])
+@pytest.mark.parametrize("rule", ["any_shared", "sampled_label"])
+def test_tags_equal_a_naive_loop(rule: str, unlabelled: str) -> None:
     random = np.random.default_rng(0)
-    anchor, candidate = random.random((9, 5)) < 0.3, random.random((13, 5)) < 0.3
+    anchor, candidate = random.random((9, 5)) < 0.4, random.random((13, 5)) < 0.3
     anchor[2] = candidate[4] = False
-    found = as_arrays(by_tags(jnp.asarray(anchor), jnp.asarray(candidate)))
+    if rule == "any_shared":
+        relation = by_tags(jnp.asarray(anchor), jnp.asarray(candidate), unlabelled=unlabelled)
+    else:
+        numbers = random.random((9, 5))
+        arguments = jnp.asarray(anchor), jnp.asarray(candidate), jnp.float32(numbers)
+        relation = by_sampled_tag(*arguments, unlabelled=unlabelled)
+        assert (anchor.sum(axis=1) > 1).any()
+    found = as_arrays(relation)
     for a, own in enumerate(anchor):
+        own_tags = set(np.flatnonzero(own))
+        if rule == "sampled_label" and own_tags:
+            own_tags = {max(own_tags, key=lambda tag: numbers[a, tag])}
         for c, other in enumerate(candidate):
-            own_tags, other_tags = set(np.flatnonzero(own)), set(np.flatnonzero(other))
-            comparable = bool(own_tags) and bool(other_tags)
+            other_tags = set(np.flatnonzero(other))
+            comparable = own_tags and (other_tags or unlabelled == "negative")
             shared = bool(own_tags & other_tags)
-            assert bool(found.similar[a, c]) == (comparable and shared)
-            assert bool(found.dissimilar[a, c]) == (comparable and not shared)
+            assert bool(found.similar[a, c]) == (bool(comparable) and shared)
+            assert bool(found.dissimilar[a, c]) == (bool(comparable) and not shared)
+
+
+def test_tempo_classes_divide_an_octave() -> None:
+    found = np.asarray(tempo_classes(jnp.float32([0, 61, 90, 181, 119]), count=4, tolerance=5.0))
+    # Centres 65.4, 77.8, 92.5 and 110.0 BPM, and their octaves.
+    expected = [[0, 0, 0, 0], [1, 0, 0, 0], [0, 0, 1, 0], [0, 0, 0, 0], [0, 0, 0, 0]]
+    expected[3] = [0, 0, 1, 0]  # 181 is 4.1 from 185.1
+    np.testing.assert_array_equal(found, np.array(expected, bool))
+
+
+def test_every_tempo_has_a_class_of_the_default_number() -> None:
+    tempi = jnp.float32(np.linspace(40, 240, 401))
+    assert np.asarray(tempo_classes(tempi, count=30, tolerance=5.0)).any(axis=1).all()
+
+
+def test_key_classes_are_the_key_and_the_one_similar_to_it() -> None:
+    found = np.asarray(key_classes(jnp.int32([-1, 9, 21]), relation="relative"))
+    expected = [[], [key_number("A major"), key_number("F# minor")]]
+    expected.append([key_number("C major"), key_number("A minor")])
+    assert [sorted(np.flatnonzero(row)) for row in found] == [sorted(row) for row in expected]
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,23 @@
+r"""C's model: triplets of Euclidean distances, disentangled, with track regularisation.
+
+Lee et al., "Disentangled multidimensional metric learning for music similarity", ICASSP 2020. B
+Table 4 has its successor at 0.852 of the human-labelled triplets.
+
+python -m jaxsim.train \
+    --config=configs/lee2020_icassp/euclidean_track.py --workdir=runs/euclidean
+"""
+
+from ml_collections import ConfigDict
+
+from configs.lee2020_ismir import default
+
+
+def get_config(variant: str = "paper") -> ConfigDict:
+    config = default.get_config(variant)
+    config.loss.update(distance="euclidean", track_weight=0.5)
+    config.relation.tags = "any_shared"
+    config.relation.unlabelled = "excluded"
+    if variant == "paper":
+        config.optimiser.learning_rate = 0.01
+        config.optimiser.plateau_patience = 4
+    return config
