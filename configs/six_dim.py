@@ -5,7 +5,7 @@ python -m jaxsim.train --config=configs/six_dim.py --workdir=runs/six_dim
 python -m jaxsim.train --config=configs/six_dim.py:demo --workdir=runs/demo
     the same job for a laptop: a narrow network, the embedded scores, 6 minutes of training
 python -m jaxsim.train --config=configs/six_dim.py:scores --workdir=runs/scores
-    the same with more pieces and 5,000 steps
+    the same with more pieces and 2,800 steps
 """
 
 from ml_collections import ConfigDict
@@ -53,6 +53,7 @@ def paper() -> ConfigDict:
     model.embedding_size = 384  # E = 6 x 64
     model.width = 1.0  # scales all channel counts
     model.trunk_width = 1.0  # scales those of blocks 3 to 6 once more
+    model.trunk_start = "mixed"  # of blocks 3 to 6; or "separate": one network per input at first
     model.norm = "none"  # after every convolution: "none" (papers) or "batch"
     model.branch_norm = "none"  # of each input's branch before they meet: "none" or "batch"
     model.embedding_norm = "layer"  # A; or "none"
@@ -104,7 +105,10 @@ def laptop(config: ConfigDict) -> None:
     """What two cores can do in minutes, with the papers' objective; see benchmarks/RESULTS.md."""
     config.model.width = 0.125  # an eighth of all channels: 1/64 of the arithmetic
     config.model.trunk_width = 4.0  # three narrow inputs need room; costs a tenth of the time
-    config.model.branch_norm = "batch"  # else tempogram and CENS drown beside mel
+    # What only the tempogram or CENS says drowns beside mel, unless all branches are equally loud
+    # and the trunk learns for itself what to mix.
+    config.model.branch_norm = "batch"
+    config.model.trunk_start = "separate"
     config.model.dtype = "float32"  # XLA has no fast bfloat16 product on CPUs
     # The papers' network maps the first batches to one point, from where 100 steps of semi-hard
     # triplets move nothing but the instrument; centred embeddings start apart.
@@ -128,11 +132,7 @@ def laptop(config: ConfigDict) -> None:
 
 
 def long_run(config: ConfigDict) -> None:
-    """As `laptop`, for longer and with more pieces, and tempo and key get a start.
-
-    Beside the other four they are not learned at this size; once learned, they stay.
-    """
-    config.num_steps = 5000
-    config.steps_per_epoch = 500
-    config.loss.first_step.update(genre=500, mood=500, instrument=500, era=500, tempo=0, key=120)
+    """As `laptop`, for longer and with more pieces."""
+    config.num_steps = 2800
+    config.steps_per_epoch = 400
     config.data.scores.pieces_per_genre = 48

@@ -126,6 +126,21 @@ def extract(samples: np.ndarray, config: FeatureConfig) -> dict[str, np.ndarray]
     }
 
 
+def mfcc_statistics(mel: np.ndarray, *, count: int = 20) -> np.ndarray:
+    """The oldest embedding of timbre: mean and covariance of a track's MFCCs.
+
+    Args:
+      mel: log-compressed mel spectrogram as `extract` gives it [T, n_mels].
+      count: number of MFCCs.
+
+    Returns:
+      float64 [count + count (count + 1) / 2].
+    """
+    mfcc = librosa.feature.mfcc(S=mel.T.astype(np.float64), n_mfcc=count)
+    covariance = np.cov(mfcc)[np.triu_indices(count)]
+    return np.concatenate([mfcc.mean(axis=1), covariance])
+
+
 def _check_samples(samples: np.ndarray, config: FeatureConfig) -> None:
     if samples.ndim != 1:
         raise UnusableTrack(f"has samples of shape {samples.shape}, expected one dimension")

@@ -1,7 +1,7 @@
 """Checkpoints (orbax): all that a run needs to go on exactly, and all that a model's user needs.
 
-A checkpoint holds the `State` and a JSON record: config, plateau, names of the labels, features,
-version. Orbax writes into a temporary directory and renames it, so a checkpoint is whole or absent.
+A checkpoint holds the `State` and a JSON record: config, commit, plateau, names of the labels,
+features. Orbax writes into a temporary directory and renames it: a checkpoint is whole or absent.
 """
 
 import dataclasses
@@ -86,5 +86,5 @@ def restore_for_inference(directory: str | Path) -> tuple[ConfigDict, Any, Any, 
         args=ocp.args.Composite(state=ocp.args.StandardRestore(), record=ocp.args.JsonRestore()),
     )
     manager.close()
-    state, record = restored.state, restored.record
+    state, record = restored.state, restored.record | {"step": step}
     return ConfigDict(record["config"]), state["params"], state["batch_stats"] or {}, record

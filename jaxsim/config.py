@@ -3,6 +3,7 @@
 from ml_collections import ConfigDict
 
 from input_pipeline.tracks import DIMENSIONS
+from jaxsim.initialisation import TRUNK_STARTS
 from jaxsim.losses import AVERAGES, DISTANCES, PICKS
 from jaxsim.model import BRANCH_NORMS, EMBEDDING_NORMS, INPUTS, NORMS
 from jaxsim.objective import METHODS
@@ -17,6 +18,7 @@ def check(config: ConfigDict, *, devices: int) -> None:
         ("model.norm", NORMS),
         ("model.branch_norm", BRANCH_NORMS),
         ("model.embedding_norm", EMBEDDING_NORMS),
+        ("model.trunk_start", TRUNK_STARTS),
         ("model.dtype", ("float32", "bfloat16")),
         ("relation.key", KEY_RELATIONS),
         ("relation.tags", TAG_RULES),

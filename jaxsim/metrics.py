@@ -8,17 +8,18 @@ runs on the devices in blocks; no N x N array is ever made.
 
 import dataclasses
 import functools
+import warnings
 from collections.abc import Sequence
 from itertools import combinations
 
 import jax
 import jax.numpy as jnp
 import numpy as np
-import sklearn.metrics
 from jaxtyping import Array, Float, Int
 
 RESAMPLES = 1000  # of a bootstrap
-TAGGING_RESAMPLES = 200  # each computes the AUC of all tags anew
+TAGGING_RESAMPLES = 200
+TRIPLETS = 1024  # whose vectors are in memory at once
 QUERIES = 256  # at most of a block, per device
 DISTANCES = 2**27  # at most of a block, per device: 512 MB
 
@@ -50,11 +51,18 @@ class Score:
 def margins(embeddings: np.ndarray, triplets: Triplets) -> np.ndarray:
     """d²(a, n) - d²(a, p) in every sub-space, float64 [n, S]; above 0 = predicted rightly."""
 
-    def squared(others: np.ndarray) -> np.ndarray:
-        difference = embeddings[triplets.anchor].astype(np.float64) - embeddings[others]
-        return np.sum(difference**2, axis=2)
+    def squared(anchor: np.ndarray, other: np.ndarray) -> np.ndarray:
+        difference = embeddings[anchor] - embeddings[other]
+        return np.einsum("nsd,nsd->ns", difference, difference)
 
-    return squared(triplets.negative) - squared(triplets.positive)
+    result = np.empty((len(triplets), embeddings.shape[1]))
+    for first in range(0, len(triplets), TRIPLETS):
+        anchor, positive, negative = (
+            rows[first : first + TRIPLETS]
+            for rows in (triplets.anchor, triplets.positive, triplets.negative)
+        )
+        result[first : first + TRIPLETS] = squared(anchor, negative) - squared(anchor, positive)
+    return result
 
 
 def right(margin: np.ndarray) -> np.ndarray:
@@ -84,7 +92,7 @@ def bootstrap(values: np.ndarray, groups: Sequence[str] | np.ndarray, *, seed: i
     sums, counts = np.bincount(group, values), np.bincount(group)
     means = []
     random = np.random.default_rng(seed)
-    for _ in range(RESAMPLES):
+    for _ in range(RESAMPLES):  # one at a time: thousands of groups need no matrix of resamples
         rows = random.integers(len(counts), size=len(counts))
         means.append(sums[rows].sum() / counts[rows].sum())
     low, high = np.quantile(means, (0.025, 0.975))
@@ -127,7 +135,9 @@ def neighbours(vectors: np.ndarray, groups: np.ndarray, count: int) -> np.ndarra
     count = min(count, len(vectors))
     rows = max(1, min(QUERIES, DISTANCES // len(vectors))) * len(devices)
     library = jnp.asarray(vectors, jnp.float32), jnp.asarray(groups, jnp.int32)
-    search = jax.pmap(functools.partial(_nearest, count=count), in_axes=(0, None), devices=devices)
+    search = jax.pmap(
+        functools.partial(nearest_of_others, count=count), in_axes=(0, None), devices=devices
+    )
     result = []
     for first in range(0, len(vectors), rows):
         # The last block is filled up with other queries, whose answers are dropped.
@@ -137,7 +147,7 @@ def neighbours(vectors: np.ndarray, groups: np.ndarray, count: int) -> np.ndarra
     return np.concatenate(result)[: len(vectors)]
 
 
-def _nearest(
+def nearest_of_others(
     index: Int[Array, " Q"],
     library: tuple[Float[Array, "N D"], Int[Array, " N"]],
     *,
@@ -183,20 +193,41 @@ def tagging_auc(
     ]
     if not usable:
         return Score(np.nan, np.nan, np.nan), {}
-    auc = sklearn.metrics.roc_auc_score
-    each = {tag: float(auc(labels[:, tag], scores[:, tag])) for tag in usable}
     _, group = np.unique(groups, return_inverse=True)
-    random = np.random.default_rng(seed)
-    means = []
-    for _ in range(TAGGING_RESAMPLES):
-        drawn = random.integers(group.max() + 1, size=group.max() + 1)
-        weight = np.bincount(drawn, minlength=group.max() + 1)[group]
-        tags = [tag for tag in usable if 0 < (weight * labels[:, tag]).sum() < weight.sum()]
-        values = [auc(labels[:, tag], scores[:, tag], sample_weight=weight) for tag in tags]
-        if values:
-            means.append(np.mean(values))
-    low, high = np.quantile(means, (0.025, 0.975))
-    return Score(float(np.mean(list(each.values()))), float(low), float(high)), each
+    count = group.max() + 1
+    drawn = np.random.default_rng(seed).integers(count, size=(TAGGING_RESAMPLES, count))
+    times = np.stack([np.bincount(row, minlength=count) for row in drawn])
+    weights = np.concatenate([np.ones((1, len(labels))), times[:, group]])
+    areas = np.stack([roc_auc(scores[:, tag], labels[:, tag], weights) for tag in usable])
+    # A resample may lack a tag: its mean is over the others.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        resampled = np.nanmean(areas[:, 1:], axis=0)
+    low, high = np.nanquantile(resampled, (0.025, 0.975))
+    each = dict(zip(usable, areas[:, 0].tolist(), strict=True))
+    return Score(float(areas[:, 0].mean()), float(low), float(high)), each
+
+
+def roc_auc(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve for several weightings of the same examples [R].
+
+    Args:
+      scores: [N]; labels: bool [N]; weights: [R, N].
+
+    Returns:
+      The share of the weight of (positive, negative) pairs in which the positive has the higher
+      score, ties counted half; NaN where there is no pair.
+    """
+    values, place = np.unique(scores, return_inverse=True)
+    order = np.argsort(place, kind="stable")
+    starts = np.searchsorted(place[order], np.arange(len(values)))
+    # Weight of the positives and of the negatives at every different score, in rising order.
+    positive = np.add.reduceat((weights * labels)[:, order], starts, axis=1)
+    negative = np.add.reduceat((weights * ~labels)[:, order], starts, axis=1)
+    below = np.cumsum(negative, axis=1) - negative
+    pairs = positive.sum(axis=1) * negative.sum(axis=1)
+    right = np.sum(positive * (below + 0.5 * negative), axis=1)
+    return np.divide(right, pairs, out=np.full(len(weights), np.nan), where=pairs > 0)
 
 
 def spread(vectors: np.ndarray) -> float:

@@ -1,53 +1,388 @@
-"""The validation table: printed for people, written as JSON for programs."""
+"""The report of an evaluation: one HTML page that opens from disk, and the same as Markdown.
+
+python -m jaxsim.report runs/demo/evaluation/evaluation.json --out=report
+"""
 
 import dataclasses
 import json
-from collections.abc import Mapping
+import sys
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
+import jinja2
 import numpy as np
 import rich.console
 import rich.table
+import yaml
+from absl import app, flags
 
-from input_pipeline.dataset import DataSet
-from jaxsim.metrics import Score
+from jaxsim import figures, published
 
-Table = Mapping[str, Mapping[str, Score]]
-CHANCE = 0.5
+Results = Mapping[str, Any]
+KS = (1, 2, 4, 8)
+ABSENT = "n/a"
+TOP_SUBSETS = 6  # A Table 2
 
 
-def print_validation(table: Table, *, data: DataSet) -> None:
-    """Prints one row per dimension and their mean."""
-    shown = rich.table.Table(
-        title=f"Triplet score on {len(data)} validation tracks of {len(set(data.groups))} pieces "
-        f"never trained on (chance {CHANCE}, 95 % interval over pieces)"
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Rows of text under headings; numbers stand to the right."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A titled part of the report. `figures` are (SVG, caption)."""
+
+    title: str
+    text: str = ""
+    tables: Sequence[tuple[str, Table]] = ()
+    figures: Sequence[tuple[str, str]] = ()
+    folded: Sequence[tuple[str, str]] = ()
+
+
+def write(results: Results, folder: Path) -> tuple[Path, Path]:
+    """Writes `report.html` and `report.md`; returns their paths."""
+    content = list(sections(results))
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("jaxsim"),
+        autoescape=jinja2.select_autoescape(["html"]),
+        trim_blocks=True,
+        lstrip_blocks=True,
     )
-    shown.add_column("dimension")
-    for heading in ("own sub-space", "whole space", "untrained, own", "gain", "own - whole"):
-        shown.add_column(heading, justify="right")
-    columns = ("own", "whole", "untrained", "gain", "margin")
-    for dimension, scores in table.items():
-        shown.add_row(dimension, *(str(scores[column]) for column in columns))
-    means = (np.mean([scores[column].value for scores in table.values()]) for column in columns)
-    shown.add_section()
-    shown.add_row("mean", *(f"{mean:.3f}" for mean in means))
-    rich.console.Console(width=130).print(shown)
-    learned = [dimension for dimension, scores in table.items() if scores["gain"].low > 0]
-    print(
-        f"above the untrained network by more than the interval: {len(learned)} of {len(table)}"
-        + (f" ({', '.join(learned)})" if learned else "")
-    )
+    paths = []
+    for name in ("report.html", "report.md"):
+        text = environment.get_template(name).render(sections=content, data=results["data"])
+        path = folder / name
+        path.write_text(text, encoding="utf-8")
+        paths.append(path)
+    return paths[0], paths[1]
 
 
-def write_validation(table: Table, path: Path, *, data: DataSet) -> None:
-    """Writes the table with the data set it came from."""
-    content = {
-        "data": str(data.directory),
-        "split": data.split,
-        "tracks": len(data),
-        "scores": {
-            dimension: {name: dataclasses.asdict(score) for name, score in scores.items()}
-            for dimension, scores in table.items()
-        },
+def print_summary(results: Results) -> None:
+    """Prints the triplet table of the report."""
+    for _, table in triplet_section(results).tables:
+        shown = rich.table.Table()
+        for number, heading in enumerate(table.headings):
+            shown.add_column(heading, justify="right" if number else "left")
+        for row in table.rows:
+            shown.add_row(*row)
+        rich.console.Console(width=160).print(shown)
+
+
+def sections(results: Results) -> Iterator[Section]:
+    """The whole report, in the order of the page."""
+    yield triplet_section(results)
+    if results["judged_triplets"]:
+        yield _judged_section(results)
+    yield from _leakage_section(results)
+    yield _retrieval_section(results)
+    yield from _subset_section(results)
+    yield _collapse_section(results)
+    yield from _map_section(results)
+    yield from _training_section(results)
+
+
+def triplet_section(results: Results) -> Section:
+    """Own sub-space and whole space per dimension, and what beats what."""
+    dimensions, systems = results["dimensions"], results["systems"]
+    tables = []
+    for space, title in (
+        ("own", "Own sub-space (or the whole, undivided space)"),
+        ("whole", "Whole space"),
+    ):
+        rows = []
+        for name, system in systems.items():
+            scores = [system["triplets"][dimension][space] for dimension in dimensions]
+            known = [score["value"] for score in scores if score]
+            mean = f"{np.mean(known):.3f}" if len(known) == len(scores) else ABSENT
+            coverage = f" ({system['coverage']:.0%} of the tracks)"
+            rows.append(
+                [name + (coverage if system["coverage"] < 1 else ""), *map(_interval, scores), mean]
+            )
+        if space == "own":
+            rows += _published_sub_spaces(systems, dimensions)
+        tables.append((title, Table(["system", *dimensions, "mean"], rows)))
+    by_dimension = {
+        name: {
+            dimension: system["triplets"][dimension]["own"]["value"]
+            for dimension in dimensions
+            if system["triplets"][dimension]["own"]
+        }
+        for name, system in systems.items()
     }
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    text = (
+        f"Share of triplets in which the similar track is nearer than the dissimilar one; chance "
+        f"0.5; {results['triplets_per_dimension']} triplets per dimension of three different "
+        f"groups, 95 % intervals over groups of tracks. " + " ".join(_comparisons(results))
+    )
+    shown = dict(list(by_dimension.items())[: len(figures.COLOURS)])
+    chart = figures.kiviat(shown) if len(dimensions) > 2 else None
+    caption = "Own sub-space's score of every dimension (A Fig. 3); dotted: chance."
+    return Section("Triplet prediction", text, tables, [(chart, caption)] if chart else [])
+
+
+def _comparisons(results: Results) -> Iterator[str]:
+    """In words: where the first system is better or worse than each other one."""
+    first = next(iter(results["systems"]))
+    for other, sets in results["differences"].items():
+        verdicts: dict[str, list[str]] = {"beats": [], "does not differ from": [], "is below": []}
+        for dimension in results["dimensions"]:
+            difference = sets[dimension]["own"]
+            if difference is None:
+                continue
+            if difference["low"] > 0:
+                verdicts["beats"].append(dimension)
+            elif difference["high"] < 0:
+                verdicts["is below"].append(dimension)
+            else:
+                verdicts["does not differ from"].append(dimension)
+        parts = [f"{verb} it in {', '.join(names)}" for verb, names in verdicts.items() if names]
+        if parts:
+            yield f"Against {other}, {first} {'; '.join(parts)} (paired, own sub-space)."
+
+
+def _published_sub_spaces(systems, dimensions) -> Iterator[list[str]]:
+    for name in systems:
+        if name in published.B_SUB_SPACE:
+            scores = published.B_SUB_SPACE[name]
+            values = [f"{scores[d]:.3f}" if d in scores else ABSENT for d in dimensions]
+            yield [f"{name}: B Table 3, on the MSD", *values, ABSENT]
+
+
+def _judged_section(results: Results) -> Section:
+    sets = results["judged_triplets"]
+    rows = []
+    for name, system in results["systems"].items():
+        rows.append([name, *(_interval(system["judged"][each]["whole"]) for each in sets)])
+    rows += [
+        [f"{title}: A Table 1, 426 dim-sim triplets", f"{score:.4f}", *[ABSENT] * (len(sets) - 1)]
+        for title, score in published.A_TRIPLET_SCORE.values()
+    ]
+    coverage = "; ".join(
+        f"{name}: {each['used']} of {each['of']} triplets have all tracks here"
+        for name, each in sets.items()
+    )
+    fewest = min(each["used"] for each in sets.values())
+    text = f"{coverage}. One of {fewest} triplets is {100 / fewest:.2f} points."
+    return Section("Triplets that people judged", text, [("", Table(["system", *sets], rows))])
+
+
+def _leakage_section(results: Results) -> Iterator[Section]:
+    dimensions = results["dimensions"]
+    shown = []
+    for name, system in results["systems"].items():
+        if not system["dimensions"] or "untrained" in name:
+            continue
+        matrix = np.array(
+            [
+                [
+                    system["triplets"][dimension]["by_sub_space"].get(sub_space, np.nan)
+                    for dimension in dimensions
+                ]
+                for sub_space in system["dimensions"]
+            ]
+        )
+        best = [
+            dimension
+            for column, dimension in enumerate(dimensions)
+            if dimension in system["dimensions"]
+            and system["dimensions"][int(np.argmax(matrix[:, column]))] == dimension
+        ]
+        common = [d for d in dimensions if d in system["dimensions"]]
+        caption = f"{name}: own sub-space is the best one in {len(best)} of {len(common)}."
+        shown.append((figures.leakage(matrix, system["dimensions"], dimensions), caption))
+    if shown:
+        text = (
+            "How well sub-space i predicts the triplets of dimension j. The diagonal should win; "
+            "0.5 elsewhere means that the sub-spaces are disentangled."
+        )
+        yield Section("Leakage between sub-spaces", text, figures=shown)
+
+
+def _retrieval_section(results: Results) -> Section:
+    rows = []
+    for name, system in results["systems"].items():
+        recall = system["retrieval"].get("all tags", {})
+        auc = system["tagging"].get("all tags") or next(iter(system["tagging"].values()), None)
+        rows.append(
+            [
+                name,
+                *(_interval(recall.get(f"R@{k}")) for k in KS),
+                _interval(auc and auc["auc"]),
+                _interval(system["track_triplets"]),
+            ]
+        )
+        if name in published.B_ROWS:
+            _, _, recalls, area, tracks, _ = published.B_ROWS[name]
+            values = [f"{value / 100:.3f}" for value in recalls]
+            rows.append([f"{name}: B, on the MSD", *values, f"{area:.3f}", f"{tracks:.3f}"])
+    headings = ["system", *(f"R@{k}" for k in KS), "tagging AUC", "track triplets"]
+    by_dimension = []
+    for name, system in results["systems"].items():
+        for dimension, auc in system["tagging"].items():
+            if dimension != "all tags":
+                recall = system["retrieval"][dimension]
+                by_dimension.append(
+                    [
+                        name,
+                        dimension,
+                        *(_interval(recall[f"R@{k}"]) for k in KS),
+                        f"{_interval(auc['auc'])} ({auc['by']})",
+                    ]
+                )
+    text = (
+        "R@K: share of a track's tags that its K nearest tracks have together (B Eq. 12), tracks "
+        "of its own group left out; whole space and all tags. AUC: macro over tags; of the "
+        "classifier where there is one, else of distances to prototypes, the mean embeddings of "
+        "the tags' training tracks. Track triplets: two segments of one track against one of "
+        "another, whole space."
+    )
+    detail = Table(["system", "dimension", *(f"R@{k}" for k in KS), "tagging AUC"], by_dimension)
+    return Section(
+        "Retrieval and tagging",
+        text,
+        [("All tags", Table(headings, rows)), ("Each dimension in its own sub-space", detail)],
+    )
+
+
+def _subset_section(results: Results) -> Iterator[Section]:
+    tables = []
+    for name, system in results["systems"].items():
+        if "untrained" in name:
+            continue
+        for which, subsets in system["subsets"].items():
+            best = sorted(subsets, key=lambda each: -each["value"])[:TOP_SUBSETS]
+            single = [each for each in subsets if len(each["subset"]) == 1 and each not in best]
+            judged = which in results["judged_triplets"]
+            rows = []
+            for each in [*best, *single]:
+                names = each["subset"]
+                paper = published.A_SINGLE_DIMENSION.get(names[0]) if len(names) == 1 else None
+                rows.append(
+                    [
+                        " + ".join(names),
+                        _interval(each["interval"]),
+                        *([f"{paper:.4f}" if paper else ABSENT] if judged else []),
+                    ]
+                )
+            headings = ["sub-spaces", "score", *(["A Table 2"] if judged else [])]
+            tables.append((f"{name}, {which}", Table(headings, rows)))
+    if tables:
+        text = (
+            f"The best {TOP_SUBSETS} of all subsets of sub-spaces and the single ones, all other "
+            "sub-spaces switched off (A Table 2)."
+        )
+        yield Section("Which sub-spaces together", text, tables)
+
+
+def _collapse_section(results: Results) -> Section:
+    rows = [
+        [name, part, f"{each['spread']:.3f}", f"{each['effective_rank']:.1f} of {each['size']}"]
+        for name, system in results["systems"].items()
+        for part, each in system["collapse"].items()
+    ]
+    text = (
+        "Spread: 1 less the squared length of the mean unit vector; 0 = all tracks in one point. "
+        "Effective rank: the number of directions that the tracks fill."
+    )
+    table = Table(["system", "sub-space", "spread", "effective rank"], rows)
+    return Section("Collapse", text, [("", table)])
+
+
+def _map_section(results: Results) -> Iterator[Section]:
+    shown = []
+    for name, system in results["systems"].items():
+        points = system["map"].get("points", {})
+        for dimension in points:
+            if dimension != "whole space" and any(system["map"]["labels"][dimension]):
+                pair = {space: points[space] for space in ("whole space", dimension)}
+                svg = figures.maps(pair, system["map"]["labels"][dimension])
+                shown.append((svg, f"{name}: the two commonest tags of {dimension}."))
+    if shown:
+        text = "t-SNE of the whole space and of one sub-space, two of its tags lit (B Fig. 3)."
+        yield Section("Maps", text, figures=shown)
+
+
+def _training_section(results: Results) -> Iterator[Section]:
+    shown, folded, rows = [], [], []
+    for name, system in results["systems"].items():
+        if not system.get("config"):
+            continue
+        config, log = system["config"], system["log"]
+        dimensions = config["dimensions"]
+        steps = [row for row in log if "loss" in row]
+        if steps:
+            shown.append((figures.curves(log, dimensions), name))
+        speed = [row["examples_per_second"] for row in steps]
+        active = steps[-1]["active"] if steps else {}
+        rows.append(
+            [
+                name,
+                config["loss"]["method"],
+                str(system["step"]),
+                f"{np.median(speed):.1f}" if speed else ABSENT,
+                f"{config['batch_size'] / np.median(speed):.3f}" if speed else ABSENT,
+                ", ".join(f"{d} {active[d]:.2f}" for d in dimensions) if active else ABSENT,
+                system["commit"] or ABSENT,
+            ]
+        )
+        folded.append((f"Configuration of {name}", yaml.safe_dump(config, sort_keys=False)))
+    if rows:
+        headings = [
+            "run",
+            "objective",
+            "steps",
+            "examples/s",
+            "s/step",
+            "active pairs at the end",
+            "commit",
+        ]
+        yield Section("Training", "", [("", Table(headings, rows))], shown, folded)
+
+
+def _interval(score: Mapping[str, float] | None) -> str:
+    if not score:
+        return ABSENT
+    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"
+
+
+def merged(several: Sequence[Results]) -> Results:
+    """One report of several evaluations of the same data.
+
+    Raises:
+      ValueError: they are not of the same data, or name two systems alike.
+    """
+    first = several[0]
+    systems = dict(first["systems"])
+    for other in several[1:]:
+        for field in ("data", "triplets_per_dimension", "judged_triplets"):
+            if other[field] != first[field]:
+                raise ValueError(
+                    f"the evaluations differ in {field}: {first[field]} and {other[field]}"
+                )
+        for name, system in other["systems"].items():
+            if system != systems.setdefault(name, system):
+                raise ValueError(f"two different systems are called {name!r}")
+    return {**first, "systems": systems}
+
+
+if __name__ == "__main__":
+    _OUT = flags.DEFINE_string("out", None, "Folder of the report.", required=True)
+
+    def _main(arguments: list[str]) -> None:
+        if len(arguments) < 2:
+            raise app.UsageError("expected one or more files evaluation.json")
+        try:
+            results = merged([json.loads(Path(path).read_text()) for path in arguments[1:]])
+            folder = Path(_OUT.value)
+            folder.mkdir(parents=True, exist_ok=True)
+            for path in write(results, folder):
+                print(path)
+        except (OSError, ValueError, KeyError) as error:
+            sys.exit(f"error: {error}")
+
+    app.run(_main)

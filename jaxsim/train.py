@@ -7,6 +7,7 @@ import dataclasses
 import functools
 import json
 import signal
+import subprocess
 import sys
 import time
 from collections.abc import Iterator
@@ -25,7 +26,7 @@ from input_pipeline.dataset import DataSet
 from input_pipeline.default_data import prepare_scores
 from input_pipeline.features import FEATURE_VERSION, FeatureConfig
 from input_pipeline.scores import ScoresConfig
-from jaxsim import evaluation, export, metrics, parallel, report, training
+from jaxsim import evaluation, export, metrics, parallel, training, validation
 from jaxsim.checkpoints import Checkpoints
 from jaxsim.config import check
 from jaxsim.monitor import Monitor
@@ -57,6 +58,10 @@ def train(config: ConfigDict, workdir: Path) -> bool:
     """
     data = open_data(config)
     run = Run(config, workdir, data)
+    if run.finished and (workdir / "model.npz").exists():
+        run.monitor.say(f"{workdir}: was trained to step {run.step} already")
+        run.close()
+        return True
     try:
         while not run.finished and not run.interrupted:
             run.epoch()
@@ -157,15 +162,15 @@ class Run:
 
     def finish(self) -> None:
         """Compares with the untrained network, prints the table, exports the model."""
-        validation = self.data["validation"]
+        unseen = self.data["validation"]
         trained = self._embeddings(self.state)
         untrained = self._embeddings(self._initial_state())
         table = evaluation.triplet_table(
-            trained, untrained, self.triplets, validation, self.config.dimensions
+            trained, untrained, self.triplets, unseen, self.config.dimensions
         )
-        report.write_validation(table, self.workdir / "validation.json", data=validation)
+        validation.write(table, self.workdir / "validation.json", data=unseen)
         self.monitor.close()
-        report.print_validation(table, data=validation)
+        validation.show(table, data=unseen)
         record = self._record()
         export.export(
             jax.device_get(self.state.params),
@@ -248,6 +253,7 @@ class Run:
             "config": json.loads(self.config.to_json()),
             "tag_names": {name: list(tags) for name, tags in data.tag_names.items()},
             "feature_config": dataclasses.asdict(data.feature_config),
+            "commit": _commit(),
             "feature_version": FEATURE_VERSION,  # the data set's too: others are not opened
         }
 
@@ -298,7 +304,7 @@ class Run:
 
     def _validate(self) -> None:
         """Validation loss (for the plateau) and triplet scores, own sub-space and whole."""
-        config, validation = self.config, self.data["validation"]
+        config = self.config
         batches = self._batches(
             "validation", first_step=0, num_steps=config.evaluation.loss_batches
         )
@@ -327,9 +333,8 @@ class Run:
             },
         )
         values = " ".join(f"{name} {value:.3f}" for name, value in scores["own"].items())
-        self.monitor.say(
-            f"step {self.step}: {len(validation)} validation tracks, own sub-space: {values}"
-        )
+        count = len(self.data["validation"])
+        self.monitor.say(f"step {self.step}: {count} validation tracks, own sub-space: {values}")
 
     def _embeddings(self, state: training.State) -> np.ndarray:
         def embed(batch: Batch) -> np.ndarray:
@@ -345,6 +350,18 @@ class Run:
 
     def _interrupt(self, number: int, frame) -> None:
         self.interrupted = True
+
+
+def _commit() -> str | None:
+    """The commit of the checkout that this file is in, "-dirty" if it is changed; else None."""
+    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        result = subprocess.run(
+            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
+        )
+    except (OSError, subprocess.CalledProcessError):
+        return None
+    return result.stdout.strip()
 
 
 def _flat(tree: dict, prefix: str = "") -> dict[str, object]:

@@ -12,6 +12,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array
 from ml_collections import ConfigDict
 
+from jaxsim.initialisation import separated
 from jaxsim.inputs import images
 from jaxsim.losses import Total
 from jaxsim.model import Inception
@@ -55,6 +56,10 @@ def initial_state(config: ConfigDict, example: Mapping[str, ArrayLike]) -> State
         key = jax.random.key(config.seed)
         variables = model.init(key, images(batch, config), train=False)
         params = dict(variables["params"])
+        if config.model.trunk_start == "separate" and len(model.inputs) > 1:
+            params = separated(
+                params, model.inputs, width=model.width, trunk_width=model.trunk_width
+            )
         if shapes:
             params["classes"] = {
                 name: CLASS_INIT(jax.random.fold_in(key, number), shape)

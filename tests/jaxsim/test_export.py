@@ -165,6 +165,7 @@ def test_metadata_says_all_that_a_user_needs(
             "embedding_size": 12,
             "width": 0.0625,
             "trunk_width": 1.5,
+            "trunk_start": "mixed",
             "norm": "batch",
             "branch_norm": "none",
             "embedding_norm": "layer",

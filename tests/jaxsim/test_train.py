@@ -12,44 +12,17 @@ import numpy as np
 import pytest
 
 from configs.six_dim import get_config
-from input_pipeline import dataset
-from input_pipeline.features import FeatureConfig
 from jaxsim import config as config_module
 from jaxsim import numpy_model, train
 from jaxsim.checkpoints import restore_for_inference
 from jaxsim.schedule import Plateau, learning_rate
+from tests.jaxsim.tiny import tiny, training_tracks_only
 
 
-def tiny(directory, **changes):
-    config = get_config("demo")
-    config.data.dir = str(directory)
-    config.dimensions = ("genre", "mood")
-    config.model.inputs = ("mel",)
-    config.model.width = 0.02
-    config.model.embedding_size = 8
-    config.batch_size = config.evaluation.batch_size = 8
-    config.num_steps, config.steps_per_epoch, config.log_steps = 4, 2, 1
-    config.evaluation.triplets = 20
-    config.optimiser.schedule = "plateau"
-    config.update(changes)
-    return config
-
-
-@pytest.fixture(scope="module", autouse=True)
-def validation_on_training_tracks(prepared_directory):
+@pytest.fixture(autouse=True)
+def validation_on_training_tracks(prepared_directory, monkeypatch):
     """The fixture's validation split is too small for a triplet."""
-    with pytest.MonkeyPatch.context() as patch:
-        data = dataset.open(prepared_directory, "train", FeatureConfig())
-        patch.setattr(train, "open_data", lambda config: {"train": data, "validation": data})
-        yield
-
-
-@pytest.fixture(scope="module")
-def finished(prepared_directory, tmp_path_factory):
-    """A run of four steps without interruption."""
-    workdir = tmp_path_factory.mktemp("finished")
-    assert train.train(tiny(prepared_directory), workdir)
-    return workdir
+    monkeypatch.setattr(train, "open_data", training_tracks_only)
 
 
 def test_leaves_what_it_says(finished):

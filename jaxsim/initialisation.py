@@ -1,0 +1,75 @@
+"""A trunk that starts as separate networks, one per input, and learns for itself what to mix.
+
+In a random trunk every channel mixes all inputs, and what only one of them says (tempo, key) is
+soon too faint to be found: logistic regression finds 96 % of the tempo classes after the
+tempogram's own blocks and 48 % after the first block that sees all inputs. Here the kernels of
+blocks 3 to 6 are zero between channels of different inputs at first; the dense layer reads all.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+
+from jaxsim.model_format import BLOCKS, BRANCH_BLOCKS, block_width, reduce_channels
+
+TRUNK_STARTS = ("mixed", "separate")
+
+
+def separated(
+    params: Mapping[str, Any], inputs: Sequence[str], *, width: float, trunk_width: float
+) -> dict[str, Any]:
+    """The network's initial parameters with a separate trunk for each of several inputs."""
+    result = dict(params)
+    last = [params[f"{kind}_block_{BRANCH_BLOCKS}"]["reduction"] for kind in inputs]
+    widths = [block_width(number, width, trunk_width) for number in range(BLOCKS)]
+    of_branch = reduce_channels(widths[BRANCH_BLOCKS - 1])
+    sizes = [_outputs(end["wide"]) + _outputs(end["deep_2"]) for end in last]
+    owners = np.repeat(
+        np.arange(len(inputs)), [size + of_branch[0] + of_branch[3] for size in sizes]
+    )
+    for number in range(BRANCH_BLOCKS, BLOCKS):
+        name = f"block_{number + 1}"
+        result[name], owners = _separated_block(
+            params[name], owners, len(inputs), reduce_channels(widths[number])
+        )
+    return result
+
+
+def _separated_block(
+    block: Mapping[str, Any], owners: np.ndarray, count: int, reduced: Sequence[int]
+) -> tuple[dict[str, Any], np.ndarray]:
+    """The block, and which input owns each channel that it gives; `owners` those that it reads."""
+    naive, reduction = dict(block["naive"]), dict(block["reduction"])
+
+    def own(module: dict[str, Any], name: str, reads: np.ndarray, gives=None) -> np.ndarray:
+        gives = _dealt(_outputs(module[name]), count) if gives is None else gives
+        module[name] = module[name] | {"kernel": _masked(module[name]["kernel"], reads, gives)}
+        return gives
+
+    point = own(naive, "point", owners)
+    deep = own(naive, "deep_1", own(naive, "deep_reduce", owners))
+    deep = own(naive, "deep_2", deep)
+    owners = np.concatenate([point, deep, owners])  # the pooled map comes last
+    parts = [_dealt(size, count) for size in reduced]
+    own(reduction, "reduce", owners, np.concatenate(parts))
+    wide = own(reduction, "wide", parts[1])
+    deep = own(reduction, "deep_2", own(reduction, "deep_1", parts[2]))
+    owners = np.concatenate([parts[0], wide, deep, parts[3]])
+    return {"naive": naive, "reduction": reduction}, owners
+
+
+def _outputs(layer: Mapping[str, Any]) -> int:
+    return layer["kernel"].shape[-1]
+
+
+def _dealt(channels: int, count: int) -> np.ndarray:
+    """The owner of each channel: equal runs."""
+    return np.arange(channels) * count // channels
+
+
+def _masked(kernel, reads: np.ndarray, gives: np.ndarray):
+    """Zero between owners, and as large in sum as before: He's variance is per input read."""
+    same = reads[:, None] == gives
+    return kernel * jnp.float32(same * np.sqrt(len(reads) / np.maximum(same.sum(axis=0), 1)))

@@ -1,0 +1,257 @@
+"""What an evaluation compares: trained models, untrained ones, MFCCs, embeddings from files."""
+
+import dataclasses
+import functools
+import json
+import zipfile
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from input_pipeline.batches import Batch, track_segments
+from input_pipeline.dataset import DataSet
+from input_pipeline.features import mfcc_statistics
+from jaxsim import evaluation, parallel, training
+from jaxsim.checkpoints import restore_for_inference
+
+FEATURES = ("mel", "cens", "onset")
+Splits = Mapping[str, DataSet]  # "train", and the evaluated one under "test"
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """One way to embed the tracks of a data set.
+
+    Attributes:
+      name: in the tables.
+      dimensions: of its sub-spaces; empty if its space is not divided.
+      vectors: of the evaluated tracks [N, S, D] (S = 1 if not divided), parts at length 1.
+      covered: bool [N], which tracks it has.
+      training: vectors of the training tracks [M, S, D], for prototypes; and `training_covered`.
+      segments: of the evaluated tracks [L, S, D] and the track of each [L], if it has segments.
+      tag_scores: per tag dimension the scores [N, C] of its own classifier, if it has one.
+      details: config, step and log of its training, for the report.
+    """
+
+    name: str
+    dimensions: tuple[str, ...]
+    vectors: np.ndarray
+    covered: np.ndarray
+    training: np.ndarray
+    training_covered: np.ndarray
+    segments: tuple[np.ndarray, np.ndarray] | None = None
+    tag_scores: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    details: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def of_checkpoint(
+    checkpoint: str | Path, data: Splits, *, batch_size: int
+) -> tuple[System, System]:
+    """The network of a run's newest checkpoint, and the same before its first step.
+
+    Raises:
+      FileNotFoundError: there is no checkpoint.
+      ValueError: its tags are not the data set's.
+    """
+    config, params, batch_stats, record = restore_for_inference(checkpoint)
+    config = completed(config)
+    for dimension, tags in record["tag_names"].items():
+        found = list(data["test"].tag_names.get(dimension, ()))
+        if dimension in config.dimensions and config.loss.method != "triplet" and tags != found:
+            raise ValueError(
+                f"{checkpoint}: was trained on the {dimension} tags {tags}, but "
+                f"{data['test'].directory} has {found}"
+            )
+    run = Path(checkpoint)
+    details = {
+        "config": json.loads(config.to_json()),
+        "step": record["step"],
+        "commit": record.get("commit"),
+        "log": _log(run / "log.jsonl"),
+    }
+    trained = training.State(jnp.zeros((), jnp.int32), params, batch_stats, ())
+    untrained = training.initial_state(config, _example(config, data["train"]))
+    embed = embedder(config)
+    names: tuple[tuple[str, training.State, dict[str, Any]], ...] = (
+        (run.name, trained, details),
+        (f"{run.name}, untrained", untrained, {}),
+    )
+    system, before = (
+        _of_state(name, config, state, embed, data, batch_size=batch_size, details=each)
+        for name, state, each in names
+    )
+    return system, before
+
+
+def mfcc(data: Splits) -> System:
+    """Mean and covariance of 20 MFCCs of every track, each at deviation 1 in the training split."""
+
+    def of(split: DataSet) -> np.ndarray:
+        return np.stack([mfcc_statistics(split.read_track(i)[0]) for i in range(len(split))])
+
+    training, test = of(data["train"]), of(data["test"])
+    mean, deviation = training.mean(axis=0), np.maximum(training.std(axis=0), 1e-9)
+    return _undivided("MFCC", (training - mean) / deviation, (test - mean) / deviation)
+
+
+def external(path: str | Path, data: Splits) -> System:
+    """Embeddings from an `.npz` whose arrays are named by track id.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is no `.npz`, knows none of the tracks, or has vectors of different lengths or
+        with values that are not finite; the message names the file and the track.
+    """
+    try:
+        file = np.load(path, allow_pickle=False)
+    except (ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise ValueError(f"{path}: not an .npz of track id to vector ({error})") from None
+    if not isinstance(file, np.lib.npyio.NpzFile):
+        raise ValueError(f"{path}: one array, expected an .npz with one vector per track id")
+    with file:
+        ids = set(file.files)
+        found = {}
+        for split in ("train", "test"):
+            for track_id in data[split].track_ids:
+                if track_id in ids:
+                    found[track_id] = _vector(file[track_id], track_id, path)
+    if not any(track_id in found for track_id in data["test"].track_ids):
+        raise ValueError(
+            f"{path}: has none of the {len(data['test'])} tracks of {data['test'].directory}; its "
+            f"first id is {min(ids, default='')!r}, theirs {data['test'].track_ids[0]!r}"
+        )
+    sizes = {len(vector): track_id for track_id, vector in found.items()}
+    if len(sizes) > 1:
+        (one, first), (other, second), *_ = sizes.items()
+        raise ValueError(f"{path}: {second!r} has {other} values, expected {one} as {first!r} has")
+    (size,) = sizes
+    gap = np.zeros(size)
+    training, test = (
+        np.stack([found.get(track_id, gap) for track_id in data[split].track_ids])
+        for split in ("train", "test")
+    )
+    covered = {
+        split: np.array([track_id in found for track_id in data[split].track_ids])
+        for split in ("train", "test")
+    }
+    system = _undivided(Path(path).stem, training, test)
+    return dataclasses.replace(system, covered=covered["test"], training_covered=covered["train"])
+
+
+def _vector(vector: np.ndarray, track_id: str, path: str | Path) -> np.ndarray:
+    if vector.ndim != 1 or not np.issubdtype(vector.dtype, np.number):
+        raise ValueError(
+            f"{path}: {track_id!r} has shape {vector.shape} of {vector.dtype}, expected one vector "
+            "of numbers"
+        )
+    if not np.isfinite(vector).all():
+        raise ValueError(f"{path}: {track_id!r} has values that are not finite")
+    return vector.astype(np.float64)
+
+
+def _undivided(name: str, training: np.ndarray, test: np.ndarray) -> System:
+    return System(
+        name=name,
+        dimensions=(),
+        vectors=evaluation.divided(test, 1),
+        covered=np.ones(len(test), bool),
+        training=evaluation.divided(training, 1),
+        training_covered=np.ones(len(training), bool),
+    )
+
+
+def _of_state(
+    name: str,
+    config: ConfigDict,
+    state: training.State,
+    embedder: Callable[[training.State, Batch], np.ndarray],
+    data: Splits,
+    *,
+    batch_size: int,
+    details: dict[str, Any],
+) -> System:
+    embed = functools.partial(embedder, parallel.replicate(dataclasses.replace(state, moments=())))
+    dimensions = tuple(config.dimensions) if config.loss.disentangled else ()
+    parts = len(dimensions) or 1
+    options = dict(batch_size=batch_size, subspaces=parts)
+    segments, track = evaluation.segment_embeddings(data["test"], embed, batch_size=batch_size)
+    vectors = evaluation.means(segments, track, len(data["test"]))
+    return System(
+        name=name,
+        dimensions=dimensions,
+        vectors=evaluation.divided(vectors, parts),
+        covered=np.ones(len(vectors), bool),
+        training=evaluation.track_embeddings(data["train"], embed, **options),
+        training_covered=np.ones(len(data["train"]), bool),
+        segments=(evaluation.divided(segments, parts), track),
+        tag_scores=_tag_scores(config, state, segments, track, data["test"]),
+        details=details,
+    )
+
+
+def embedder(config: ConfigDict) -> Callable[[training.State, Batch], np.ndarray]:
+    """Embeds host batches [B, ...] on all devices; B must be a multiple of their number."""
+    compiled = parallel.map_over_devices(
+        functools.partial(training.embed, config),
+        split=(False, True),
+        mapping=config.parallel.mapping,
+        split_result=True,
+    )
+
+    def embed(state: training.State, batch: Batch) -> np.ndarray:
+        placed = parallel.to_devices(
+            {name: batch[name] for name in FEATURES}, local_devices=jax.local_device_count()
+        )
+        embeddings = np.asarray(compiled(state, placed))
+        return embeddings.reshape(-1, embeddings.shape[-1])
+
+    return embed
+
+
+def _tag_scores(config, state, segments, track, data: DataSet) -> dict[str, np.ndarray]:
+    """A classifier's own scores: means over a track's segments (proxies and classification)."""
+    result = {}
+    for number, (dimension, vectors) in enumerate(training.classes(state.params).items()):
+        if dimension not in data.tags:
+            continue
+        length = config.model.embedding_size // len(config.dimensions)
+        own = slice(number * length, (number + 1) * length)
+        own = own if config.loss.disentangled else slice(None)
+        features = segments[:, own]
+        centres = np.asarray(vectors)
+        centres = centres[:, own] if config.loss.method == "proxy" else centres
+        if config.loss.method == "proxy" or config.loss.normalised:
+            features = evaluation.divided(features, 1)[:, 0]
+        result[dimension] = evaluation.means(features @ centres.T, track, len(data))
+    return result
+
+
+def completed(config: ConfigDict) -> ConfigDict:
+    """A stored configuration, refused in one line if this version does not know it."""
+    for field in ("loss.method", "model.trunk_width", "relation.tags"):
+        value: Any = config
+        for part in field.split("."):
+            value = value.get(part) if value is not None else None
+        if value is None:
+            raise ValueError(
+                f"the checkpoint's configuration has no {field}: it is of another version of jaxsim"
+            )
+    return config
+
+
+def _example(config: ConfigDict, data: DataSet) -> dict[str, Any]:
+    batch = next(track_segments(data, batch_size=jax.device_count()))
+    rows = np.zeros(jax.device_count(), int)
+    labels = {**data.tags, "tempo": data.tempo, "key": data.key}
+    return batch | {name: labels[name][rows] for name in config.dimensions}
+
+
+def _log(path: Path) -> list[dict[str, Any]]:
+    if not path.is_file():
+        return []
+    return [json.loads(line) for line in path.read_text().splitlines()]

@@ -1,0 +1,179 @@
+"""The evaluation as its user runs it: systems in, numbers and a page out."""
+
+import json
+import re
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+
+from input_pipeline import dataset
+from input_pipeline.features import FeatureConfig
+from jaxsim import evaluate, report, systems, triplets
+from jaxsim.checkpoints import restore_for_inference
+
+COUNT = 60
+
+
+@pytest.fixture(scope="module")
+def data(prepared_directory: Path):
+    """The split of four tracks, for everything: the others have no triplets."""
+    split = dataset.open(prepared_directory, "train", FeatureConfig())
+    return {"train": split, "test": split}
+
+
+@pytest.fixture(scope="module")
+def embeddings(data, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Vectors of three of the four tracks, and of one that is not there."""
+    path = tmp_path_factory.mktemp("embeddings") / "others.npz"
+    random = np.random.default_rng(0)
+    ids = [*data["test"].track_ids[:3], "another"]
+    np.savez(path, **{name: random.normal(size=5) for name in ids})
+    return path
+
+
+@pytest.fixture(scope="module")
+def judged(data, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three triplets, of which one names an unknown track and one a track without a vector."""
+    path = tmp_path_factory.mktemp("judged") / "people.csv"
+    a, b, c, d = data["test"].track_ids
+    path.write_text(f"anchor,positive,negative\n{a},{b},{c}\n{a},{c},{d}\n{a},unknown,{b}\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def outcome(
+    finished: Path, classifier: Path, data, embeddings: Path, judged: Path, tmp_path_factory
+):
+    """What the command does, with everything that it can compare: results and folder."""
+    out = tmp_path_factory.mktemp("out")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(evaluate, "open_splits", lambda config, directory, split: data)
+        evaluate.main(
+            checkpoints=[str(finished), str(classifier)],
+            data_directory="",
+            split="test",
+            triplet_files=[str(judged)],
+            embedding_files=[str(embeddings)],
+            out=str(out),
+            count=COUNT,
+            batch_size=8,
+        )
+    return json.loads((out / "evaluation.json").read_text()), out
+
+
+def test_every_system_is_measured(outcome, finished: Path, classifier: Path) -> None:
+    results, _ = outcome
+    names = [finished.name, classifier.name, f"{finished.name}, untrained", "MFCC", "others"]
+    assert list(results["systems"]) == names
+    assert results["dimensions"] == ["genre", "mood"]
+    for name, system in results["systems"].items():
+        divided = name.startswith(finished.name)
+        assert system["dimensions"] == (["genre", "mood"] if divided else [])
+        assert bool(system["subsets"]) == divided
+        for scores in system["triplets"].values():
+            assert 0 <= scores["own"]["low"] <= scores["own"]["value"] <= scores["own"]["high"] <= 1
+            assert set(scores["by_sub_space"]) == ({"genre", "mood"} if divided else set())
+            if divided:
+                own, sub_space = scores["own"]["value"], scores["by_sub_space"]
+                assert own in sub_space.values()
+            else:
+                assert scores["own"] == scores["whole"]
+
+
+def test_the_classifier_scores_tags_itself(outcome, classifier: Path, finished: Path) -> None:
+    systems = outcome[0]["systems"]
+    assert systems[classifier.name]["tagging"]["genre"]["by"] == "classifier"
+    assert systems[finished.name]["tagging"]["genre"]["by"] == "prototypes"
+
+
+def test_partial_coverage_is_said(outcome) -> None:
+    results, _ = outcome
+    assert results["judged_triplets"] == {"people": {"used": 2, "of": 3}}
+    assert results["systems"]["others"]["coverage"] == 0.75
+    assert results["systems"]["others"]["judged"]["people"]["triplets"] == 1
+    assert results["systems"]["MFCC"]["judged"]["people"]["triplets"] == 2
+    assert results["systems"]["others"]["triplets"]["mood"]["triplets"] < COUNT
+
+
+def test_the_same_twice(outcome, finished: Path, data) -> None:
+    """Deterministic: measured again, and with other batches."""
+    results, _ = outcome
+    config = restore_for_inference(finished)[0]
+    compared = systems.of_checkpoint(finished, data, batch_size=16)
+    again = evaluate.evaluate(compared, data["test"], data["train"], config=config, count=COUNT)
+    for name in ("triplets", "retrieval", "tagging", "collapse"):
+        expected = results["systems"][finished.name][name]
+        found = json.loads(json.dumps(again["systems"][finished.name][name]))
+        assert jax.tree.structure(found) == jax.tree.structure(expected)
+        for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+            assert one == other or one == pytest.approx(other, abs=1e-5)
+
+
+def test_the_page_stands_alone_and_shows_every_system(outcome) -> None:
+    results, out = outcome
+    page = (out / "report.html").read_text()
+    # Namespaces of SVG are names, not addresses that a browser would ask for.
+    addresses = re.findall(r"(?:src|href)=.(?!#)[^ >]+", page.replace("xlink:href", "xlink"))
+    assert not addresses
+    assert page.count("<svg") >= 3
+    for name in results["systems"]:
+        assert name in page
+        assert name in (out / "report.md").read_text()
+    assert "B Table 1" not in page or "Million Song Dataset" in page
+    again = out / "again"
+    again.mkdir()
+    report.write(report.merged([results, results]), again)
+    assert (again / "report.html").read_text() == page
+
+
+def test_reports_of_different_data_are_not_merged(outcome) -> None:
+    results, _ = outcome
+    other = results | {"data": results["data"] | {"tracks": 99}}
+    with pytest.raises(ValueError, match="differ in data"):
+        report.merged([results, other])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"nowhere": np.zeros(3)}, "has none of the 4 tracks"),
+        ({"{id}": np.array([1.0, np.nan])}, "'{id}' has values that are not finite"),
+        ({"{id}": np.zeros((2, 2))}, r"'{id}' has shape \(2, 2\)"),
+        ({"{id}": np.array(["a"])}, "expected one vector of numbers"),
+        ({"{id}": np.zeros(2), "{other}": np.zeros(3)}, "'{other}' has 3 values, expected 2"),
+    ],
+)
+def test_bad_embeddings_are_refused(arrays, message: str, data, tmp_path: Path) -> None:
+    first, second, *_ = data["test"].track_ids
+    names = {"{id}": first, "{other}": second}
+    path = tmp_path / "vectors.npz"
+    np.savez(path, **{names.get(name, name): values for name, values in arrays.items()})
+    pattern = message.replace("{id}", first).replace("{other}", second)
+    with pytest.raises(ValueError, match=pattern) as error:
+        systems.external(path, data)
+    assert str(error.value).startswith(str(path))
+
+
+def test_judgements_of_unknown_tracks_are_refused(data, tmp_path: Path) -> None:
+    path = tmp_path / "strangers.csv"
+    path.write_text("anchor,positive,negative\nx,y,z\n")
+    with pytest.raises(
+        ValueError, match=r"none of its 1 triplets .* its first is \('x', 'y', 'z'\)"
+    ):
+        evaluate._judged([triplets.read(path)], data["test"])
+
+
+def test_a_missing_checkpoint_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"^error: .*has no checkpoint"):
+        evaluate.main(
+            checkpoints=[str(tmp_path)],
+            data_directory="",
+            split="test",
+            triplet_files=[],
+            embedding_files=[],
+            out="",
+            count=10,
+            batch_size=8,
+        )
