@@ -76,8 +76,6 @@ def paper() -> ConfigDict:
     loss.band = 0.1  # width of the semi-hard band, a distance (A §3.3)
     loss.pick = "nearest"  # negatives of a band: "nearest", "uniform" or "all"
     loss.average = "mined"  # over the mined triplets, or over all "possible" ones
-    # Step from which each dimension is trained; what is hard to hear can come first.
-    loss.first_step = ConfigDict(dict.fromkeys(config.dimensions, 0))
 
     config.optimiser = optimiser = ConfigDict()  # Adam
     optimiser.learning_rate = 1e-5  # A §3.4

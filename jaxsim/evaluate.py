@@ -8,6 +8,7 @@ Writes `evaluation.json` (every number) and the report of it, `report.html` and 
 import json
 import sys
 import time
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -102,6 +103,12 @@ def evaluate(
         "systems": measured,
         "differences": _differences(predictions, data, sampled | judged),
     }
+
+
+def _check_names(compared: Sequence[System]) -> None:
+    for name, count in Counter(system.name for system in compared).items():
+        if count > 1:
+            raise ValueError(f"{count} systems are called {name!r}; rename their folder or file")
 
 
 def _with_agreement(judgements: Sequence[triplets.Judgements]) -> list[triplets.Judgements]:
@@ -396,6 +403,7 @@ def main(
             baselines += [] if baselines else [untrained]
         baselines.append(systems.mfcc(data))
         baselines += [systems.external(path, data) for path in embedding_files]
+        _check_names([*compared, *baselines])
         results = evaluate(
             [*compared, *baselines],
             data["test"],

@@ -12,8 +12,9 @@ import matplotlib.pyplot as plt
 import numpy as np
 from matplotlib.figure import Figure
 
+from jaxsim.metrics import CHANCE
+
 COLOURS = ("#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#666666")
-CHANCE = 0.5
 STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,

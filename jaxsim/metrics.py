@@ -17,6 +17,7 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+CHANCE = 0.5  # of a triplet
 RESAMPLES = 1000  # of a bootstrap
 TAGGING_RESAMPLES = 200
 TRIPLETS = 1024  # whose vectors are in memory at once

@@ -18,6 +18,7 @@ import yaml
 from absl import app, flags
 
 from jaxsim import figures, published
+from jaxsim.metrics import CHANCE
 
 Results = Mapping[str, Any]
 KS = (1, 2, 4, 8)
@@ -63,14 +64,19 @@ def write(results: Results, folder: Path) -> tuple[Path, Path]:
 
 
 def print_summary(results: Results) -> None:
-    """Prints the triplet table of the report."""
-    for _, table in triplet_section(results).tables:
-        shown = rich.table.Table()
-        for number, heading in enumerate(table.headings):
-            shown.add_column(heading, justify="right" if number else "left")
-        for row in table.rows:
-            shown.add_row(*row)
-        rich.console.Console(width=160).print(shown)
+    """Prints the score of every dimension's own sub-space, one column per system."""
+    data, systems = results["data"], results["systems"]
+    shown = rich.table.Table(
+        title=f"Triplet score in the own sub-space, {data['tracks']} tracks of {data['groups']} "
+        f"groups, split {data['split']} (chance {CHANCE}, 95 % interval over groups)"
+    )
+    shown.add_column("dimension")
+    for name in systems:
+        shown.add_column(name, justify="right")
+    for dimension in results["dimensions"]:
+        scores = (system["triplets"][dimension]["own"] for system in systems.values())
+        shown.add_row(dimension, *map(_interval, scores))
+    rich.console.Console(width=20 + 24 * len(systems)).print(shown)
 
 
 def sections(results: Results) -> Iterator[Section]:

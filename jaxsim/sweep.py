@@ -16,6 +16,8 @@ from pathlib import Path
 
 from absl import app, flags
 
+TRAIN = "jaxsim.train"
+
 
 def run_directories(configs: Sequence[str], workdir: Path) -> dict[str, Path]:
     """The run directory of each configuration, by `--config`'s value.
@@ -34,7 +36,7 @@ def train_all(directories: dict[str, Path], options: Sequence[str]) -> None:
     """Trains every configuration in a process of its own; stops at the first that fails."""
     for number, (config, directory) in enumerate(directories.items(), start=1):
         print(f"{number} of {len(directories)}: {config}", file=sys.stderr)
-        command = [sys.executable, "-m", "jaxsim.train", f"--config={config}"]
+        command = [sys.executable, "-m", TRAIN, f"--config={config}"]
         process = subprocess.Popen([*command, f"--workdir={directory}", *options])
         while True:
             try:

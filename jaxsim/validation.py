@@ -10,10 +10,9 @@ import rich.console
 import rich.table
 
 from input_pipeline.dataset import DataSet
-from jaxsim.metrics import Score
+from jaxsim.metrics import CHANCE, Score
 
 Table = Mapping[str, Mapping[str, Score]]
-CHANCE = 0.5
 
 
 def show(table: Table, *, data: DataSet) -> None:

@@ -34,6 +34,13 @@ def test_leaves_what_it_says(finished):
     assert list((finished / "tensorboard").iterdir())
 
 
+def test_a_run_that_is_done_is_left_as_it_is(finished, prepared_directory):
+    before = {path: path.stat().st_mtime_ns for path in finished.glob("*.*")}
+    assert train.train(tiny(prepared_directory), finished)
+    changed = {path.name for path, when in before.items() if path.stat().st_mtime_ns != when}
+    assert changed <= {"log.jsonl"}  # opened for more rows
+
+
 def test_exports_the_model_that_it_trained(finished):
     model = numpy_model.load(finished / "model.npz")
     _, params, _, _ = restore_for_inference(finished)
