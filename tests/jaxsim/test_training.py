@@ -126,6 +126,23 @@ def test_batch_statistics_move_only_with_batch_normalisation(variant) -> None:
     assert all(changed)
 
 
+def test_a_dimension_moves_nothing_before_its_first_step() -> None:
+    """And the others then share the step: a mean over two dimensions instead of three."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(model, "BLOCKS", 1)
+        config, before = prepare("no normalisation")
+        scales = {}
+        for late in ("none", "tempo"):
+            config.loss.first_step.update(genre=5, key=5, tempo=6 if late == "tempo" else 5)
+            after, terms = run_step(config, before, "pmap", jax.devices()[:1])
+            assert terms.loss.sum[1] > 0, "tempo has triplets"
+            gradient = np.asarray(after.moments.mu["embedding_norm"]["scale"])
+            scales[late] = gradient.reshape(3, -1)  # own slice of every dimension
+    assert np.abs(scales["none"]).max(axis=1).min() > 1e-5
+    np.testing.assert_array_equal(scales["tempo"][1], 0)
+    np.testing.assert_allclose(scales["tempo"][0::2], 1.5 * scales["none"][0::2], rtol=1e-4)
+
+
 def test_a_separate_trunk_mixes_no_inputs_before_the_dense_layer() -> None:
     """Every channel of blocks 3 and 6 moves with one input at most; their sizes are He's."""
     config = get_config()
