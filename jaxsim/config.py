@@ -53,12 +53,6 @@ def check(config: ConfigDict, *, devices: int) -> None:
     ):
         if not _get(config, field) > 0:
             raise ValueError(f"config.{field} is {_get(config, field)}, expected more than 0")
-    for name in config.dimensions:
-        first = config.loss.first_step.get(name)
-        if not isinstance(first, int) or first < 0:
-            raise ValueError(
-                f"config.loss.first_step.{name} is {first}, expected a step, 0 or more"
-            )
     for field in ("batch_size", "evaluation.batch_size"):
         if _get(config, field) % devices:
             raise ValueError(

@@ -3,7 +3,8 @@
 In a random trunk every channel mixes all inputs, and what only one of them says (tempo, key) is
 soon too faint to be found: logistic regression finds 96 % of the tempo classes after the
 tempogram's own blocks and 48 % after the first block that sees all inputs. Here the kernels of
-blocks 3 to 6 are zero between channels of different inputs at first; the dense layer reads all.
+blocks 3 to 6 are zero between channels of different inputs at first. So is the dense layer's: every
+sub-space has units of each input, and the scale of the LayerNorm after it chooses among them.
 """
 
 from collections.abc import Mapping, Sequence
@@ -18,7 +19,12 @@ TRUNK_STARTS = ("mixed", "separate")
 
 
 def separated(
-    params: Mapping[str, Any], inputs: Sequence[str], *, width: float, trunk_width: float
+    params: Mapping[str, Any],
+    inputs: Sequence[str],
+    *,
+    width: float,
+    trunk_width: float,
+    subspaces: int,
 ) -> dict[str, Any]:
     """The network's initial parameters with a separate trunk for each of several inputs."""
     result = dict(params)
@@ -34,6 +40,10 @@ def separated(
         result[name], owners = _separated_block(
             params[name], owners, len(inputs), reduce_channels(widths[number])
         )
+    dense = params["embedding"]["kernel"]
+    units = np.tile(_dealt(dense.shape[1] // subspaces, len(inputs)), subspaces)
+    owners = np.tile(owners, len(dense) // len(owners))  # of every pixel of the last map
+    result["embedding"] = params["embedding"] | {"kernel": _masked(dense, owners, units)}
     return result
 
 

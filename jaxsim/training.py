@@ -6,7 +6,6 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array
@@ -58,7 +57,11 @@ def initial_state(config: ConfigDict, example: Mapping[str, ArrayLike]) -> State
         params = dict(variables["params"])
         if config.model.trunk_start == "separate" and len(model.inputs) > 1:
             params = separated(
-                params, model.inputs, width=model.width, trunk_width=model.trunk_width
+                params,
+                model.inputs,
+                width=model.width,
+                trunk_width=model.trunk_width,
+                subspaces=len(config.dimensions) if config.loss.disentangled else 1,
             )
         if shapes:
             params["classes"] = {
@@ -83,7 +86,6 @@ def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], lea
     """
     model = build_model(config)
     key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-    begun = (state.step >= first_steps(config)).astype(jnp.float32)
 
     def loss(params):
         embeddings, updates = model.apply(
@@ -94,7 +96,7 @@ def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], lea
         )
         terms = objective_terms(embeddings, classes(params), batch, key, config, axis=AXIS)
         # This device's part of the mean over all triplets, averaged over dimensions (A Eq. 2).
-        part = jnp.average(_part(terms.loss), weights=begun)
+        part = jnp.mean(_part(terms.loss))
         return part + config.loss.track_weight * _part(terms.track), (terms, updates)
 
     gradients, (terms, updates) = jax.grad(loss, has_aux=True)(state.params)
@@ -116,12 +118,6 @@ def _part(total: Total) -> Array:
 def classes(params: Mapping[str, Any]) -> Mapping[str, Array]:
     """The class vectors of each dimension; empty for triplets."""
     return params.get("classes", {})
-
-
-def first_steps(config: ConfigDict) -> np.ndarray:
-    """The step from which each dimension is trained [S]; the earliest of them is step 0."""
-    steps = np.array([config.loss.first_step[name] for name in config.dimensions])
-    return steps - steps.min()
 
 
 def embed(config: ConfigDict, state: State, batch: Mapping[str, Array]) -> Array:

@@ -1,31 +1,42 @@
 """Fixtures of runs that several tests look at."""
 
+import json
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from tests.jaxsim.tiny import tiny, training_tracks_only
 
 
-def run(directory: Path, workdir: Path, **loss: object) -> Path:
+@pytest.fixture(scope="session")
+def finished(prepared_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A run of four steps without interruption."""
     from jaxsim import train
 
-    config = tiny(directory)
-    config.loss.update(loss)
+    workdir = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "open_data", training_tracks_only)
-        assert train.train(config, workdir)
+        assert train.train(tiny(prepared_directory), workdir)
     return workdir
 
 
 @pytest.fixture(scope="session")
-def finished(prepared_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of four steps without interruption."""
-    return run(prepared_directory, tmp_path_factory.mktemp("finished"))
+def classifier(finished: Path, prepared_directory: Path, tmp_path_factory) -> Path:
+    """The checkpoint of a classifier of the whole space, with random parameters."""
+    from jaxsim.checkpoints import Checkpoints, restore_for_inference
+    from jaxsim.schedule import Plateau
+    from tests.jaxsim.test_training import drawn_state
 
-
-@pytest.fixture(scope="session")
-def classifier(prepared_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The same with a classification loss on the whole space."""
+    config = tiny(prepared_directory)
+    config.loss.update(method="classification", disentangled=False)
+    data = training_tracks_only(config)["train"]
+    examples = {name: data.tags[name] for name in config.dimensions}
+    examples["mel"] = np.zeros((4, 129, 128), np.float16)
     workdir = tmp_path_factory.mktemp("classifier")
-    return run(prepared_directory, workdir, method="classification", disentangled=False)
+    record = restore_for_inference(finished)[3]
+    record["config"] = json.loads(config.to_json())
+    checkpoints = Checkpoints(workdir / "checkpoints")
+    checkpoints.save(drawn_state(config, examples), Plateau(), record)
+    checkpoints.close()
+    return workdir

@@ -8,7 +8,6 @@ import pytest
 
 from configs.six_dim import get_config
 from jaxsim import model, parallel, training
-from jaxsim.inputs import images
 
 BATCH = 16
 VARIANTS = {  # (model.norm, model.embedding_norm)
@@ -37,7 +36,12 @@ def prepare(variant: str):
     config.model.update(inputs=("mel",), width=0.03125, embedding_size=24, dtype="float32")
     config.model.norm, config.model.embedding_norm = VARIANTS[variant]
     config.loss.pick = "uniform"
-    shapes = jax.eval_shape(functools.partial(training.initial_state, config), batch())
+    return config, drawn_state(config, batch())
+
+
+def drawn_state(config, examples):
+    """A state of random parameters, without compiling."""
+    shapes = jax.eval_shape(functools.partial(training.initial_state, config), examples)
     random = np.random.default_rng(1)
 
     def draw(leaf):
@@ -45,7 +49,7 @@ def prepare(variant: str):
         return (scale * random.normal(size=leaf.shape)).astype(np.float32)
 
     zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-    return config, zeros.replace(params=jax.tree.map(draw, shapes.params))
+    return zeros.replace(params=jax.tree.map(draw, shapes.params))
 
 
 def run_step(config, state, mapping: str, devices):
@@ -124,59 +128,3 @@ def test_batch_statistics_move_only_with_batch_normalisation(variant) -> None:
     ]
     assert len(changed) == (0 if config.model.norm == "none" else 2 * 10)
     assert all(changed)
-
-
-def test_a_dimension_moves_nothing_before_its_first_step() -> None:
-    """And the others then share the step: a mean over two dimensions instead of three."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model, "BLOCKS", 1)
-        config, before = prepare("no normalisation")
-        scales = {}
-        for late in ("none", "tempo"):
-            config.loss.first_step.update(genre=5, key=5, tempo=6 if late == "tempo" else 5)
-            after, terms = run_step(config, before, "pmap", jax.devices()[:1])
-            assert terms.loss.sum[1] > 0, "tempo has triplets"
-            gradient = np.asarray(after.moments.mu["embedding_norm"]["scale"])
-            scales[late] = gradient.reshape(3, -1)  # own slice of every dimension
-    assert np.abs(scales["none"]).max(axis=1).min() > 1e-5
-    np.testing.assert_array_equal(scales["tempo"][1], 0)
-    np.testing.assert_allclose(scales["tempo"][0::2], 1.5 * scales["none"][0::2], rtol=1e-4)
-
-
-def test_a_separate_trunk_mixes_no_inputs_before_the_dense_layer() -> None:
-    """Every channel of blocks 3 and 6 moves with one input at most; their sizes are He's."""
-    config = get_config()
-    config.model.update(width=0.09, trunk_width=2.0, trunk_start="separate", dtype="float32")
-    config.model.update(embedding_size=12, embedding_norm="none")
-    random = np.random.default_rng(3)
-    example = {
-        "mel": random.random((2, 129, 128)),
-        "cens": random.random((2, 129, 12)),
-        "onset": random.random((2, 512)),
-    }
-    state = training.initial_state(config, example)
-    network = training.build_model(config)
-
-    @jax.jit
-    def features(batch):
-        _, every = network.apply(
-            {"params": state.params},
-            images(batch, config),
-            train=False,
-            capture_intermediates=lambda module, _: module.name in ("block_3", "block_6"),
-        )
-        return {name: found["__call__"][0] for name, found in every["intermediates"].items()}
-
-    before = features(example)
-    moved_by = {}
-    for kind, name in (("mel", "mel"), ("tempogram", "onset"), ("cens", "cens")):
-        after = features(example | {name: example[name][::-1] ** 2})
-        for block, values in after.items():
-            difference = np.abs(np.asarray(values - before[block])).max(axis=(0, 1, 2))
-            moved_by[block, kind] = difference > 0
-    for block in ("block_3", "block_6"):
-        moved = np.stack([moved_by[block, kind] for kind in config.model.inputs])
-        assert moved.sum(axis=0).max() == 1, "no channel reads two inputs"
-        assert moved.any(axis=1).all(), "every input is read"
-    gains = state.params["block_4"]["naive"]["point"]["kernel"]
-    assert np.std(gains) == pytest.approx(np.sqrt(2 / gains.shape[2]), rel=0.1)
