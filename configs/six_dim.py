@@ -3,7 +3,7 @@
 python -m jaxsim.train --config=configs/six_dim.py --workdir=runs/six_dim
     the papers' network and recipe; for accelerators and a large data set (config.data.dir)
 python -m jaxsim.train --config=configs/six_dim.py:demo --workdir=runs/demo
-    the same job for a laptop: a narrow network, the embedded scores, 6 minutes of training
+    the same job for a laptop: a narrow network, the embedded scores, some minutes of training
 python -m jaxsim.train --config=configs/six_dim.py:scores --workdir=runs/scores
     the same with more pieces and 2,800 steps
 """

@@ -15,6 +15,8 @@ from ml_collections import ConfigDict
 from jaxsim.schedule import Plateau
 from jaxsim.training import State
 
+Restored = tuple[ConfigDict, Any, Any, dict[str, Any]]
+
 
 class Checkpoints:
     """The checkpoints of one run, in `directory`/<step>."""
@@ -63,7 +65,7 @@ class Checkpoints:
         self._manager.close()
 
 
-def restore_for_inference(directory: str | Path) -> tuple[ConfigDict, Any, Any, dict[str, Any]]:
+def restore_for_inference(directory: str | Path) -> Restored:
     """Config, parameters, batch statistics and record of the newest checkpoint.
 
     Args:

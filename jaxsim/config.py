@@ -64,6 +64,11 @@ def check(config: ConfigDict, *, devices: int) -> None:
             f"config.model.embedding_size is {config.model.embedding_size}, expected a multiple of "
             f"{len(config.dimensions)} (the number of dimensions)"
         )
+    if config.loss.track_weight and config.loss.method != "triplet":
+        raise ValueError(
+            f"config.loss.track_weight is {config.loss.track_weight}, expected 0 with the method "
+            f"{config.loss.method!r}: the track regularisation is of triplets"
+        )
     if config.loss.pick == "all" and config.loss.band > config.loss.margin:
         raise ValueError(
             f"config.loss.band is {config.loss.band}, expected at most config.loss.margin = "

@@ -5,6 +5,7 @@ the loss compares directions, so lengths mean nothing. Euclidean distances then 
 dimension's own sub-space, or in the whole space, in which all dimensions count the same.
 """
 
+import functools
 from collections.abc import Callable, Mapping, Sequence
 
 import jax
@@ -14,10 +15,11 @@ from ml_collections import ConfigDict
 
 from input_pipeline.batches import Batch, track_segments
 from input_pipeline.dataset import DataSet
-from jaxsim import metrics
+from jaxsim import metrics, parallel, training
 from jaxsim.metrics import Score, Triplets
 from jaxsim.relations import relations
 
+FEATURES = ("mel", "cens", "onset")  # of a batch, which the network needs
 ANCHORS = 512  # whose relations to all tracks are in memory at once
 
 
@@ -93,6 +95,25 @@ def track_triplets(track: np.ndarray, *, count: int, seed: int) -> Triplets:
     while (same := track[negative] == track[anchor]).any():
         negative[same] = random.integers(len(track), size=same.sum())
     return Triplets(anchor, positive, negative)
+
+
+def embedder(config: ConfigDict) -> Callable[[training.State, Batch], np.ndarray]:
+    """Embeds host batches [B, ...] on all devices; B must be a multiple of their number."""
+    compiled = parallel.map_over_devices(
+        functools.partial(training.embed, config),
+        split=(False, True),
+        mapping=config.parallel.mapping,
+        split_result=True,
+    )
+
+    def embed(state: training.State, batch: Batch) -> np.ndarray:
+        placed = parallel.to_devices(
+            {name: batch[name] for name in FEATURES}, local_devices=jax.local_device_count()
+        )
+        embeddings = np.asarray(compiled(state, placed))
+        return embeddings.reshape(-1, embeddings.shape[-1])
+
+    return embed
 
 
 def segment_embeddings(

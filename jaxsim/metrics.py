@@ -18,6 +18,7 @@ import numpy as np
 from jaxtyping import Array, Float, Int
 
 CHANCE = 0.5  # of a triplet
+KS = (1, 2, 4, 8)  # of R@K (B §4.3.2)
 RESAMPLES = 1000  # of a bootstrap
 TAGGING_RESAMPLES = 200
 TRIPLETS = 1024  # whose vectors are in memory at once

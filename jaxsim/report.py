@@ -18,10 +18,9 @@ import yaml
 from absl import app, flags
 
 from jaxsim import figures, published
-from jaxsim.metrics import CHANCE
+from jaxsim.metrics import CHANCE, KS
 
 Results = Mapping[str, Any]
-KS = (1, 2, 4, 8)
 ABSENT = "n/a"
 TOP_SUBSETS = 6  # A Table 2
 

@@ -17,9 +17,8 @@ from input_pipeline.batches import Batch, track_segments
 from input_pipeline.dataset import DataSet
 from input_pipeline.features import mfcc_statistics
 from jaxsim import evaluation, parallel, training
-from jaxsim.checkpoints import restore_for_inference
+from jaxsim.checkpoints import Restored
 
-FEATURES = ("mel", "cens", "onset")
 Splits = Mapping[str, DataSet]  # "train", and the evaluated one under "test"
 
 
@@ -49,43 +48,43 @@ class System:
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
-def of_checkpoint(
-    checkpoint: str | Path, data: Splits, *, batch_size: int
-) -> tuple[System, System]:
-    """The network of a run's newest checkpoint, and the same before its first step.
+def of_run(
+    directory: str | Path, restored: Restored, data: Splits, *, batch_size: int, untrained: bool
+) -> list[System]:
+    """The trained network of a run and, if asked for, the same network before its first step.
+
+    Args:
+      directory: of the run, which names the system, or of its checkpoints.
+      restored: what `checkpoints.restore_for_inference` gives for it.
+      batch_size: segments of all devices together.
 
     Raises:
-      FileNotFoundError: there is no checkpoint.
-      ValueError: its tags are not the data set's.
+      ValueError: the classifier's tags are not the data set's.
     """
-    config, params, batch_stats, record = restore_for_inference(checkpoint)
-    config = completed(config)
+    config, params, batch_stats, record = restored
+    run = Path(directory).resolve()
+    run = run.parent if run.name == "checkpoints" else run
     for dimension, tags in record["tag_names"].items():
         found = list(data["test"].tag_names.get(dimension, ()))
         if dimension in config.dimensions and config.loss.method != "triplet" and tags != found:
             raise ValueError(
-                f"{checkpoint}: was trained on the {dimension} tags {tags}, but "
+                f"{run}: was trained on the {dimension} tags {tags}, but "
                 f"{data['test'].directory} has {found}"
             )
-    run = Path(checkpoint)
     details = {
         "config": json.loads(config.to_json()),
         "step": record["step"],
         "commit": record.get("commit"),
         "log": _log(run / "log.jsonl"),
     }
-    trained = training.State(jnp.zeros((), jnp.int32), params, batch_stats, ())
-    untrained = training.initial_state(config, _example(config, data["train"]))
-    embed = embedder(config)
-    names: tuple[tuple[str, training.State, dict[str, Any]], ...] = (
-        (run.name, trained, details),
-        (f"{run.name}, untrained", untrained, {}),
-    )
-    system, before = (
-        _of_state(name, config, state, embed, data, batch_size=batch_size, details=each)
-        for name, state, each in names
-    )
-    return system, before
+    embed = evaluation.embedder(config)
+    embedded = functools.partial(_of_state, config, embed, data, batch_size=batch_size)
+    state = training.State(jnp.zeros((), jnp.int32), params, batch_stats, ())
+    result = [embedded(run.name, state, details)]
+    if untrained:
+        start = training.initial_state(config, _example(config, data["train"]))
+        result.append(embedded(f"{run.name}, untrained", start, {}))
+    return result
 
 
 def mfcc(data: Splits) -> System:
@@ -166,14 +165,14 @@ def _undivided(name: str, training: np.ndarray, test: np.ndarray) -> System:
 
 
 def _of_state(
-    name: str,
     config: ConfigDict,
-    state: training.State,
     embedder: Callable[[training.State, Batch], np.ndarray],
     data: Splits,
+    name: str,
+    state: training.State,
+    details: dict[str, Any],
     *,
     batch_size: int,
-    details: dict[str, Any],
 ) -> System:
     embed = functools.partial(embedder, parallel.replicate(dataclasses.replace(state, moments=())))
     dimensions = tuple(config.dimensions) if config.loss.disentangled else ()
@@ -194,31 +193,13 @@ def _of_state(
     )
 
 
-def embedder(config: ConfigDict) -> Callable[[training.State, Batch], np.ndarray]:
-    """Embeds host batches [B, ...] on all devices; B must be a multiple of their number."""
-    compiled = parallel.map_over_devices(
-        functools.partial(training.embed, config),
-        split=(False, True),
-        mapping=config.parallel.mapping,
-        split_result=True,
-    )
-
-    def embed(state: training.State, batch: Batch) -> np.ndarray:
-        placed = parallel.to_devices(
-            {name: batch[name] for name in FEATURES}, local_devices=jax.local_device_count()
-        )
-        embeddings = np.asarray(compiled(state, placed))
-        return embeddings.reshape(-1, embeddings.shape[-1])
-
-    return embed
-
-
 def _tag_scores(config, state, segments, track, data: DataSet) -> dict[str, np.ndarray]:
     """A classifier's own scores: means over a track's segments (proxies and classification)."""
     result = {}
-    for number, (dimension, vectors) in enumerate(training.classes(state.params).items()):
+    for dimension, vectors in training.classes(state.params).items():
         if dimension not in data.tags:
             continue
+        number = list(config.dimensions).index(dimension)
         length = config.model.embedding_size // len(config.dimensions)
         own = slice(number * length, (number + 1) * length)
         own = own if config.loss.disentangled else slice(None)

@@ -19,21 +19,17 @@ import numpy as np
 from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
-from input_pipeline import dataset
 from input_pipeline.batches import Batch, training_batches
 from input_pipeline.cache import cache_directory
 from input_pipeline.dataset import DataSet
-from input_pipeline.default_data import prepare_scores
-from input_pipeline.features import FEATURE_VERSION, FeatureConfig
-from input_pipeline.scores import ScoresConfig
+from input_pipeline.features import FEATURE_VERSION
 from jaxsim import evaluation, export, metrics, parallel, training, validation
 from jaxsim.checkpoints import Checkpoints
 from jaxsim.config import check
+from jaxsim.data import open_splits
 from jaxsim.monitor import Monitor
 from jaxsim.objective import Terms
 from jaxsim.schedule import Plateau, exhausted, learning_rate
-
-FEATURES = ("mel", "cens", "onset")
 
 
 def main(arguments: list[str]) -> None:
@@ -56,7 +52,7 @@ def train(config: ConfigDict, workdir: Path) -> bool:
     Returns:
       Whether it came to the end; False if it was interrupted, with its state saved.
     """
-    data = open_data(config)
+    data = open_splits(config, ("train", "validation"))
     run = Run(config, workdir, data)
     if run.finished and (workdir / "model.npz").exists():
         run.monitor.say(f"{workdir}: was trained to step {run.step} already")
@@ -76,17 +72,6 @@ def train(config: ConfigDict, workdir: Path) -> bool:
         run.close()
 
 
-def open_data(config: ConfigDict) -> dict[str, DataSet]:
-    """The training and validation splits, built first if they are the embedded scores."""
-    feature_config = FeatureConfig(tempogram_window=config.features.tempogram_window)
-    directory = config.data.dir
-    if not directory:
-        directory = prepare_scores(ScoresConfig(**config.data.scores.to_dict()), feature_config)
-    return {
-        split: dataset.open(directory, split, feature_config) for split in ("train", "validation")
-    }
-
-
 class Run:
     """One training run: its state, and the compiled functions that change it."""
 
@@ -104,12 +89,7 @@ class Run:
             split=(False, True),
             mapping=config.parallel.mapping,
         )
-        self.embed_step = parallel.map_over_devices(
-            functools.partial(training.embed, config),
-            split=(False, True),
-            mapping=config.parallel.mapping,
-            split_result=True,
-        )
+        self.embed = evaluation.embedder(config)
         self.checkpoints = Checkpoints(workdir / "checkpoints")
         self.state, self.plateau = self._initial_or_restored()
         self.step = int(self.state.step)
@@ -211,14 +191,13 @@ class Run:
         )
 
     def _place(self, batch: Batch):
-        wanted = (*FEATURES, *self.config.dimensions, "index", "track")
+        wanted = (*evaluation.FEATURES, *self.config.dimensions, "index", "track")
         return parallel.to_devices(
-            {name: batch[name] for name in wanted if name in batch},
-            local_devices=jax.local_device_count(),
+            {name: batch[name] for name in wanted}, local_devices=jax.local_device_count()
         )
 
     def _initial_state(self) -> training.State:
-        """The state before step 0, from the first batch (its examples centre the outputs)."""
+        """The state before step 0, which the shapes of the first batch decide."""
         example = next(self._batches("train", first_step=0, num_steps=1))
         return parallel.replicate(training.initial_state(self.config, example))
 
@@ -337,13 +316,9 @@ class Run:
         self.monitor.say(f"step {self.step}: {count} validation tracks, own sub-space: {values}")
 
     def _embeddings(self, state: training.State) -> np.ndarray:
-        def embed(batch: Batch) -> np.ndarray:
-            embeddings = np.asarray(self.embed_step(state, self._place(batch)))
-            return embeddings.reshape(-1, embeddings.shape[-1])
-
         return evaluation.track_embeddings(
             self.data["validation"],
-            embed,
+            functools.partial(self.embed, state),
             batch_size=self.config.evaluation.batch_size,
             subspaces=len(self.config.dimensions) if self.config.loss.disentangled else 1,
         )
@@ -354,14 +329,18 @@ class Run:
 
 def _commit() -> str | None:
     """The commit of the checkout that this file is in, "-dirty" if it is changed; else None."""
-    command = ["git", "describe", "--always", "--dirty", "--abbrev=12"]
+    here = Path(__file__)
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], cwd=here.parent, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
     try:
-        result = subprocess.run(
-            command, cwd=Path(__file__).parent, capture_output=True, text=True, check=True
-        )
+        git("ls-files", "--error-unmatch", here.name)  # an installed copy is of no commit
+        return git("describe", "--always", "--dirty", "--abbrev=12")
     except (OSError, subprocess.CalledProcessError):
         return None
-    return result.stdout.strip()
 
 
 def _flat(tree: dict, prefix: str = "") -> dict[str, object]:

@@ -16,7 +16,7 @@ def finished(prepared_directory: Path, tmp_path_factory: pytest.TempPathFactory)
 
     workdir = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(train, "open_data", training_tracks_only)
+        patch.setattr(train, "open_splits", training_tracks_only)
         assert train.train(tiny(prepared_directory), workdir)
     return workdir
 
@@ -30,7 +30,7 @@ def classifier(finished: Path, prepared_directory: Path, tmp_path_factory) -> Pa
 
     config = tiny(prepared_directory)
     config.loss.update(method="classification", disentangled=False)
-    data = training_tracks_only(config)["train"]
+    data = training_tracks_only(config, ("train",))["train"]
     examples = {name: data.tags[name] for name in config.dimensions}
     examples["mel"] = np.zeros((4, 129, 128), np.float16)
     workdir = tmp_path_factory.mktemp("classifier")

@@ -8,10 +8,13 @@ import jax
 import numpy as np
 import pytest
 
+from configs.six_dim import get_config
 from input_pipeline import dataset
 from input_pipeline.features import FeatureConfig
-from jaxsim import evaluate, report, systems, triplets
+from jaxsim import evaluate, report, systems, training, triplets
 from jaxsim.checkpoints import restore_for_inference
+from jaxsim.comparison import compare
+from tests.input_pipeline.test_batches import fake_data
 
 COUNT = 60
 
@@ -49,7 +52,7 @@ def outcome(
     """What the command does, with everything that it can compare: results and folder."""
     out = tmp_path_factory.mktemp("out")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate, "open_splits", lambda config, directory, split: data)
+        patch.setattr(evaluate, "open_splits", lambda config, splits, directory: data)
         evaluate.main(
             checkpoints=[str(finished), str(classifier)],
             data_directory="",
@@ -100,9 +103,9 @@ def test_partial_coverage_is_said(outcome) -> None:
 def test_the_same_twice(outcome, finished: Path, data) -> None:
     """Deterministic: measured again, and with other batches."""
     results, _ = outcome
-    config = restore_for_inference(finished)[0]
-    compared = systems.of_checkpoint(finished, data, batch_size=16)
-    again = evaluate.evaluate(compared, data["test"], data["train"], config=config, count=COUNT)
+    restored = restore_for_inference(finished)
+    compared = systems.of_run(finished, restored, data, batch_size=16, untrained=True)
+    again = compare(compared, data["test"], data["train"], config=restored[0], count=COUNT)
     for name in ("triplets", "retrieval", "tagging", "collapse"):
         expected = results["systems"][finished.name][name]
         found = json.loads(json.dumps(again["systems"][finished.name][name]))
@@ -162,7 +165,14 @@ def test_judgements_of_unknown_tracks_are_refused(data, tmp_path: Path) -> None:
     with pytest.raises(
         ValueError, match=r"none of its 1 triplets .* its first is \('x', 'y', 'z'\)"
     ):
-        evaluate._judged([triplets.read(path)], data["test"])
+        compare(
+            [],
+            data["test"],
+            data["train"],
+            config=get_config(),
+            count=5,
+            judgements=[triplets.read(path)],
+        )
 
 
 def test_a_missing_checkpoint_is_one_line(tmp_path: Path) -> None:
@@ -176,4 +186,43 @@ def test_a_missing_checkpoint_is_one_line(tmp_path: Path) -> None:
             out="",
             count=10,
             batch_size=8,
+        )
+
+
+@pytest.mark.parametrize("method", ["proxy", "classification"])
+def test_every_dimension_is_classified_in_its_own_slice(method: str) -> None:
+    """Against a loop; JAX gives dictionaries back in the order of their names."""
+    data = fake_data(3)
+    config = get_config()
+    config.dimensions = ("mood", "genre", "era")
+    config.model.embedding_size = 12
+    config.loss.method = method
+    random = np.random.default_rng(2)
+    segments, track = random.normal(size=(7, 12)), np.array([0, 0, 0, 1, 2, 2, 2])
+    length = 12 if method == "proxy" else 4
+    classes = {name: random.normal(size=(6, length)) for name in sorted(config.dimensions)}
+    state = training.State(0, {"classes": classes}, {}, ())
+    found = systems._tag_scores(config, state, segments, track, data)
+    for number, name in enumerate(config.dimensions):
+        own = slice(4 * number, 4 * number + 4)
+        expected = np.zeros((3, 6))
+        for segment, number_of_track in zip(segments[:, own], track, strict=True):
+            for tag, vector in enumerate(classes[name]):
+                vector = vector[own] if method == "proxy" else vector
+                score = segment @ vector / np.sqrt(segment @ segment)
+                expected[number_of_track, tag] += score / np.sum(track == number_of_track)
+        np.testing.assert_allclose(found[name], expected, rtol=1e-9)
+
+
+def test_a_batch_that_does_not_divide_is_one_line(finished: Path) -> None:
+    with pytest.raises(SystemExit, match=r"^error: --batch_size is 12, expected a multiple of 8"):
+        evaluate.main(
+            checkpoints=[str(finished)],
+            data_directory="",
+            split="test",
+            triplet_files=[],
+            embedding_files=[],
+            out="",
+            count=10,
+            batch_size=12,
         )

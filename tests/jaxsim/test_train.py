@@ -15,14 +15,14 @@ from configs.six_dim import get_config
 from jaxsim import config as config_module
 from jaxsim import numpy_model, train
 from jaxsim.checkpoints import restore_for_inference
-from jaxsim.schedule import Plateau, learning_rate
+from jaxsim.schedule import Plateau, exhausted, learning_rate
 from tests.jaxsim.tiny import tiny, training_tracks_only
 
 
 @pytest.fixture(autouse=True)
 def validation_on_training_tracks(prepared_directory, monkeypatch):
     """The fixture's validation split is too small for a triplet."""
-    monkeypatch.setattr(train, "open_data", training_tracks_only)
+    monkeypatch.setattr(train, "open_splits", training_tracks_only)
 
 
 def test_leaves_what_it_says(finished):
@@ -134,3 +134,19 @@ def test_rate_is_divided_by_five_after_ten_epochs_without_improvement():
     plateau = plateau.after_epoch(0.7, patience=config.optimiser.plateau_patience)
     assert learning_rate(config, 0, plateau) == pytest.approx(2e-6)
     assert learning_rate(config, 0, Plateau(cuts=20)) == 1e-10
+
+
+def test_training_ends_at_the_plateau_after_the_last_cut():
+    """B §4.2: at most five cuts, then early stopping; 0 cuts = no end."""
+    config = get_config("paper")
+    config.optimiser.plateau_cuts = 5
+    assert [exhausted(config, Plateau(cuts=cuts)) for cuts in (0, 5, 6)] == [False, False, True]
+    config.optimiser.plateau_cuts = 0
+    assert not exhausted(config, Plateau(cuts=20))
+
+
+def test_a_track_term_is_of_triplets():
+    config = get_config("paper")
+    config.loss.update(method="proxy", track_weight=0.5)
+    with pytest.raises(ValueError, match=r"loss.track_weight is 0.5, expected 0 with the method"):
+        config_module.check(config, devices=8)

@@ -20,7 +20,7 @@ def tiny(directory, **changes):
     return config
 
 
-def training_tracks_only(config):
-    """Stands for `train.open_data`: the fixture's validation split has no triplet."""
+def training_tracks_only(config, splits):
+    """Stands for `data.open_splits`: the fixture's validation split has no triplet."""
     data = dataset.open(config.data.dir, "train", FeatureConfig())
-    return {"train": data, "validation": data}
+    return dict.fromkeys(splits, data)

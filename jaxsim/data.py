@@ -1,0 +1,25 @@
+"""The data set that a configuration names."""
+
+from collections.abc import Sequence
+
+from ml_collections import ConfigDict
+
+from input_pipeline import dataset
+from input_pipeline.dataset import DataSet
+from input_pipeline.default_data import prepare_scores
+from input_pipeline.features import FeatureConfig
+from input_pipeline.scores import ScoresConfig
+
+
+def open_splits(
+    config: ConfigDict, splits: Sequence[str], *, directory: str = ""
+) -> dict[str, DataSet]:
+    """Splits by name, of `directory`, else of `config.data.dir`, else of the embedded scores.
+
+    The scores are made first where they are absent. Raises what `dataset.open` raises.
+    """
+    features = FeatureConfig(tempogram_window=config.features.tempogram_window)
+    found = directory or config.data.dir
+    if not found:
+        found = prepare_scores(ScoresConfig(**config.data.scores.to_dict()), features)
+    return {split: dataset.open(found, split, features) for split in splits}
