@@ -35,7 +35,7 @@ class Annotation:
 
 
 def estimate_tempo_and_key(
-    samples: np.ndarray, sample_rate: int, *, estimate: Collection[str] = ("tempo", "key")
+    samples: np.ndarray, sample_rate: float, *, estimate: Collection[str] = ("tempo", "key")
 ) -> Annotation:
     """Estimates tempo and key of a track with madmom.
 

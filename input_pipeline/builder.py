@@ -4,14 +4,14 @@ import contextlib
 import csv
 import dataclasses
 import io
-import os
+import itertools
 import re
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import filelock
 import joblib
 import numpy as np
 import tensorflow as tf
@@ -19,11 +19,13 @@ import tensorflow_datasets as tfds
 import tqdm
 from absl import logging
 
+from input_pipeline import scale_out, updates
 from input_pipeline import workers as worker_processes
+from input_pipeline.annotations import Annotation
+from input_pipeline.dataset import RECORD_VERSION
 from input_pipeline.features import FEATURE_VERSION, FeatureConfig
 from input_pipeline.tracks import DIMENSIONS, KEYS, SPLITS, TAG_DIMENSIONS, Track, parse_key
 
-VERSION = "1.0.0"
 # Small splits first: if one of them has no usable track, that shows early.
 WRITING_ORDER = ("validation", "test", "train")
 
@@ -37,6 +39,7 @@ class PreparedReport:
       num_tracks: tracks per split.
       hours: duration of all usable tracks.
       label_counts: labelled tracks per dimension.
+      kept: tracks whose features were taken from the data set that was there.
       skipped: (track_id, reason) of the unusable tracks.
     """
 
@@ -44,6 +47,7 @@ class PreparedReport:
     num_tracks: dict[str, int]
     hours: float
     label_counts: dict[str, int]
+    kept: int
     skipped: tuple[tuple[str, str], ...]
 
 
@@ -57,63 +61,90 @@ def prepare(
     feature_config: FeatureConfig | None = None,
     estimate: Sequence[str] = ("tempo", "key"),
     workers: int | None = None,
+    beam_options: Sequence[str] = (),
+    problems: Sequence[tuple[str, str]] = (),
     citation: str = "",
     licence: str = "",
 ) -> PreparedReport:
     """Extracts the features of all tracks and writes them as a TensorFlow data set.
 
-    The same tracks give the same bytes, whatever the number of workers. On an error or Ctrl-C
-    nothing is left behind. Unusable tracks are skipped and listed in `<directory>/skipped.csv`.
+    The same tracks give the same bytes, whatever the number of workers. What is extracted is kept
+    in `.<directory>.partial` beside `directory` until the data set is whole: after an interruption
+    the same call goes on, and loses at most the tracks in flight. If `directory` holds a data set
+    with features of the same kind, it is brought up to date: only tracks whose audio has changed
+    are extracted again, and the old data set stays until the new one takes its place. Unusable
+    tracks are skipped and listed in `<directory>/skipped.csv`.
 
     Args:
       tracks: unique ids; no group in two splits; at least one in "train".
-      directory: where to write; must not exist, or be empty.
+      directory: where to write; a data set, or empty, or not there.
       name: of the data set: lower-case letters, digits and underscores.
       description: of the data set, for people.
       label_descriptions: what the labels of each dimension mean.
       feature_config: default `FeatureConfig()`.
       estimate: which of "tempo" and "key" to estimate with madmom where they are not known.
       workers: processes; default: the number of processors.
+      beam_options: if given, Apache Beam extracts, with these options of its pipeline, instead of
+        processes of this machine; all of its workers must see `directory` and the audio.
+      problems: (where, what) of rows and labels that the tracks' source could not use, to be
+        listed with the skipped tracks.
       citation: how to cite the data.
       licence: of the data.
 
     Raises:
-      FileExistsError: `directory` is not empty.
+      FileExistsError: `directory` holds something else, or features of another kind.
       ValueError: bad arguments, or a split without a usable track.
+      filelock.Timeout: another process is preparing the same directory.
     """
     tracks, directory = list(tracks), Path(directory)
-    _check(tracks, directory, name, estimate)
+    _check(tracks, name, estimate)
+    feature_config = feature_config or FeatureConfig()
     directory.parent.mkdir(parents=True, exist_ok=True)
-    # Written beside its final place and then renamed: readers see all of it or nothing.
-    scratch = Path(tempfile.mkdtemp(prefix=f".{directory.name}.partial-", dir=directory.parent))
-    try:
+    with _partial(directory) as partial:
+        present = updates.read(directory, feature_config)
+        job = worker_processes.Job((partial / "tracks").absolute(), feature_config, tuple(estimate))
+        outcomes = _analyse(tracks, job, present, name, workers or joblib.cpu_count(), beam_options)
         builder = _TrackBuilder(
-            scratch,
+            partial / "data",
             name=name,
             tracks=tracks,
+            outcomes=outcomes,
+            job=job,
+            present=present,
             description=description,
             label_descriptions=label_descriptions or {},
-            feature_config=feature_config or FeatureConfig(),
-            estimate=tuple(estimate),
-            workers=workers or joblib.cpu_count(),
             citation=citation,
             licence=licence,
         )
-        builder.write()
-        os.replace(builder.data_dir, directory)
-    finally:
-        worker_processes.stop()
-        shutil.rmtree(scratch, ignore_errors=True)
+        builder.write(problems)
+        updates.replace(directory, Path(builder.data_dir), partial)
     return builder.report(directory)
 
 
-def _check(tracks: list[Track], directory: Path, name: str, estimate: Sequence[str]) -> None:
+@contextlib.contextmanager
+def _partial(directory: Path) -> Iterator[Path]:
+    """The folder of work in progress, for one process at a time; it stays until all is done."""
+    partial = directory.parent / f".{directory.name}.partial"
+    partial.mkdir(exist_ok=True)
+    lock = filelock.FileLock(directory.parent / f".{directory.name}.lock")
+    with lock.acquire(timeout=0):
+        updates.recover(directory, partial)
+        try:
+            yield partial
+            shutil.rmtree(partial, ignore_errors=True)
+        finally:
+            worker_processes.stop()
+            shutil.rmtree(partial / "data", ignore_errors=True)
+            if partial.exists() and not any(partial.glob("tracks/*/*.npz")):
+                shutil.rmtree(partial, ignore_errors=True)
+            Path(lock.lock_file).unlink(missing_ok=True)
+
+
+def _check(tracks: list[Track], name: str, estimate: Sequence[str]) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise ValueError(f"name is {name!r}, expected lower-case letters, digits, underscores")
     if unknown := set(estimate) - {"tempo", "key"}:
         raise ValueError(f"estimate has {sorted(unknown)}, expected only 'tempo' and 'key'")
-    if directory.exists() and (not directory.is_dir() or any(directory.iterdir())):
-        raise FileExistsError(f"{directory}: is not empty; delete it or choose another directory")
     split_of_group: dict[str, str] = {}
     seen: set[str] = set()
     for track in tracks:
@@ -130,10 +161,53 @@ def _check(tracks: list[Track], directory: Path, name: str, estimate: Sequence[s
         raise ValueError("no track is in the split 'train', expected at least one")
 
 
-class _TrackBuilder(tfds.core.GeneratorBasedBuilder):
-    """One record per track; see `_features`."""
+def _analyse(
+    tracks: list[Track],
+    job: worker_processes.Job,
+    present: updates.Present,
+    name: str,
+    workers: int,
+    beam_options: Sequence[str],
+) -> dict[str, worker_processes.Outcome]:
+    """Analyses all tracks, small splits first; gives what became of each."""
+    by_split = {s: [track for track in tracks if track.split == s] for s in _splits(tracks)}
+    tasks = [(track, present.digest(track, job)) for some in by_split.values() for track in some]
+    if beam_options:
+        results = scale_out.analyse_all(tasks, job, beam_options)
+    else:
+        results = worker_processes.analyse_all(tasks, job, workers=workers)
+    outcomes: dict[str, worker_processes.Outcome] = {}
+    seconds = skipped = 0.0
+    with tqdm.tqdm(total=len(tracks), desc=f"{name}: features", unit="track") as progress:
+        for split, some in by_split.items():
+            for outcome in itertools.islice(results, len(some)):
+                outcomes[outcome.track_id] = outcome
+                seconds += outcome.seconds
+                skipped += bool(outcome.reason)
+                progress.update()
+                speed = seconds / max(progress.format_dict["elapsed"], 1e-9)
+                progress.set_postfix_str(f"{speed:.0f} x real time, {skipped:.0f} skipped")
+            _check_usable(split, [outcomes[track.track_id] for track in some])
+    return outcomes
 
-    VERSION = tfds.core.Version(VERSION)
+
+def _splits(tracks: Iterable[Track]) -> list[str]:
+    present = {track.split for track in tracks}
+    return [split for split in WRITING_ORDER if split in present]
+
+
+def _check_usable(split: str, outcomes: list[worker_processes.Outcome]) -> None:
+    if all(outcome.reason for outcome in outcomes):
+        raise ValueError(
+            f"split {split!r} has no usable track out of {len(outcomes)}; "
+            f"the last is {outcomes[-1].track_id!r}: {outcomes[-1].reason}"
+        )
+
+
+class _TrackBuilder(tfds.core.GeneratorBasedBuilder):
+    """One record per usable track; see `_features`."""
+
+    VERSION = tfds.core.Version(RECORD_VERSION)
 
     def __init__(
         self,
@@ -141,56 +215,68 @@ class _TrackBuilder(tfds.core.GeneratorBasedBuilder):
         *,
         name: str,
         tracks: list[Track],
+        outcomes: dict[str, worker_processes.Outcome],
+        job: worker_processes.Job,
+        present: updates.Present,
         description: str,
         label_descriptions: dict[str, str],
-        feature_config: FeatureConfig,
-        estimate: Sequence[str],
-        workers: int,
         citation: str,
         licence: str,
     ):
         self.name = name
         self._tracks = tracks
+        self._outcomes = outcomes
+        self._job = job
+        self._present = present
         self._description = description
         self._label_descriptions = label_descriptions
-        self._feature_config = feature_config
-        self._estimate = estimate
-        self._workers = workers
         self._citation = citation
         self._licence = licence
         self._seconds = 0.0
-        self._num_tracks: dict[str, int] = {}
         self._label_counts = dict.fromkeys(DIMENSIONS, 0)
-        self._skipped: list[tuple[str, str]] = []
         self._progress: tqdm.tqdm
         super().__init__(data_dir=data_dir, file_format="tfrecord")
 
-    def write(self) -> None:
+    def write(self, problems: Sequence[tuple[str, str]]) -> None:
         """Writes the shards, their description and `skipped.csv` into `self.data_dir`."""
         tf.config.set_visible_devices([], "GPU")  # never take memory of a device from JAX
         tfds.disable_progress_bar()
+        total = sum(not outcome.reason for outcome in self._outcomes.values())
         with (
-            tqdm.tqdm(total=len(self._tracks), desc=self.name, unit="track") as self._progress,
+            tqdm.tqdm(total=total, desc=f"{self.name}: records", unit="track") as self._progress,
             _quiet(),
         ):
             self.download_and_prepare()
         with (Path(self.data_dir) / "skipped.csv").open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([("track_id", "reason"), *self._skipped])
+            csv.writer(file).writerows([("track_id", "reason"), *problems, *self._skipped()])
 
     def report(self, directory: Path) -> PreparedReport:
         """Describes what was written; `directory` is where it lies now."""
+        outcomes = self._outcomes.values()
         return PreparedReport(
             directory=directory,
-            num_tracks={s: self._num_tracks[s] for s in SPLITS if s in self._num_tracks},
+            num_tracks={
+                split: sum(not self._outcomes[t.track_id].reason for t in self._of_split(split))
+                for split in SPLITS
+                if split in _splits(self._tracks)
+            },
             hours=self._seconds / 3600,
             label_counts=self._label_counts,
-            skipped=tuple(self._skipped),
+            kept=sum(outcome.kept for outcome in outcomes),
+            skipped=self._skipped(),
         )
+
+    def _skipped(self) -> tuple[tuple[str, str], ...]:
+        outcomes = self._outcomes.values()
+        return tuple((outcome.track_id, outcome.reason) for outcome in outcomes if outcome.reason)
+
+    def _of_split(self, split: str) -> list[Track]:
+        return [track for track in self._tracks if track.split == split]
 
     def _info(self) -> tfds.core.DatasetInfo:
         metadata = {
             "feature_version": FEATURE_VERSION,
-            "feature_config": dataclasses.asdict(self._feature_config),
+            "feature_config": dataclasses.asdict(self._job.feature_config),
             "label_descriptions": self._label_descriptions,
             "key_names": KEYS,
             "licence": self._licence,
@@ -198,57 +284,40 @@ class _TrackBuilder(tfds.core.GeneratorBasedBuilder):
         return tfds.core.DatasetInfo(
             builder=self,
             description=self._description,
-            features=_features(self._tracks, self._feature_config),
+            features=_features(self._tracks, self._job.feature_config),
             citation=self._citation,
             license=self._licence,
             metadata=tfds.core.MetadataDict(metadata),
         )
 
     def _split_generators(self, dl_manager: tfds.download.DownloadManager) -> dict[str, Iterator]:
-        present = {track.split for track in self._tracks}
-        splits = [split for split in WRITING_ORDER if split in present]
-        return {split: self._generate_examples(split) for split in splits}
+        return {split: self._generate_examples(split) for split in _splits(self._tracks)}
 
     def _example_writer(self) -> tfds.core.writer.ExampleWriter:
         return _CanonicalWriter(self.info.file_format)
 
     def _generate_examples(self, split: str) -> Iterator[tuple[str, dict[str, Any]]]:
-        tracks = [track for track in self._tracks if track.split == split]
-        analyses = worker_processes.analyse_all(
-            tracks, self._feature_config, estimate=self._estimate, workers=self._workers
-        )
-        written = 0
-        for analysis in analyses:
-            if analysis.reason:
-                self._skipped.append((analysis.track.track_id, analysis.reason))
+        for track in self._of_split(split):
+            outcome = self._outcomes[track.track_id]
+            if outcome.reason:
+                continue
+            if outcome.kept:
+                analysis = self._present.analysis(track)
             else:
-                yield analysis.track.track_id, self._example(analysis)
-                written += 1
-            self._show_progress()
-        self._num_tracks[split] = written
-        if not written:
-            track_id, reason = self._skipped[-1]
-            raise ValueError(
-                f"split {split!r} has no usable track out of {len(tracks)}; "
-                f"the last is {track_id!r}: {reason}"
-            )
+                analysis = worker_processes.load(track, self._job)
+            yield track.track_id, self._example(track, analysis)
+            self._progress.update()
 
-    def _example(self, analysis: worker_processes.Analysis) -> dict[str, Any]:
-        labels = _labels(analysis)
+    def _example(self, track: Track, analysis: worker_processes.Analysis) -> dict[str, Any]:
+        labels = _labels(track, analysis.annotation)
         self._seconds += analysis.seconds
         for dimension in TAG_DIMENSIONS:
             self._label_counts[dimension] += bool(labels[dimension])
         self._label_counts["tempo"] += labels["tempo"] > 0
         self._label_counts["key"] += labels["key"] >= 0
-        track = analysis.track
         texts = {field: getattr(track, field) for field in TEXT_FIELDS}
-        return texts | labels | analysis.arrays
-
-    def _show_progress(self) -> None:
-        self._progress.update()
-        elapsed = self._progress.format_dict["elapsed"]
-        speed = self._seconds / max(elapsed, 1e-9)
-        self._progress.set_postfix_str(f"{speed:.0f} x real time, {len(self._skipped)} skipped")
+        rest = {"content": analysis.content, "seconds": analysis.seconds}
+        return texts | rest | labels | analysis.arrays
 
 
 @contextlib.contextmanager
@@ -287,7 +356,8 @@ def _features(tracks: list[Track], config: FeatureConfig) -> tfds.features.Featu
 
     return tfds.features.FeaturesDict(
         {
-            **{field: tfds.features.Text() for field in TEXT_FIELDS},
+            **{field: tfds.features.Text() for field in (*TEXT_FIELDS, "content")},
+            "seconds": np.float32,
             "mel": array((None, config.n_mels), np.float16),
             "cens": array((None, config.n_chroma), np.float16),
             "onset": array((None,), np.float32),
@@ -302,9 +372,8 @@ def _features(tracks: list[Track], config: FeatureConfig) -> tfds.features.Featu
     )
 
 
-def _labels(analysis: worker_processes.Analysis) -> dict[str, Any]:
+def _labels(track: Track, heard: Annotation) -> dict[str, Any]:
     """Labels of a record: known ones as given, with confidence 1; then estimates; then unknown."""
-    track, heard = analysis.track, analysis.annotation
     labels: dict[str, Any] = {
         "tempo": track.tempo or 0.0,
         "tempo_estimated": False,
@@ -313,10 +382,10 @@ def _labels(analysis: worker_processes.Analysis) -> dict[str, Any]:
         "key_estimated": False,
         "key_confidence": float(track.key is not None),
     }
-    if heard is not None and heard.tempo > 0:
+    if track.tempo is None and heard.tempo > 0:
         labels |= {"tempo": heard.tempo, "tempo_confidence": heard.tempo_confidence}
         labels["tempo_estimated"] = True
-    if heard is not None and heard.key >= 0:
+    if track.key is None and heard.key >= 0:
         labels |= {"key": heard.key, "key_confidence": heard.key_confidence}
         labels["key_estimated"] = True
     for dimension in TAG_DIMENSIONS:

@@ -20,7 +20,8 @@ from input_pipeline.features import FEATURE_VERSION, FeatureConfig
 from input_pipeline.tracks import TAG_DIMENSIONS
 
 ARRAY_DTYPES = {"mel": np.float16, "cens": np.float16, "onset": np.float32}
-INDEX_VERSION = 1  # Raise it whenever the layout of the index files changes.
+RECORD_VERSION = "1.1.0"  # Raise it whenever the fields of the records change.
+INDEX_VERSION = 2  # Raise it whenever the layout of the index files changes.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -37,6 +38,10 @@ class DataSet:
       tempo: float32 [N], beats per minute, 0 = unknown.
       key: int32 [N], index in `tracks.KEYS`, -1 = unknown.
       num_frames: int32 [N].
+      contents: N digests of the audio, see `workers.digest`.
+      seconds: float32 [N], durations of the audio.
+      tempo_estimated, key_estimated: bool [N], whether madmom gave the label.
+      tempo_confidence, key_confidence: float32 [N], of estimates; 1 where known, 0 where unknown.
     """
 
     directory: Path
@@ -51,6 +56,12 @@ class DataSet:
     tempo: np.ndarray
     key: np.ndarray
     num_frames: np.ndarray
+    contents: list[str]
+    seconds: np.ndarray
+    tempo_estimated: np.ndarray
+    tempo_confidence: np.ndarray
+    key_estimated: np.ndarray
+    key_confidence: np.ndarray
     _shards: list[np.memmap]
     _shard_of_track: np.ndarray
     _offsets: dict[str, np.ndarray]
@@ -96,6 +107,13 @@ class DataSet:
         """Reads a whole track; see `read`."""
         return self.read(index, 0, int(self.num_frames[index]))
 
+    def stored(self, index: int) -> dict[str, np.ndarray]:
+        """The whole arrays of track `index` as they were extracted; see `features.extract`."""
+        config, frames = self.feature_config, int(self.num_frames[index])
+        columns = {"mel": config.n_mels, "cens": config.n_chroma, "onset": 1}
+        arrays = {name: self._rows(index, name, 0, frames, size) for name, size in columns.items()}
+        return arrays | {"onset": arrays["onset"][:, 0]}
+
     def _rows(self, index: int, name: str, start: int, rows: int, columns: int) -> np.ndarray:
         dtype = np.dtype(ARRAY_DTYPES[name])
         stride = columns * dtype.itemsize
@@ -135,6 +153,12 @@ def open(directory: str | Path, split: str, feature_config: FeatureConfig) -> Da
         tempo=index["tempo"],
         key=index["key"],
         num_frames=index["num_frames"],
+        contents=index["content"].tolist(),
+        seconds=index["seconds"],
+        tempo_estimated=index["tempo_estimated"],
+        tempo_confidence=index["tempo_confidence"],
+        key_estimated=index["key_estimated"],
+        key_confidence=index["key_confidence"],
         _shards=[np.memmap(path, mode="r") for path in shards],
         _shard_of_track=index["shard"],
         _offsets={name: index[f"{name}_offset"] for name in ARRAY_DTYPES},
@@ -149,6 +173,12 @@ def _check_metadata(directory: Path, feature_config: FeatureConfig) -> None:
             f"`python -m input_pipeline.prepare --data_dir={directory}`"
         )
     metadata = json.loads(path.read_text(encoding="utf-8"))
+    version = _dataset_info(directory)["version"]
+    if version != RECORD_VERSION:
+        raise ValueError(
+            f"{directory}: was written by another jaxsim (records {version}, expected "
+            f"{RECORD_VERSION}); delete it and prepare the data set again"
+        )
     expected = {"feature_version": FEATURE_VERSION, **dataclasses.asdict(feature_config)}
     found = {"feature_version": metadata["feature_version"], **metadata["feature_config"]}
     for field in expected | found:
@@ -159,20 +189,29 @@ def _check_metadata(directory: Path, feature_config: FeatureConfig) -> None:
             )
 
 
+def available_splits(directory: str | Path) -> dict[str, int]:
+    """The splits of a prepared data set and the number of their shards."""
+    info = _dataset_info(Path(directory))
+    return {item["name"]: len(item["shardLengths"]) for item in info["splits"]}
+
+
+def _dataset_info(directory: Path) -> dict[str, Any]:
+    return json.loads((directory / "dataset_info.json").read_text(encoding="utf-8"))
+
+
 def _shard_paths(directory: Path, split: str) -> list[Path]:
-    path = directory / "dataset_info.json"
-    info = json.loads(path.read_text(encoding="utf-8"))
-    shards = {item["name"]: len(item["shardLengths"]) for item in info["splits"]}
+    shards = available_splits(directory)
     if split not in shards:
-        raise ValueError(f"{path}: has no split {split!r}, expected one of {sorted(shards)}")
-    names = [
-        f"{info['name']}-{split}.tfrecord-{i:05d}-of-{shards[split]:05d}"
-        for i in range(shards[split])
-    ]
-    for name in names:
-        if not (directory / name).is_file():
-            raise FileNotFoundError(f"{directory / name}: missing; prepare the data set again")
-    return [directory / name for name in names]
+        raise ValueError(
+            f"{directory / 'dataset_info.json'}: has no split {split!r}, "
+            f"expected one of {sorted(shards)}"
+        )
+    count, name = shards[split], _dataset_info(directory)["name"]
+    paths = [directory / f"{name}-{split}.tfrecord-{i:05d}-of-{count:05d}" for i in range(count)]
+    for path in paths:
+        if not path.is_file():
+            raise FileNotFoundError(f"{path}: missing; prepare the data set again")
+    return paths
 
 
 def _load_index(directory: Path, split: str, shards: list[Path]) -> dict[str, np.ndarray]:
@@ -250,10 +289,13 @@ def _labels(example: Any) -> dict[str, Any]:
     onset_bytes = len(example["onset"].bytes_list.value[0])
     row: dict[str, Any] = {
         name: example[name].bytes_list.value[0].decode()
-        for name in ("track_id", "group", "artist", "title")
+        for name in ("track_id", "group", "artist", "title", "content")
     }
     row |= {dimension: list(example[dimension].int64_list.value) for dimension in TAG_DIMENSIONS}
-    row["tempo"] = np.float32(example["tempo"].float_list.value[0])
+    for name in ("tempo", "tempo_confidence", "key_confidence", "seconds"):
+        row[name] = np.float32(example[name].float_list.value[0])
+    for name in ("tempo_estimated", "key_estimated"):
+        row[name] = bool(example[name].int64_list.value[0])
     row["key"] = np.int32(example["key"].int64_list.value[0])
     row["num_frames"] = np.int32(onset_bytes // np.dtype(ARRAY_DTYPES["onset"]).itemsize)
     return row

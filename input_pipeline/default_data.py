@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from input_pipeline import builder, scores
+from input_pipeline import builder, dataset, scores
 from input_pipeline.cache import cache_directory
 from input_pipeline.features import FEATURE_VERSION, FeatureConfig
 from input_pipeline.tracks import DIMENSIONS, Track
@@ -21,7 +21,7 @@ def default_directory(scores_config: scores.ScoresConfig, feature_config: Featur
     identity = {
         "scores": dataclasses.asdict(scores_config),
         "features": dataclasses.asdict(feature_config),
-        "versions": [builder.VERSION, FEATURE_VERSION, scores.VERSION],
+        "versions": [dataset.RECORD_VERSION, FEATURE_VERSION, scores.VERSION],
         "distributions": {name: importlib.metadata.version(name) for name in _DISTRIBUTIONS},
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]

@@ -4,6 +4,7 @@ Nothing here imports TensorFlow or JAX, so that worker processes start quickly.
 """
 
 import dataclasses
+import os
 from pathlib import Path
 
 import librosa
@@ -12,8 +13,12 @@ import soundfile
 import soxr
 import threadpoolctl
 
+from input_pipeline import chroma
+
 FEATURE_VERSION = 1  # Raise it whenever `extract` gives other numbers for the same configuration.
 SILENCE_PEAK = 1e-4  # -80 dB of full scale
+LONGEST = 1800.0  # seconds; a worker needs 50 MB for each minute
+DECODED_FRAMES = 1 << 18  # at once, so that many channels at a high rate don't fill the memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,34 +56,67 @@ def load_audio(path: str | Path, sample_rate: int) -> np.ndarray:
     """Decodes an audio file into float32 [samples], mono, at `sample_rate`.
 
     Raises:
-      UnusableTrack: the file is missing, empty or in no format that can be decoded here.
+      UnusableTrack: see `decode`.
+    """
+    samples, rate = decode(path)
+    return resample(samples, rate, sample_rate)
+
+
+def resample(samples: np.ndarray, rate: float, sample_rate: int) -> np.ndarray:
+    """Samples [n] at `rate` Hz, at `sample_rate` Hz."""
+    return soxr.resample(samples, rate, sample_rate, quality="HQ")
+
+
+def decode(path: str | Path) -> tuple[np.ndarray, float]:
+    """Decodes an audio file into float32 [samples], the mean of its channels, and its rate in Hz.
+
+    Raises:
+      UnusableTrack: the file is missing, empty, longer than `LONGEST` or in no format that can be
+        decoded here.
     """
     path = Path(path)
-    if not path.is_file():
+    check_file(path)
+    try:
+        with soundfile.SoundFile(path) as file:
+            _check_length(file.frames / file.samplerate, path)
+            blocks = file.blocks(DECODED_FRAMES, dtype="float32", always_2d=True)
+            mono = [block.mean(axis=1) for block in blocks]
+            return np.concatenate(mono or [np.zeros(0, np.float32)]), file.samplerate
+    except soundfile.LibsndfileError:
+        return _decode_elsewhere(path)
+
+
+def check_file(path: Path) -> None:
+    """Raises UnusableTrack unless there is a file with something in it."""
+    if not os.path.isfile(path):
         raise UnusableTrack(f"no such file: {path}")
     if path.stat().st_size == 0:
         raise UnusableTrack(f"file is empty: {path}")
-    try:
-        samples, rate = soundfile.read(path, dtype="float32", always_2d=True)
-    except soundfile.LibsndfileError:
-        samples, rate = _decode_elsewhere(path)
-    return soxr.resample(samples.mean(axis=1), rate, sample_rate, quality="HQ")
 
 
 def _decode_elsewhere(path: Path) -> tuple[np.ndarray, float]:
-    """Decodes with audioread (ffmpeg, GStreamer, Core Audio) into float32 [samples, channels]."""
+    """Decodes with audioread (ffmpeg, GStreamer, Core Audio)."""
     import audioread
 
+    mono: list[np.ndarray] = []
     try:
         with audioread.audio_open(path) as file:
-            blocks = [np.frombuffer(block, "<i2") for block in file]
-            samples = np.concatenate(blocks).reshape(-1, file.channels) / np.float32(32768)
-            return samples, file.samplerate
+            _check_length(file.duration, path)
+            for block in file:
+                frames = np.frombuffer(block, "<i2").reshape(-1, file.channels)
+                mono.append(frames.mean(axis=1, dtype=np.float32) / np.float32(32768))
+                _check_length(len(mono) * len(mono[0]) / file.samplerate, path)
+            return np.concatenate(mono), file.samplerate
     except (audioread.DecodeError, EOFError, OSError, ValueError) as error:
         raise UnusableTrack(
             f"cannot be decoded by libsndfile or by audioread ({type(error).__name__}; "
             f"is ffmpeg installed?): {path}"
         ) from None
+
+
+def _check_length(seconds: float, path: Path) -> None:
+    if seconds > LONGEST:
+        raise UnusableTrack(f"too long: {seconds:.0f} s, expected at most {LONGEST:.0f}: {path}")
 
 
 # Matrix products round differently with more threads: one thread gives the same bytes everywhere.
@@ -111,9 +149,9 @@ def extract(samples: np.ndarray, config: FeatureConfig) -> dict[str, np.ndarray]
         n_fft=config.n_fft,
         hop_length=config.hop_length,
     )
-    cens = librosa.feature.chroma_cens(
-        y=samples,
-        sr=config.sample_rate,
+    cens = chroma.cens(
+        samples,
+        sample_rate=config.sample_rate,
         hop_length=config.hop_length,
         n_chroma=config.n_chroma,
         bins_per_octave=config.bins_per_octave,

@@ -1,12 +1,18 @@
-"""Features and annotations of many tracks by worker processes.
+"""Features and annotations of many tracks by worker processes, each track kept in a file.
 
 Workers unpickle functions of this module, so nothing here imports TensorFlow or JAX. joblib starts
 them without importing the caller's main module, which may well import both.
 """
 
 import dataclasses
-import itertools
-from collections.abc import Callable, Iterable, Iterator, Sequence
+import functools
+import hashlib
+import os
+import pickle
+import secrets
+import zipfile
+from collections.abc import Callable, Iterable, Iterator
+from pathlib import Path
 
 import filelock
 import joblib
@@ -17,71 +23,224 @@ from input_pipeline import annotations, features
 from input_pipeline.cache import cache_directory
 from input_pipeline.tracks import Track
 
-RESULTS_IN_FLIGHT = 8  # per worker; bounds the memory
-
 
 @dataclasses.dataclass(frozen=True)
 class Analysis:
-    """What was heard in a track: `arrays` as `features.extract` gives them, or why there are none.
+    """What was heard in a track.
 
     Attributes:
-      track: the track, without its audio (a callable may hold a whole score).
-      arrays: the features; empty if the track is unusable.
+      content: digest of its audio; see `digest`.
+      arrays: the features as `features.extract` gives them.
       seconds: duration of the audio.
       annotation: estimated tempo and key where they were asked for and not known.
-      reason: why the track is unusable; empty if it is usable.
     """
 
-    track: Track
-    arrays: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    content: str
+    arrays: dict[str, np.ndarray]
+    seconds: float
+    annotation: annotations.Annotation
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """How tracks are analysed; picklable.
+
+    Attributes:
+      folder: of the analyses, one file for each track; every worker must see it.
+      feature_config: see there.
+      feature_version: of `features`; analyses of another one are not used.
+      estimate: which of "tempo" and "key" to estimate where they are not known.
+    """
+
+    folder: Path
+    feature_config: features.FeatureConfig
+    estimate: tuple[str, ...]
+    feature_version: int = features.FEATURE_VERSION
+
+    def path(self, track_id: str, suffix: str = "npz") -> Path:
+        """The file of a track's analysis ("npz"), or of why it is unusable ("txt")."""
+        name = hashlib.blake2b(track_id.encode(), digest_size=16).hexdigest()
+        return self.folder / name[:2] / f"{name}.{suffix}"
+
+    def wanted(self, track: Track) -> tuple[str, ...]:
+        """What is to be estimated of this track."""
+        return tuple(d for d in ("tempo", "key") if d in self.estimate and _lacks(track, d))
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of one track.
+
+    Attributes:
+      track_id: its id.
+      seconds: duration of its audio if it was analysed.
+      reason: why it is unusable; empty if it is usable.
+      kept: whether the data set that is there has it as it is now.
+    """
+
+    track_id: str
     seconds: float = 0.0
-    annotation: annotations.Annotation | None = None
     reason: str = ""
+    kept: bool = False
 
 
-def analyse(
-    track: Track, feature_config: features.FeatureConfig, *, estimate: Sequence[str]
-) -> Analysis:
-    """Loads (or renders) one track, extracts its features and estimates what is not known.
+def _lacks(track: Track, dimension: str) -> bool:
+    return getattr(track, dimension) is None
+
+
+def digest(audio: str | Path | Callable[[], np.ndarray]) -> str:
+    """Names the bytes of an audio file, or the function that makes the samples.
+
+    Raises:
+      UnusableTrack: the file cannot be read.
+    """
+    if callable(audio):
+        return hashlib.blake2b(pickle.dumps(audio), digest_size=16).hexdigest()
+    features.check_file(Path(audio))
+    try:
+        with open(audio, "rb") as file:
+            return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
+    except OSError as error:
+        raise features.UnusableTrack(f"{error.strerror}: {audio}") from None
+
+
+def analyse_into_file(track: Track, job: Job, kept: str = "") -> Outcome:
+    """Analyses one track, unless its file holds the same analysis already, and writes the file.
+
+    Args:
+      track: with its audio.
+      job: what to do and where.
+      kept: the digest of the track's audio in a data set that need not be made again.
 
     Raises:
       RuntimeError: the track's callable failed; unusable audio is no error but a `reason`.
     """
-    silent_track = dataclasses.replace(track, audio="")
-    wanted = {d for d in estimate if getattr(track, d) is None}
     try:
-        samples = _samples(track, feature_config.sample_rate)
-        arrays = features.extract(samples, feature_config)
+        content = digest(track.audio)
+        if content == kept:
+            _forget(track, job)
+            return Outcome(track.track_id, kept=True)
+        analysis = _stored(track, job, content)
+        if analysis is None:
+            analysis = _analyse(track, job, content)
+            save(analysis, track, job)
+        return Outcome(track.track_id, analysis.seconds)
     except features.UnusableTrack as error:
-        return Analysis(silent_track, reason=str(error))
-    annotation = None
-    if wanted:
-        annotation = annotations.estimate_tempo_and_key(
-            samples, feature_config.sample_rate, estimate=wanted
+        _forget(track, job)
+        job.path(track.track_id, "txt").parent.mkdir(parents=True, exist_ok=True)
+        job.path(track.track_id, "txt").write_text(str(error), encoding="utf-8")
+        return Outcome(track.track_id, reason=str(error))
+
+
+def outcome(track: Track, job: Job) -> Outcome:
+    """What `analyse_into_file` gave for a track, from what it left behind."""
+    if (reason := job.path(track.track_id, "txt")).is_file():
+        return Outcome(track.track_id, reason=reason.read_text(encoding="utf-8"))
+    if job.path(track.track_id).is_file():
+        return Outcome(track.track_id, load(track, job).seconds)
+    return Outcome(track.track_id, kept=True)
+
+
+def _forget(track: Track, job: Job) -> None:
+    for suffix in ("npz", "txt"):
+        job.path(track.track_id, suffix).unlink(missing_ok=True)
+
+
+def _analyse(track: Track, job: Job, content: str) -> Analysis:
+    """Loads (or renders) one track, extracts its features and estimates what is not known."""
+    samples, rate = _samples(track, job.feature_config.sample_rate)
+    resampled = features.resample(samples, rate, job.feature_config.sample_rate)
+    arrays = features.extract(resampled, job.feature_config)
+    annotation = annotations.Annotation()
+    if wanted := job.wanted(track):
+        annotation = annotations.estimate_tempo_and_key(samples, rate, estimate=wanted)
+    return Analysis(content, arrays, len(samples) / rate, annotation)
+
+
+def _samples(track: Track, sample_rate: int) -> tuple[np.ndarray, float]:
+    if not callable(track.audio):
+        return features.decode(track.audio)
+    try:
+        return track.audio(), sample_rate
+    except features.UnusableTrack:
+        raise
+    except Exception as error:
+        raise RuntimeError(f"track {track.track_id!r}: its audio failed: {error!r}") from error
+
+
+def save(analysis: Analysis, track: Track, job: Job) -> None:
+    """Writes the file of a track's analysis, whole or not at all."""
+    path = job.path(track.track_id)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with temporary.open("xb") as file:
+            np.savez(
+                file,
+                allow_pickle=False,
+                identity=_identity(track, job, analysis.content),
+                content=analysis.content,
+                seconds=analysis.seconds,
+                annotation=np.array(dataclasses.astuple(analysis.annotation)),
+                **analysis.arrays,
+            )
+        os.replace(temporary, path)
+        job.path(track.track_id, "txt").unlink(missing_ok=True)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def load(track: Track, job: Job) -> Analysis:
+    """Reads the file of a track's analysis.
+
+    Raises:
+      FileNotFoundError, ValueError: there is none, or none that can be read.
+    """
+    with np.load(job.path(track.track_id), allow_pickle=False) as file:
+        tempo, tempo_confidence, key, key_confidence = file["annotation"].tolist()
+        names = set(file.files) - {"identity", "content", "seconds", "annotation"}
+        return Analysis(
+            content=str(file["content"]),
+            arrays={name: file[name] for name in sorted(names)},
+            seconds=float(file["seconds"]),
+            annotation=annotations.Annotation(tempo, tempo_confidence, int(key), key_confidence),
         )
-    seconds = len(samples) / feature_config.sample_rate
-    return Analysis(silent_track, arrays, seconds, annotation)
+
+
+def _stored(track: Track, job: Job, content: str) -> Analysis | None:
+    try:
+        with np.load(job.path(track.track_id), allow_pickle=False) as file:
+            same = str(file["identity"]) == _identity(track, job, content)
+        return load(track, job) if same else None
+    except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
+        return None
+
+
+def _identity(track: Track, job: Job, content: str) -> str:
+    """All that decides an analysis."""
+    return repr((content, job.feature_version, job.feature_config, job.wanted(track)))
 
 
 def analyse_all(
-    tracks: Iterable[Track],
-    feature_config: features.FeatureConfig,
-    *,
-    estimate: Sequence[str],
-    workers: int,
-) -> Iterator[Analysis]:
-    """Yields `analyse` of every track, in order, from `workers` processes (1: this process)."""
-    _compile_librosa(feature_config)
-    task: Callable = joblib.delayed(analyse)
-    remaining = iter(tracks)
+    tracks: Iterable[tuple[Track, str]], job: Job, *, workers: int
+) -> Iterator[Outcome]:
+    """Yields `analyse_into_file` of every (track, kept digest), in order.
+
+    Args:
+      tracks: see there.
+      job: see there.
+      workers: processes (1: this process).
+    """
+    compile_librosa(job.feature_config)
+    task: Callable = joblib.delayed(analyse_into_file)
     with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=1):
-        while block := list(itertools.islice(remaining, RESULTS_IN_FLIGHT * workers)):
-            # A generator of ordered results; batch_size 1 since tracks differ much in length.
-            pool = joblib.Parallel(return_as="generator", batch_size=1, max_nbytes=None)
-            yield from pool(task(track, feature_config, estimate=estimate) for track in block)
+        # A generator of ordered results; batch_size 1 since tracks differ much in length.
+        pool = joblib.Parallel(return_as="generator", batch_size=1, max_nbytes=None)
+        yield from pool(task(track, job, kept) for track, kept in tracks)
 
 
-def _compile_librosa(feature_config: features.FeatureConfig) -> None:
+@functools.cache
+def compile_librosa(feature_config: features.FeatureConfig) -> None:
     """Extracts from noise, alone, so that librosa's compiled functions are on disk.
 
     librosa compiles with Numba at its first use. Two processes that do so at the same time write
@@ -98,14 +257,3 @@ def _compile_librosa(feature_config: features.FeatureConfig) -> None:
 def stop() -> None:
     """Ends the idle worker processes, which would otherwise hold their memory for minutes."""
     get_reusable_executor().shutdown(wait=True, kill_workers=True)
-
-
-def _samples(track: Track, sample_rate: int) -> np.ndarray:
-    if not callable(track.audio):
-        return features.load_audio(track.audio, sample_rate)
-    try:
-        return track.audio()
-    except features.UnusableTrack:
-        raise
-    except Exception as error:
-        raise RuntimeError(f"track {track.track_id!r}: its audio failed: {error!r}") from error

@@ -1,4 +1,5 @@
 import csv
+import dataclasses
 import functools
 import os
 import subprocess
@@ -6,14 +7,16 @@ import sys
 import threading
 from pathlib import Path
 
+import filelock
 import numpy as np
 import pytest
+import soundfile
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from input_pipeline import builder, features
+from input_pipeline import builder, features, updates
 from input_pipeline.tracks import Track, read_csv
-from tests.conftest import pulsed_tone, report_loaded_modules
+from tests.conftest import SAMPLE_RATE, pulsed_tone, report_loaded_modules
 
 
 def _track(track_id="a", split="train", seconds=4.0, **fields):
@@ -125,12 +128,125 @@ def _interrupt():
         (_interrupt, KeyboardInterrupt, None),
     ],
 )
-def test_a_failure_half_way_leaves_nothing_behind(tmp_path, audio, error, message):
+def test_a_failure_half_way_leaves_nothing_behind_but_what_was_extracted(
+    tmp_path, audio, error, message
+):
     threads = threading.active_count()
     with pytest.raises(error, match=message):
         _prepare([_track("a"), _track("b", audio=audio)], tmp_path / "data")
-    assert list(tmp_path.iterdir()) == []
+    assert [path.name for path in tmp_path.iterdir()] == [".data.partial"]
+    assert [path.suffix for path in tmp_path.rglob("*.*") if path.is_file()] == [".npz"]
     assert threading.active_count() <= threads
+
+
+def _counting(path, seconds):
+    with path.open("a") as file:
+        file.write("x")
+    return pulsed_tone(0, seconds=seconds)
+
+
+def test_an_interrupted_run_goes_on(tmp_path):
+    calls = tmp_path / "calls"
+    first = _track("a", audio=functools.partial(_counting, calls, 4.0))
+    with pytest.raises(KeyboardInterrupt):
+        _prepare([first, _track("b", audio=_interrupt)], tmp_path / "data")
+    report = _prepare([first, _track("b", seconds=5.0)], tmp_path / "data")
+    assert calls.read_text() == "x"
+    assert report.num_tracks == {"train": 2} and report.kept == 0
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["calls", "data"]
+    _prepare([_track("a", audio=first.audio), _track("b", seconds=5.0)], tmp_path / "fresh")
+    assert _records(tmp_path / "data") == _records(tmp_path / "fresh")
+
+
+def test_what_an_interrupted_run_extracted_otherwise_is_not_used(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        _prepare([_track("a"), _track("b", audio=_interrupt)], tmp_path / "data")
+    tracks, config = [_track("a"), _track("b")], features.FeatureConfig(n_mels=64)
+    _prepare(tracks, tmp_path / "data", feature_config=config)
+    _prepare(tracks, tmp_path / "fresh", feature_config=config)
+    assert _records(tmp_path / "data") == _records(tmp_path / "fresh")
+
+
+def _records(directory):
+    return {path.name: path.read_bytes() for path in directory.glob("*.tfrecord*")}
+
+
+@pytest.fixture
+def changing_tracks(tmp_path):
+    """Three files of audio, one of them for the test to change, as tracks."""
+    for number in range(3):
+        _write(tmp_path / f"{number}.wav", number)
+    splits = ("train", "train", "test")
+    return [
+        Track(str(n), split, tmp_path / f"{n}.wav", tags={"genre": ("x",)})
+        for n, split in enumerate(splits)
+    ]
+
+
+def _write(path, number):
+    soundfile.write(path, pulsed_tone(number, seconds=4.0), SAMPLE_RATE)
+
+
+def test_only_changed_audio_is_extracted_again(tmp_path, changing_tracks, monkeypatch):
+    data = tmp_path / "data"
+    assert _prepare(changing_tracks, data).kept == 0
+    _write(tmp_path / "1.wav", 7)
+    extracted = []
+    original = features.extract
+    monkeypatch.setattr(
+        features, "extract", lambda *given: extracted.append(len(given[0])) or original(*given)
+    )
+    labelled = [*changing_tracks[:2], dataclasses.replace(changing_tracks[2], key="Am")]
+    added = Track("3", "test", tmp_path / "3.wav")
+    report = _prepare([*labelled, added], data)
+    assert (report.kept, report.skipped) == (2, (("3", f"no such file: {added.audio}"),))
+    assert extracted.count(4 * SAMPLE_RATE) == 1
+    _prepare([*labelled, added], tmp_path / "fresh")
+    assert _records(data) == _records(tmp_path / "fresh")
+    assert report.label_counts["key"] == 1
+
+
+def test_features_of_another_kind_are_not_mixed(tmp_path, changing_tracks):
+    data = tmp_path / "data"
+    _prepare(changing_tracks, data)
+    before = _records(data)
+    with pytest.raises(FileExistsError, match=r"n_mels is 128, expected 64.*\n.*delete it"):
+        _prepare(changing_tracks, data, feature_config=features.FeatureConfig(n_mels=64))
+    assert _records(data) == before
+
+
+def test_the_old_data_set_stays_until_the_new_one_is_whole(tmp_path, changing_tracks, monkeypatch):
+    data = tmp_path / "data"
+    _prepare(changing_tracks, data)
+    before = _records(data)
+    with monkeypatch.context() as patch:
+        # Killed between the two renames.
+        patch.setattr(updates.shutil, "rmtree", lambda *_, **__: None)
+        patch.setattr(updates.os, "replace", _fail_at_the_new(os.replace))
+        with pytest.raises(KeyboardInterrupt):
+            _prepare(changing_tracks[:2], data)
+    assert not data.exists()
+    with pytest.raises(KeyboardInterrupt):
+        _prepare([_track("x", audio=_interrupt)], data)
+    assert _records(data) == before
+    assert _prepare(changing_tracks[:2], data).num_tracks == {"train": 2}
+
+
+def _fail_at_the_new(replace):
+    def fails(source, target):
+        if Path(target).name == "old" or Path(source).name != "1.1.0":
+            return replace(source, target)
+        raise KeyboardInterrupt
+
+    return fails
+
+
+def test_one_process_at_a_time(tmp_path):
+    with (
+        filelock.FileLock(tmp_path / ".data.lock"),
+        pytest.raises(filelock.Timeout, match=r"data\.lock"),
+    ):
+        _prepare([_track()], tmp_path / "data")
 
 
 def test_workers_load_neither_tensorflow_nor_jax(tmp_path):
@@ -151,3 +267,13 @@ def test_first_start_of_two_workers(tracks_csv, tmp_path):
     )
     assert done.returncode == 0, done.stderr
     assert list((tmp_path / "numba").rglob("*.nbc")), "Numba's cache must have been empty"
+
+
+@pytest.mark.slow
+def test_beam_writes_the_same_bytes(tracks_csv, prepared_directory, tmp_path):
+    tracks = [*read_csv(tracks_csv), Track("gone", "train", tmp_path / "none.wav")]
+    options = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
+    report = _prepare(tracks, tmp_path / "data", beam_options=["--runner=DirectRunner", *options])
+    assert report.skipped == (("gone", f"no such file: {tmp_path / 'none.wav'}"),)
+    assert _records(tmp_path / "data") == _records(prepared_directory)
+    assert _prepare(tracks, tmp_path / "data").kept == 8
