@@ -3,6 +3,7 @@
 import jax
 import jax.numpy as jnp
 import numpy as np
+import optax
 import pytest
 
 from jaxsim.losses import PICKS, Total, cosine_distances, triplet_loss, unit
@@ -217,3 +218,35 @@ def test_unit_vectors_have_length_one_or_zero() -> None:
 def test_the_mean_of_nothing_is_zero() -> None:
     mean = Total(jnp.float32([0, 6]), jnp.float32([0, 4])).mean()
     np.testing.assert_array_equal(mean, [0, 1.5])
+
+
+def test_euclidean_loss_is_optaxs_on_the_mined_triplets():
+    """optax has the same hinge, but no mining and no cosine distance; its margin is ours."""
+    embeddings = spread_out(24, seed=5)
+    relation = relation_of(np.arange(24) % 4)
+    inside = np.float64(embeddings[:, 16:])
+    vectors = inside / np.linalg.norm(inside, axis=1, keepdims=True)
+    to = np.linalg.norm(vectors[:, None] - vectors, axis=2)
+    mined = [
+        (a, p, n)
+        for a, p in np.argwhere(relation.similar)
+        for n in np.flatnonzero(relation.dissimilar[a])
+        if to[a, p] < to[a, n] <= to[a, p] + BAND
+    ]
+    anchor, positive, negative = (vectors[list(rows)] for rows in zip(*mined, strict=True))
+    expected = optax.losses.triplet_margin_loss(
+        *map(jnp.float32, (anchor, positive, negative)), margin=MARGIN, eps=1e-12
+    )
+    found, _ = triplet_loss(
+        jnp.float32(embeddings),
+        jnp.float32(embeddings),
+        MASK,
+        Relation(*map(jnp.asarray, relation)),
+        jnp.zeros((24, 24)),
+        margin=MARGIN,
+        band=BAND,
+        pick="all",
+        distance="euclidean",
+    )
+    assert len(mined) > 100 and found.weight == len(mined)
+    np.testing.assert_allclose(found.mean(), expected.mean(), rtol=1e-5)

@@ -1,0 +1,133 @@
+"""Speed of feature extraction, beside librosa and madmom called one after the other.
+
+python -m benchmarks.features --clips=48 --rounds=3
+
+Speeds are in x real time: seconds of audio per second. Both ways read the same files; the rounds
+alternate, and the ratio is the median over them.
+"""
+
+import statistics
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import librosa
+import numpy as np
+import rich.console
+import rich.table
+import threadpoolctl
+from absl import app, flags
+
+from benchmarks import clips
+from input_pipeline import annotations, chroma, features, workers
+from input_pipeline.features import FeatureConfig
+from input_pipeline.tracks import Track
+
+CONFIG = FeatureConfig()
+RATE, HOP, N_FFT = CONFIG.sample_rate, CONFIG.hop_length, CONFIG.n_fft
+
+
+def naive(paths: Sequence[Path]) -> None:
+    """What one would write in an evening: every feature from the samples, file after file."""
+    for path in paths:
+        samples, _ = librosa.load(path, sr=RATE)
+        mel = librosa.feature.melspectrogram(
+            y=samples, sr=RATE, n_fft=N_FFT, hop_length=HOP, power=1.0
+        )
+        np.log10(1 + 10 * mel)
+        librosa.feature.tempogram(y=samples, sr=RATE, hop_length=HOP, win_length=384)
+        librosa.feature.chroma_cens(y=samples, sr=RATE, hop_length=HOP, bins_per_octave=36)
+
+
+def ours(paths: Sequence[Path], processes: int) -> None:
+    """The features of all files by worker processes, as `input_pipeline.prepare` extracts them."""
+    with tempfile.TemporaryDirectory() as folder:
+        job = workers.Job(Path(folder), CONFIG, estimate=())
+        tasks = [(Track(str(path), "train", path), "") for path in paths]
+        for outcome in workers.analyse_all(tasks, job, workers=processes):
+            if outcome.reason:
+                raise ValueError(outcome.reason)
+
+
+def stages(path: Path) -> dict[str, Callable[[], object]]:
+    """Each stage of one file, by name, to be timed alone."""
+    samples, rate = features.decode(path)
+    magnitude = np.abs(librosa.stft(samples, n_fft=N_FFT, hop_length=HOP))
+    filters = librosa.filters.mel(sr=RATE, n_fft=N_FFT, n_mels=CONFIG.n_mels)
+    power = librosa.power_to_db(filters @ magnitude**2)
+    octave = dict(sample_rate=RATE, bins_per_octave=36)
+
+    def estimate(what: str) -> Callable[[], object]:
+        return lambda: annotations.estimate_tempo_and_key(samples, rate, estimate=[what])
+
+    return {
+        "decoding and resampling": lambda: features.load_audio(path, RATE),
+        "mel": lambda: (
+            filters @ np.abs(librosa.stft(samples, n_fft=N_FFT, hop_length=HOP)),
+            librosa.power_to_db(filters @ magnitude**2),
+        ),
+        "onset envelope, from mel": lambda: librosa.onset.onset_strength(S=power, sr=RATE),
+        "tuning": lambda: chroma.estimate_tuning(samples, **octave),
+        "constant-Q transform": lambda: chroma.constant_q(
+            samples, hop_length=HOP, tuning=0.0, **octave
+        ),
+        "all features": lambda: features.extract(samples, CONFIG),
+        "librosa's CENS, for comparison": lambda: librosa.feature.chroma_cens(
+            y=samples, sr=RATE, hop_length=HOP, bins_per_octave=36
+        ),
+        "madmom's tempo": estimate("tempo"),
+        "madmom's key": estimate("key"),
+    }
+
+
+def _processor_seconds(function: Callable[[], object]) -> float:
+    function()
+    began = time.process_time()
+    function()
+    return time.process_time() - began
+
+
+def _seconds(function: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    function()
+    return time.perf_counter() - began
+
+
+def main(_) -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        chosen = clips.tracks(_CLIPS.value, seconds=_SECONDS.value)
+        paths = clips.write(chosen, Path(folder))
+        with threadpoolctl.threadpool_limits(limits=1):
+            table = rich.table.Table(title="Stages, on one core")
+            for heading in ("stage", "ms per minute of audio", "x real time"):
+                table.add_column(heading, justify="right" if heading != "stage" else "left")
+            for name, stage in stages(paths[0]).items():
+                speed = _SECONDS.value / _processor_seconds(stage)
+                table.add_row(name, f"{60000 / speed:.0f}", f"{speed:.0f}")
+        naive(paths[:2])  # compiled and cached, as ours will be
+        ours(paths[: 2 * _PROCESSES.value], _PROCESSES.value)
+        rounds = [
+            (_seconds(lambda: naive(paths)), _seconds(lambda: ours(paths, _PROCESSES.value)))
+            for _ in range(_ROUNDS.value)
+        ]
+    rich.console.Console(width=100).print(table)
+    audio = _SECONDS.value * len(paths)
+    ratios = [slow / fast for slow, fast in rounds]
+    slow, fast = (statistics.median(column) for column in zip(*rounds, strict=True))
+    print(
+        f"{len(paths)} clips of {_SECONDS.value:g} s, features without madmom: one after the other "
+        f"{audio / slow:.0f} x real time, by {_PROCESSES.value} processes {audio / fast:.0f} x; "
+        f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}); "
+        f"librosa {librosa.__version__}"
+    )
+    clip_hours = 250_000 * 30 / (audio / fast) / 3600 * _PROCESSES.value
+    print(f"250,000 clips of 30 s at this rate: {clip_hours:.0f} core-hours")
+
+
+if __name__ == "__main__":
+    _CLIPS = flags.DEFINE_integer("clips", 48, "Rendered clips.")
+    _SECONDS = flags.DEFINE_float("seconds", 30.0, "Length of a clip.")
+    _PROCESSES = flags.DEFINE_integer("processes", 2, "Worker processes.")
+    _ROUNDS = flags.DEFINE_integer("rounds", 3, "Rounds of timing.")
+    app.run(main)

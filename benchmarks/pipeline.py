@@ -1,0 +1,95 @@
+"""Examples per second of the input pipeline, from the page cache, on one core.
+
+python -m benchmarks.pipeline --data=DIR --batch_size=256
+
+Beside the item as it is stored (mel, CENS and onset envelope), the same crops with the tempogram
+stored as float32, as one would store it who does not rebuild it on the device.
+"""
+
+import os
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import rich.console
+import rich.table
+from absl import app, flags
+
+from input_pipeline import batches, dataset
+from input_pipeline.features import FeatureConfig
+from input_pipeline.tracks import DIMENSIONS
+
+CONFIG = FeatureConfig()
+
+
+def _examples_per_second(read: Callable[[int], int], seconds: float) -> tuple[float, float]:
+    """Examples and bytes per second of `read(step)`, which gives the bytes of its batch."""
+    read(0)
+    began, step, total = time.perf_counter(), 0, 0
+    while (elapsed := time.perf_counter() - began) < seconds:
+        step += 1
+        total += read(step)
+    return step / elapsed, total / elapsed
+
+
+def main(_) -> None:
+    os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
+    data = dataset.open(_DATA.value, "train", CONFIG)
+    options = dict(dimensions=DIMENSIONS, tempo_tolerance=5.0, key_relation="parallel")
+    partners = batches.partners_of(data, **options)
+    size, frames = _BATCH_SIZE.value, CONFIG.segment_frames
+
+    def compose(step: int) -> batches.Composition:
+        shape = dict(batch_size=size, frames=frames)
+        return batches.compose(partners, data.num_frames, **shape, seed=0, step=step)
+
+    def read(step: int) -> int:
+        batch = batches.read_batch(data, compose(step), slice(0, size), frames)
+        return sum(array.nbytes for array in batch.values())
+
+    stream = batches.training_batches(
+        data, **options, batch_size=size, seed=0, first_step=0, num_steps=1 << 30
+    )
+
+    def through_tf_data(_: int) -> int:
+        return sum(array.nbytes for array in next(stream).values())
+
+    with tempfile.TemporaryDirectory() as folder:
+        tempogram = np.memmap(
+            Path(folder) / "tempogram",
+            np.float32,
+            "w+",
+            shape=(len(data), int(data.num_frames.max()), CONFIG.tempogram_window),
+        )
+        tempogram[:] = 1
+
+        def with_tempogram(step: int) -> int:
+            composition = compose(step)
+            crops = zip(composition.track, composition.start, strict=True)
+            stored = np.stack([tempogram[track, start : start + frames] for track, start in crops])
+            return read(step) + stored.nbytes
+
+        rows = {
+            "mel, CENS, onset envelope": read,
+            "the same through tf.data": through_tf_data,
+            "mel, CENS, tempogram as float32": with_tempogram,
+        }
+        table = rich.table.Table(title=f"One core, batches of {size}, {len(data)} tracks")
+        for heading in ("item", "KB per example", "examples/s", "MB/s"):
+            table.add_column(heading, justify="right" if heading != "item" else "left")
+        for name, function in rows.items():
+            per_second, rate = _examples_per_second(function, _SECONDS.value)
+            examples = per_second * size
+            table.add_row(
+                name, f"{rate / examples / 1e3:.1f}", f"{examples:,.0f}", f"{rate / 1e6:.0f}"
+            )
+    rich.console.Console(width=100).print(table)
+
+
+if __name__ == "__main__":
+    _DATA = flags.DEFINE_string("data", None, "A prepared data set.", required=True)
+    _BATCH_SIZE = flags.DEFINE_integer("batch_size", 256, "Examples of a batch.")
+    _SECONDS = flags.DEFINE_float("seconds", 5.0, "Time for each row.")
+    app.run(main)
