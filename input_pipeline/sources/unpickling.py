@@ -92,6 +92,7 @@ _ALLOWED: dict[tuple[str, str], Callable | str] = {
     ("builtins", "set"): set,
     ("builtins", "frozenset"): frozenset,
     ("builtins", "complex"): complex,
+    ("builtins", "bytes"): bytes,
     ("builtins", "bytearray"): bytearray,
     ("_codecs", "encode"): _encode,
     ("numpy", "dtype"): _Type,
