@@ -185,6 +185,7 @@ def summarise(collection: Collection) -> str:
         f"{collection.name}: {collection.description}".rstrip(": "),
         f"read: {len(tracks)} tracks ({sizes}) in {groups} groups",
         f"labelled: {', '.join(shares)}",
+        *_empty_splits_lines(splits),
         *_unknown_tags_lines(collection.unknown_tags),
         *_problems_lines(collection.problems),
     ]
@@ -193,6 +194,16 @@ def summarise(collection: Collection) -> str:
     if collection.citation:
         lines.append(f"please cite: {collection.citation}")
     return "\n".join(lines)
+
+
+def _empty_splits_lines(splits: Mapping[str, int]) -> list[str]:
+    empty = [split for split in SPLITS if not splits.get(split)]
+    if not empty or splits.keys() == {"test"}:  # a collection to test on
+        return []
+    return [
+        f"no track is in: {', '.join(empty)}. Groups are never divided: where splits are drawn, "
+        "smaller groups help, or splits in a manifest"
+    ]
 
 
 def _unknown_tags_lines(unknown_tags: Mapping[str, int]) -> list[str]:

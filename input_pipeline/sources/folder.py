@@ -22,7 +22,7 @@ AUDIO_SUFFIXES = frozenset(
     )
 )
 MANIFESTS = ("manifest.csv", "manifest.jsonl", "tracks.csv")
-GROUPINGS = ("album", "artist")
+GROUPINGS = ("album", "artist", "track")
 LABEL_DESCRIPTIONS = {
     "genre": "genre tags of the files, in lower case",
     "mood": "mood tags of the files, in lower case",
@@ -62,7 +62,8 @@ def read(path: str | Path, *, group: str = "album") -> Collection:
     Args:
       path: the folder; `manifest.csv`, `manifest.jsonl` or `tracks.csv` in it takes the place of
         what the files say.
-      group: "album", or "artist" to keep all albums of an artist in one split.
+      group: what is never divided: "album"; "artist", so that no artist is in two splits; or
+        "track", for collections of few artists (tests are then on albums that were trained on).
 
     Raises:
       NotADirectoryError: no such folder.
@@ -164,10 +165,12 @@ def _add(collector: Collector, file: Path, folder: Path, grouping: str) -> None:
 
 
 def _group(first: Mapping[str, str], name: str, grouping: str) -> str:
-    artist = first.get("album_artist") or first.get("artist")
+    if grouping == "track":
+        return name
     if grouping == "album" and "album" in first:
-        return f"album: {artist or ''} / {first['album']}"
-    if artist:
+        by = first.get("album_artist") or first.get("artist", "")
+        return f"album: {by} / {first['album']}"
+    if artist := first.get("artist") or first.get("album_artist"):
         return f"artist: {artist}"
     parent, _, _ = name.rpartition("/")
     return f"folder: {parent}" if parent else name

@@ -127,6 +127,8 @@ def test_summary():
         "read: 3 tracks (2 train, 0 validation, 1 test) in 2 groups",
         "labelled: genre 2 (67 %), mood 0 (0 %), instrument 0 (0 %), era 1 (33 %), tempo 1 (33 %), "
         "key 1 (33 %)",
+        "no track is in: validation. Groups are never divided: where splits are drawn, smaller "
+        "groups help, or splits in a manifest",
         "tags that the tag map lacks: 12: 'tag 12' 12, 'tag 11' 11, 'tag 10' 10, 'tag 9' 9, "
         "'tag 8' 8, 'tag 7' 7, 'tag 6' 6, 'tag 5' 5, 'tag 4' 4, 'tag 3' 3, ...",
         "tracks skipped: 1: split is bad 1",
@@ -136,3 +138,7 @@ def test_summary():
         "licence: CC0",
         "please cite: Me 2020",
     ]
+
+
+def test_a_collection_to_test_on_needs_no_other_split():
+    assert "no track is in" not in summarise(Collection("toy", [Track("a", "test", "a.wav")]))

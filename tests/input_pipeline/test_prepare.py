@@ -46,6 +46,8 @@ def test_command_line_prepares_a_csv(bad_rows, tmp_path, capsys):
         "read: 4 tracks (3 train, 0 validation, 1 test) in 3 groups",
         "labelled: genre 4 (100 %), mood 4 (100 %), instrument 0 (0 %), era 4 (100 %), "
         "tempo 4 (100 %), key 3 (75 %)",
+        "no track is in: validation. Groups are never divided: where splits are drawn, smaller "
+        "groups help, or splits in a manifest",
         "tracks skipped: 1: split is bad 1",
         f"  the first: bad.csv, line 5: {split}",
         "labels left out: 1: key is bad 1",

@@ -144,7 +144,8 @@ def test_bad_tags_are_left_out(tmp_path):
     ("name", "tags", "by_album", "by_artist"),
     [
         ("x/a.ogg", {"artist": "A", "album": "L"}, "album: A / L", "artist: A"),
-        ("x/a.ogg", {"artist": "A", "albumartist": "V", "album": "L"}, "album: V / L", "artist: V"),
+        ("x/a.ogg", {"artist": "A", "albumartist": "V", "album": "L"}, "album: V / L", "artist: A"),
+        ("x/a.ogg", {"albumartist": "V"}, "artist: V", "artist: V"),
         ("x/a.ogg", {"album": "L"}, "album:  / L", "folder: x"),
         ("x/a.ogg", {"artist": "A"}, "artist: A", "artist: A"),
         ("x/y/a.ogg", {}, "folder: x/y", "folder: x/y"),
@@ -155,6 +156,7 @@ def test_groups(tmp_path, name, tags, by_album, by_artist):
     music(tmp_path / name, **tags)
     assert folder.read(tmp_path).tracks[0].group == by_album
     assert folder.read(tmp_path, group="artist").tracks[0].group == by_artist
+    assert folder.read(tmp_path, group="track").tracks[0].group == name
 
 
 def test_a_new_file_changes_no_other_track(tmp_path):
@@ -226,7 +228,7 @@ def test_a_manifest_takes_the_place_of_tags(tmp_path, name, text):
 def test_errors(tmp_path):
     with pytest.raises(NotADirectoryError, match="none: no such folder"):
         folder.read(tmp_path / "none")
-    with pytest.raises(ValueError, match="group is 'song', expected one of album, artist"):
+    with pytest.raises(ValueError, match="group is 'song', expected one of album, artist, track"):
         folder.read(tmp_path, group="song")
     (tmp_path / "cover.jpg").touch()
     with pytest.raises(ValueError, match="no track that can be used"):
