@@ -202,7 +202,7 @@ def _fields(file: Path) -> dict[str, list[str]]:
 
 def _texts(value: Any) -> list[str]:
     """The texts in a tag's value, in whatever form its format has it."""
-    value = getattr(value, "genres", None) or getattr(value, "text", value)
+    value = getattr(value, "text", value)
     values = value if isinstance(value, list) else [] if value is None else [value]
     texts = (
         item.decode(errors="replace") if isinstance(item, bytes) else str(item) for item in values

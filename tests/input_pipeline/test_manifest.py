@@ -191,8 +191,10 @@ def test_hard_paths_survive_csv(tmp_path, name):
 
 def test_relative_paths_are_written_absolute(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    manifest.write(Collection("toy", [Track("a", "train", "sub/a.wav")]), tmp_path / "m.jsonl")
-    (track,) = manifest.read(tmp_path / "m.jsonl").tracks
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "data" / "manifest.jsonl"
+    manifest.write(Collection("toy", [Track("a", "train", "sub/a.wav")]), path)
+    (track,) = manifest.read(path).tracks
     assert track.audio == tmp_path / "sub/a.wav"
 
 
