@@ -47,6 +47,9 @@ _ESTIMATE = flags.DEFINE_list(
     "estimate", ["tempo", "key"], "What madmom estimates where it is not known: tempo, key."
 )
 _WORKERS = flags.DEFINE_integer("workers", None, "Processes; default: one per core.", 1)
+_BEAM_OPTIONS = flags.DEFINE_list(
+    "beam_options", [], "Extract by Apache Beam with these options, e.g. --runner=DataflowRunner."
+)
 _SCORES = scores.ScoresConfig()
 _PIECES_PER_GENRE = flags.DEFINE_integer(
     "pieces_per_genre", _SCORES.pieces_per_genre, "Pieces of each genre, for scores.", 1
@@ -97,6 +100,7 @@ def _prepare_music() -> None:
         label_descriptions=dict(collection.label_descriptions),
         estimate=_ESTIMATE.value,
         workers=_WORKERS.value,
+        beam_options=_BEAM_OPTIONS.value,
         problems=[_row_of_problem(problem) for problem in collection.problems],
         citation=collection.citation,
         licence=collection.licence,
@@ -151,7 +155,7 @@ def main(arguments: list[str]) -> None:
     except (OSError, ValueError, ImportError) as error:
         sys.exit(f"error: {error}")
     except KeyboardInterrupt:
-        sys.exit("interrupted; nothing was written")
+        sys.exit("interrupted; the same command goes on")
 
 
 if __name__ == "__main__":

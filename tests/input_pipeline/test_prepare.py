@@ -9,7 +9,7 @@ import tensorflow_datasets as tfds
 from absl import flags
 from absl.testing import flagsaver
 
-from input_pipeline import collection, dataset, default_data, manifest, prepare, scores
+from input_pipeline import builder, collection, dataset, default_data, manifest, prepare, scores
 from input_pipeline.features import FeatureConfig
 from tests.conftest import write_csv
 
@@ -93,6 +93,22 @@ def test_what_is_known_of_a_source_is_stored(tracks_csv, tmp_path, monkeypatch, 
         assert list(csv.reader(file)) == [["tag", "count"], ["b", "3"], ["a,\n", "1"]]
     header = json.loads((out / "manifest.jsonl").read_text(encoding="utf-8").splitlines()[0])
     assert header["collection"]["licence"] == "CC0"
+
+
+def test_flags_reach_the_builder(tracks_csv, tmp_path, monkeypatch):
+    seen = {}
+
+    def stop(tracks, directory, **options):
+        seen.update(options, directory=directory, tracks=len(tracks))
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(builder, "prepare", stop)
+    options = ["--runner=DirectRunner", "--direct_num_workers=2"]
+    with pytest.raises(SystemExit, match="interrupted; the same command goes on"):
+        _run(path=str(tracks_csv), data_dir=str(tmp_path), beam_options=options, estimate=["key"])
+    expected = {"beam_options": options, "estimate": ["key"], "workers": 1, "name": "tracks"}
+    expected |= {"directory": tmp_path, "tracks": 8, "problems": []}
+    assert expected.items() <= seen.items()
 
 
 def test_a_dry_run_only_reads(tmp_path):
