@@ -9,6 +9,7 @@ from pathlib import Path
 
 from input_pipeline import builder, dataset, scores
 from input_pipeline.cache import cache_directory
+from input_pipeline.collection import Collection
 from input_pipeline.features import FEATURE_VERSION, FeatureConfig
 from input_pipeline.tracks import DIMENSIONS, Track
 
@@ -54,17 +55,30 @@ def build_scores(
     tracks: list[Track], directory: Path, feature_config: FeatureConfig, workers: int | None
 ) -> builder.PreparedReport:
     """Renders and prepares the given tracks of the scores."""
+    collection = scores_collection(tracks)
     return builder.prepare(
         tracks,
         directory,
-        name="scores",
-        description="Notated music rendered in a factorial design of similarity dimensions.",
-        label_descriptions=scores.DESCRIPTION,
+        name=collection.name,
+        description=collection.description,
+        label_descriptions=dict(collection.label_descriptions),
         feature_config=feature_config,
         estimate=(),
         workers=workers,
+        citation=collection.citation,
+        licence=collection.licence,
+    )
+
+
+def scores_collection(tracks: list[Track]) -> Collection:
+    """The given tracks of the scores, with what is to be said of them."""
+    return Collection(
+        name="scores",
+        tracks=tracks,
+        description="Notated music rendered in a factorial design of similarity dimensions.",
         citation=scores.CITATION,
         licence=scores.LICENCE,
+        label_descriptions=scores.DESCRIPTION,
     )
 
 

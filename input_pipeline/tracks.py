@@ -1,10 +1,9 @@
-"""What a track is before its features are extracted, and how tracks are read from a CSV file."""
+"""What a track is before its features are extracted."""
 
-import csv
 import dataclasses
 import math
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -23,6 +22,9 @@ _KEY_PATTERN = re.compile(
         (?P<mode>M|m|(?i:maj(?:or)?|min(?:or)?))?""",
     re.VERBOSE,
 )
+# Keys as positions in the circle of fifths: Camelot (8A = A minor, 8B = C major) and Open Key
+# (1m = A minor, 1d = C major), which programs for DJs write into files.
+_WHEEL_PATTERN = re.compile(r"0?(?P<number>[1-9]|1[0-2])(?P<ring>[ABabdm])")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -65,21 +67,29 @@ class Track:
             # A string would pass as a sequence of one-letter tags.
             if isinstance(tags, str) or not all(isinstance(tag, str) and tag for tag in tags):
                 raise ValueError(f"{dimension} is {tags!r}, expected a tuple of tags")
-        if self.tempo is not None and not (math.isfinite(self.tempo) and 0 < self.tempo < 1000):
-            raise ValueError(f"tempo is {self.tempo}, expected beats per minute in (0, 1000)")
+        if self.tempo is not None:
+            object.__setattr__(self, "tempo", parse_tempo(self.tempo))
         if self.key is not None:
             object.__setattr__(self, "key", KEYS[parse_key(self.key)])
         object.__setattr__(self, "group", self.group or self.track_id)
+        for name in ("track_id", "group", "artist", "title", "source"):
+            _check_text(name, getattr(self, name))
+        for dimension, tags in self.tags.items():
+            for tag in tags:
+                _check_text(dimension, tag)
 
 
 def parse_key(name: str) -> int:
     """Gives the index in `KEYS` of a key such as "A minor", "Bb major", "F#m", "A:min", "b-flat".
 
-    Without a mode the key is major, whatever the letter's case.
+    Without a mode the key is major, whatever the letter's case. Camelot ("8A") and Open Key ("1m")
+    are read too.
 
     Raises:
       ValueError: not the name of a key.
     """
+    if wheel := _WHEEL_PATTERN.fullmatch(name.strip()):
+        return _key_on_wheel(int(wheel["number"]), wheel["ring"])
     match = _KEY_PATTERN.fullmatch(name.strip())
     if match is None:
         raise ValueError(f'key is {name!r}, expected a tonic and a mode such as "A minor" or "Bb"')
@@ -93,87 +103,30 @@ def parse_key(name: str) -> int:
     return pitch_class + 12 * is_minor
 
 
-def read_csv(path: str | Path) -> list[Track]:
-    """Reads tracks from a CSV file with a header row.
-
-    Columns: path and split are required; track_id (default: the path), group, artist, title,
-    source, genre, mood, instrument, era (tags separated by ";"), tempo (beats per minute) and key
-    are optional. Paths are relative to the folder of the CSV file. Empty cells mean unknown.
+def parse_tempo(value: str | float) -> float:
+    """Gives beats per minute from a number or its text.
 
     Raises:
-      FileNotFoundError: no such CSV file.
-      ValueError: a missing or unknown column, a bad value or a duplicate track_id.
+      ValueError: no number, or not in (0, 1000).
     """
-    path = Path(path)
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such CSV file")
-    tracks: list[Track] = []
-    lines: dict[str, int] = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        _check_columns(path, reader.fieldnames or ())
-        for row in reader:
-            where = f"{path}, line {reader.line_num}"
-            track = _track_from_row(row, path.parent, where)
-            if track.track_id in lines:
-                first = lines[track.track_id]
-                raise ValueError(
-                    f"{where}: track_id is {track.track_id!r} as in line {first}, expected unique"
-                )
-            lines[track.track_id] = reader.line_num
-            tracks.append(track)
-    if not tracks:
-        raise ValueError(f"{path}: no rows below the header, expected one per track")
-    return tracks
-
-
-def _check_columns(path: Path, columns: Iterable[str]) -> None:
-    required = {"path", "split"}
-    optional = {"track_id", "group", "artist", "title", "source", *DIMENSIONS}
-    found = set(columns)
-    if missing := required - found:
-        raise ValueError(
-            f"{path}: column {', '.join(sorted(missing))} is missing, found {sorted(found)}"
-        )
-    if unknown := found - required - optional:
-        raise ValueError(
-            f"{path}: column {', '.join(map(repr, sorted(unknown)))} is unknown, "
-            f"expected only {sorted(required | optional)}"
-        )
-
-
-def _track_from_row(row: dict[str, str], folder: Path, where: str) -> Track:
-    if None in row or None in row.values():
-        raise ValueError(f"{where}: the number of cells differs from the header's")
-    cells = {column: cell.strip() for column, cell in row.items()}
-    if not cells["path"]:
-        raise ValueError(f"{where}: path is empty, expected an audio file")
-    tags = {
-        dimension: tuple(tag.strip() for tag in cells[dimension].split(";") if tag.strip())
-        for dimension in TAG_DIMENSIONS
-        if cells.get(dimension)
-    }
     try:
-        return Track(
-            track_id=cells.get("track_id") or cells["path"],
-            split=cells["split"],
-            audio=folder / cells["path"],
-            group=cells.get("group", ""),
-            artist=cells.get("artist", ""),
-            title=cells.get("title", ""),
-            source=cells.get("source", ""),
-            tags=tags,
-            tempo=_parse_tempo(cells.get("tempo", "")),
-            key=cells.get("key") or None,
-        )
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
+        tempo = math.nan if isinstance(value, bool) else float(value)
+    except (TypeError, ValueError):
+        tempo = math.nan
+    if not 0 < tempo < 1000:  # false for nan too
+        raise ValueError(f"tempo is {value!r}, expected beats per minute in (0, 1000)")
+    return tempo
 
 
-def _parse_tempo(cell: str) -> float | None:
-    if not cell:
-        return None
+def _check_text(name: str, text: str) -> None:
     try:
-        return float(cell)
-    except ValueError:
-        raise ValueError(f"tempo is {cell!r}, expected beats per minute") from None
+        text.encode()
+    except (AttributeError, UnicodeEncodeError):
+        raise ValueError(f"{name} is {text!r}, expected text that UTF-8 can encode") from None
+
+
+def _key_on_wheel(number: int, ring: str) -> int:
+    """Index in `KEYS`; each step along a ring is a fifth up."""
+    fifths = number - 8 if ring in "ABab" else number - 1
+    is_minor = ring in "Aam"
+    return (7 * fifths + 9 * is_minor) % 12 + 12 * is_minor

@@ -92,12 +92,12 @@ def prepared_directory(tracks_csv: Path, tmp_path_factory: pytest.TempPathFactor
 
     Two tracks have no genre, none has an instrument, two have no key, all have a tempo.
     """
+    from input_pipeline import manifest
     from input_pipeline.builder import prepare
-    from input_pipeline.tracks import read_csv
 
     directory = tmp_path_factory.mktemp("data") / "prepared"
     prepare(
-        read_csv(tracks_csv),
+        manifest.read(tracks_csv).tracks,
         directory,
         name="toy",
         description="eight pulsed tones",

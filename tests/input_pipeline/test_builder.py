@@ -14,8 +14,8 @@ import soundfile
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from input_pipeline import builder, features, updates
-from input_pipeline.tracks import Track, read_csv
+from input_pipeline import builder, features, manifest, updates
+from input_pipeline.tracks import Track
 from tests.conftest import SAMPLE_RATE, pulsed_tone, report_loaded_modules
 
 
@@ -30,7 +30,7 @@ def _prepare(tracks, directory, **options):
 
 
 def test_one_and_two_workers_write_the_same_bytes(tracks_csv, prepared_directory, tmp_path):
-    _prepare(read_csv(tracks_csv), tmp_path / "one")
+    _prepare(manifest.read(tracks_csv).tracks, tmp_path / "one")
     written = sorted(path.name for path in (tmp_path / "one").glob("*.tfrecord*"))
     assert [name.split(".")[0] for name in written] == ["toy-test", "toy-train", "toy-validation"]
     for name in written:
@@ -48,7 +48,7 @@ def test_fields_are_written_in_a_fixed_order(prepared_directory):
 def test_tfds_reads_what_was_written(prepared_directory, tracks_csv):
     data = tfds.builder_from_directory(prepared_directory)
     assert data.info.metadata["feature_version"] == features.FEATURE_VERSION
-    tracks = {track.track_id: track for track in read_csv(tracks_csv)}
+    tracks = {track.track_id: track for track in manifest.read(tracks_csv).tracks}
     genres = data.info.features["genre"].feature.names
     seen = []
     for record in tfds.as_numpy(data.as_dataset(split="train+validation+test")):
@@ -271,7 +271,7 @@ def test_first_start_of_two_workers(tracks_csv, tmp_path):
 
 @pytest.mark.slow
 def test_beam_writes_the_same_bytes(tracks_csv, prepared_directory, tmp_path):
-    tracks = [*read_csv(tracks_csv), Track("gone", "train", tmp_path / "none.wav")]
+    tracks = [*manifest.read(tracks_csv).tracks, Track("gone", "train", tmp_path / "none.wav")]
     options = ["--direct_num_workers=2", "--direct_running_mode=multi_processing"]
     report = _prepare(tracks, tmp_path / "data", beam_options=["--runner=DirectRunner", *options])
     assert report.skipped == (("gone", f"no such file: {tmp_path / 'none.wav'}"),)

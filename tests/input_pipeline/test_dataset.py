@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from input_pipeline import dataset
+from input_pipeline import dataset, manifest
 from input_pipeline.features import FeatureConfig, extract, load_audio
-from input_pipeline.tracks import KEYS, read_csv
+from input_pipeline.tracks import KEYS
 
 CONFIG = FeatureConfig()
 
@@ -27,7 +27,7 @@ def copy(prepared_directory, tmp_path):
 
 
 def _by_id(tracks_csv, split):
-    tracks = [track for track in read_csv(tracks_csv) if track.split == split]
+    tracks = [track for track in manifest.read(tracks_csv).tracks if track.split == split]
     return sorted(tracks, key=lambda track: track.track_id)
 
 

@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from input_pipeline.tracks import KEYS, Track, parse_key, read_csv
+from input_pipeline.tracks import KEYS, Track, parse_key, parse_tempo
 
 
 @pytest.mark.parametrize(
@@ -31,6 +31,15 @@ from input_pipeline.tracks import KEYS, Track, parse_key, read_csv
         ("E# minor", 17),
         ("bm", 23),
         (" D minor ", 14),
+        ("8A", 21),  # Camelot
+        ("8B", 0),
+        ("09a", 16),
+        ("12B", 4),
+        ("1A", 20),
+        ("1m", 21),  # Open Key
+        ("1d", 0),
+        ("12m", 14),
+        ("4d", 9),
     ],
 )
 def test_parse_key_reads_common_spellings(name, expected):
@@ -41,7 +50,9 @@ def test_keys_are_read_back_from_their_own_names():
     assert [parse_key(name) for name in KEYS] == list(range(24))
 
 
-@pytest.mark.parametrize("name", ["", "H", "minor", "A dorian", "Am7", "C##", "A minor B"])
+@pytest.mark.parametrize(
+    "name", ["", "H", "minor", "A dorian", "Am7", "C##", "A minor B", "13A", "0B", "o"]
+)
 def test_parse_key_rejects_what_is_no_key(name):
     with pytest.raises(ValueError, match=re.escape(repr(name))):
         parse_key(name)
@@ -57,6 +68,9 @@ def test_parse_key_rejects_what_is_no_key(name):
         ({"tempo": 0.0}, "tempo is 0.0, expected"),
         ({"tempo": float("nan")}, "tempo is nan, expected"),
         ({"key": "X"}, "key is 'X', expected"),
+        ({"title": "\udcff"}, r"title is '\\udcff', expected text that UTF-8 can encode"),
+        ({"artist": 5}, "artist is 5, expected text"),
+        ({"tags": {"mood": ("\ud800",)}}, "mood is .*, expected text"),
     ],
 )
 def test_track_rejects_bad_fields(fields, message):
@@ -69,56 +83,23 @@ def test_track_fills_in_group_and_canonical_key():
     assert (track.group, track.key) == ("a", "A# minor")
 
 
-def _write(path, text):
-    path.write_text(text, encoding="utf-8")
-    return path
+@pytest.mark.parametrize("value", [0, -1, 1000, "abc", "", "nan", "inf", True, None, [120]])
+def test_parse_tempo_rejects_what_is_no_tempo(value):
+    with pytest.raises(ValueError, match=r"tempo is .*, expected beats per minute in \(0, 1000\)"):
+        parse_tempo(value)
 
 
-def test_read_csv_reads_all_columns(tmp_path):
-    path = _write(
-        tmp_path / "t.csv",
-        "\ufeffpath,split,track_id,group,artist,title,source,genre,mood,instrument,era,tempo,key\n"
-        'sub/a.wav,train,one,g,"X, Y",T,S,rock; pop ;,,guitar,60s,120.5,F#m\n'
-        "b.wav,test,,,,,,,,,,,\n",
-    )
-    one, two = read_csv(path)
-    assert one == Track(
-        track_id="one",
-        split="train",
-        audio=tmp_path / "sub/a.wav",
-        group="g",
-        artist="X, Y",
-        title="T",
-        source="S",
-        tags={"genre": ("rock", "pop"), "instrument": ("guitar",), "era": ("60s",)},
-        tempo=120.5,
-        key="F# minor",
-    )
-    assert two == Track(track_id="b.wav", split="test", audio=tmp_path / "b.wav", group="b.wav")
+@pytest.mark.parametrize("value", [120.5, "120.5", " 120.5 ", "1.205e2"])
+def test_parse_tempo_reads_numbers_and_texts(value):
+    assert parse_tempo(value) == 120.5
 
 
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        ("path,genre\na.wav,x\n", "t.csv: column split is missing, found ['genre', 'path']"),
-        ("path,split,gener\na.wav,train,x\n", "t.csv: column 'gener' is unknown, expected only"),
-        ("", "t.csv: column path, split is missing"),
-        ("path,split\n", "t.csv: no rows below the header"),
-        ("path,split\na.wav,dev\n", "t.csv, line 2: split is 'dev', expected one of train"),
-        ("path,split\n,train\n", "t.csv, line 2: path is empty"),
-        ("path,split,tempo\na.wav,train,fast\n", "line 2: tempo is 'fast', expected beats"),
-        ("path,split,tempo\na.wav,train,-1\n", "line 2: tempo is -1.0, expected beats"),
-        ("path,split,key\na.wav,train,C\nb.wav,train,Q\n", "line 3: key is 'Q', expected"),
-        ("path,split\na.wav,train,x\n", "line 2: the number of cells differs"),
-        ("path,split\na.wav\n", "line 2: the number of cells differs"),
-        ("path,split\na.wav,train\na.wav,test\n", "line 3: track_id is 'a.wav' as in line 2"),
-    ],
-)
-def test_read_csv_names_file_line_and_column(tmp_path, text, message):
-    with pytest.raises(ValueError, match=re.escape(message)):
-        read_csv(_write(tmp_path / "t.csv", text))
-
-
-def test_read_csv_without_a_file(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"none\.csv: no such CSV file"):
-        read_csv(tmp_path / "none.csv")
+def test_camelot_and_open_key_walk_the_circle_of_fifths():
+    """Camelot calls the keys of signature 0 (C, A minor) 8; Open Key calls them 1."""
+    for number in range(1, 13):
+        for minor, camelot, open_key in ((False, "B", "d"), (True, "A", "m")):
+            sharps = number - 1
+            tonic = (7 * sharps + (9 if minor else 0)) % 12
+            expected = tonic + 12 * minor
+            assert parse_key(f"{number}{open_key}") == expected
+            assert parse_key(f"{(number + 6) % 12 + 1}{camelot}") == expected

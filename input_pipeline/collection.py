@@ -1,0 +1,232 @@
+"""What every source of music gives: tracks, where they come from, and what was wrong with them."""
+
+import dataclasses
+import hashlib
+import re
+from collections import Counter
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from input_pipeline.tracks import DIMENSIONS, SPLITS, Track, parse_key, parse_tempo
+
+SPLIT_SHARES = {"train": 0.8, "validation": 0.1, "test": 0.1}
+UNKNOWN_TAGS_SHOWN = 10
+
+
+@dataclasses.dataclass(frozen=True)
+class Problem:
+    """Something in a source that could not be used.
+
+    Attributes:
+      where: a track's id, or "file, line n".
+      reason: what was found, and what was expected.
+      skipped: whether the track was left out; else only a label was, and the track stays.
+    """
+
+    where: str
+    reason: str
+    skipped: bool = True
+
+
+@dataclasses.dataclass(frozen=True)
+class Collection:
+    """What was read from a source.
+
+    Attributes:
+      name: of the data set: lower-case letters, digits and underscores.
+      tracks: usable ones, in the order of the source; unique ids, and no group in two splits.
+      description: for people.
+      citation: how to cite the data.
+      licence: of the data.
+      label_descriptions: what the labels of a dimension mean.
+      problems: what was left out, and why.
+      unknown_tags: tags that the source's tag map does not have, with their counts.
+    """
+
+    name: str
+    tracks: list[Track]
+    description: str = ""
+    citation: str = ""
+    licence: str = ""
+    label_descriptions: Mapping[str, str] = dataclasses.field(default_factory=dict)
+    problems: tuple[Problem, ...] = ()
+    unknown_tags: Mapping[str, int] = dataclasses.field(default_factory=dict)
+
+
+class Collector:
+    """Gathers the tracks of a source; whatever is wrong becomes a problem and stops nothing."""
+
+    def __init__(self) -> None:
+        self.unknown_tags: Counter[str] = Counter()
+        self._tracks: list[Track] = []
+        self._problems: list[Problem] = []
+        self._place_of_track: dict[str, str] = {}
+        self._split_of_group: dict[str, str] = {}
+
+    def add(self, where: str, *, tempo: Any = None, key: str | None = None, **fields: Any) -> None:
+        """Adds a track.
+
+        A bad tempo or key is left out. A track is left out if another of its fields is bad, if its
+        id is taken, or if its group is in another split.
+
+        Args:
+          where: names the track in problems.
+          tempo: beats per minute as a number or text; None or empty = unknown.
+          key: in any spelling that `parse_key` reads; None or empty = unknown.
+          **fields: the other fields of `Track`.
+        """
+        labels: dict[str, Any] = {}
+        for name, value, parse in (("tempo", tempo, parse_tempo), ("key", key, _checked_key)):
+            if value is not None and value != "":
+                try:
+                    labels[name] = parse(value)
+                except ValueError as error:
+                    self.leave_out(where, str(error))
+        try:
+            track = Track(**fields, **labels)
+            self._check(track)
+        except ValueError as error:
+            self.skip(where, str(error))
+            return
+        self._place_of_track[track.track_id] = where
+        self._split_of_group[track.group] = track.split
+        self._tracks.append(track)
+
+    def skip(self, where: str, reason: str) -> None:
+        """Notes that a track was left out."""
+        self._problems.append(Problem(where, reason, skipped=True))
+
+    def leave_out(self, where: str, reason: str) -> None:
+        """Notes that a label was left out, but not its track."""
+        self._problems.append(Problem(where, reason, skipped=False))
+
+    def collection(self, path: str | Path, name: str, **details: Any) -> Collection:
+        """Gives what was gathered; `details` are further fields of `Collection`.
+
+        Raises:
+          ValueError: there is no track; the message begins with `path`.
+        """
+        if not self._tracks:
+            first = self._problems[:1]
+            why = "".join(f"; the first problem: {one.where}: {one.reason}" for one in first)
+            raise ValueError(f"{path}: no track that can be used{why}")
+        return Collection(
+            name,
+            self._tracks,
+            problems=tuple(self._problems),
+            unknown_tags=dict(self.unknown_tags.most_common()),
+            **details,
+        )
+
+    def _check(self, track: Track) -> None:
+        place = self._place_of_track.get(track.track_id)
+        if place is not None:
+            raise ValueError(f"track_id is {track.track_id!r} as of {place}, expected unique ids")
+        split = self._split_of_group.get(track.group, track.split)
+        if split != track.split:
+            raise ValueError(
+                f"split is {track.split!r}, expected {split!r} as of others of group "
+                f"{track.group!r}"
+            )
+
+
+def _checked_key(name: Any) -> str:
+    if not isinstance(name, str):
+        raise ValueError(f"key is {name!r}, expected a name such as 'A minor'")
+    parse_key(name)
+    return name
+
+
+def split_of_group(group: str) -> str:
+    """Draws a split by a hash of the group's name alone, so that no other track can change it."""
+    digest = hashlib.sha256(group.encode(errors="backslashreplace")).digest()
+    position = int.from_bytes(digest[:8]) / 2**64
+    for split, share in SPLIT_SHARES.items():
+        if position < share:
+            return split
+        position -= share
+    return SPLITS[-1]
+
+
+def era_of_year(year: int) -> str:
+    """Names the decade: "30s" to "00s" for 1930 to 2009, in full ("1920s", "2010s") for others."""
+    decade = year // 10 * 10
+    return f"{decade % 100:02d}s" if 1930 <= decade < 2010 else f"{decade}s"
+
+
+def era_of_date(date: str) -> str | None:
+    """Names the decade of a date that begins with its year; None where the year is unknown.
+
+    Raises:
+      ValueError: the date does not begin with a year of four digits, or with an implausible one.
+    """
+    match = re.match(r"\s*(\d{4})(?!\d)", date)
+    year = int(match[1]) if match else -1
+    if not date.strip() or year == 0:
+        return None
+    if not 1000 <= year < 2100:
+        raise ValueError(f"date is {date!r}, expected one that begins with its year")
+    return era_of_year(year)
+
+
+def summarise(collection: Collection) -> str:
+    """Says what was read: tracks, labels, unknown tags, problems, licence and citation."""
+    tracks = collection.tracks
+    splits = Counter(track.split for track in tracks)
+    sizes = ", ".join(f"{splits[split]} {split}" for split in SPLITS)
+    groups = len({track.group for track in tracks})
+    covered = {
+        name: sum(bool(getattr(track, name, None) or track.tags.get(name)) for track in tracks)
+        for name in DIMENSIONS
+    }
+    shares = (f"{name} {n} ({100 * n / len(tracks):.0f} %)" for name, n in covered.items())
+    lines = [
+        f"{collection.name}: {collection.description}".rstrip(": "),
+        f"read: {len(tracks)} tracks ({sizes}) in {groups} groups",
+        f"labelled: {', '.join(shares)}",
+        *_empty_splits_lines(splits),
+        *_unknown_tags_lines(collection.unknown_tags),
+        *_problems_lines(collection.problems),
+    ]
+    if collection.licence:
+        lines.append(f"licence: {collection.licence}")
+    if collection.citation:
+        lines.append(f"please cite: {collection.citation}")
+    return "\n".join(lines)
+
+
+def _empty_splits_lines(splits: Mapping[str, int]) -> list[str]:
+    empty = [split for split in SPLITS if not splits.get(split)]
+    if not empty or splits.keys() == {"test"}:  # a collection to test on
+        return []
+    return [
+        f"no track is in: {', '.join(empty)}. Groups are never divided: where splits are drawn, "
+        "smaller groups help, or splits in a manifest"
+    ]
+
+
+def _unknown_tags_lines(unknown_tags: Mapping[str, int]) -> list[str]:
+    if not unknown_tags:
+        return []
+    most = sorted(unknown_tags.items(), key=lambda item: (-item[1], item[0]))
+    shown = ", ".join(f"{tag!r} {count}" for tag, count in most[:UNKNOWN_TAGS_SHOWN])
+    more = ", ..." if len(most) > UNKNOWN_TAGS_SHOWN else ""
+    return [f"tags that the tag map lacks: {len(most)}: {shown}{more}"]
+
+
+def _problems_lines(problems: tuple[Problem, ...]) -> list[str]:
+    """Counts problems by reason, the values that were found aside."""
+    lines = []
+    for skipped, what in ((True, "tracks skipped"), (False, "labels left out")):
+        reasons = Counter(
+            re.sub(r" (is|are) .*?, expected.*", r" \1 bad", problem.reason, flags=re.DOTALL)
+            for problem in problems
+            if problem.skipped == skipped
+        )
+        if reasons:
+            counts = ", ".join(f"{reason} {count}" for reason, count in reasons.most_common())
+            first = next(problem for problem in problems if problem.skipped == skipped)
+            lines.append(f"{what}: {reasons.total()}: {counts}")
+            lines.append(f"  the first: {first.where}: {first.reason}")
+    return lines

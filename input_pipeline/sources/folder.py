@@ -1,0 +1,210 @@
+"""A folder of audio files, labelled by the tags inside them.
+
+Genre and mood are the files' own; era is the decade of the original release where the tags say it,
+else of the date; tempo and key are known where the tags have them.
+"""
+
+import os
+from collections import deque
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import mutagen
+
+from input_pipeline import manifest
+from input_pipeline.collection import Collection, Collector, era_of_date, split_of_group
+
+AUDIO_SUFFIXES = frozenset(
+    (
+        *(".aac", ".aif", ".aifc", ".aiff", ".ape", ".au", ".caf", ".flac", ".m4a", ".m4b"),
+        *(".mp3", ".mpc", ".oga", ".ogg", ".opus", ".w64", ".wav", ".wma", ".wv"),
+    )
+)
+MANIFESTS = ("manifest.csv", "manifest.jsonl", "tracks.csv")
+GROUPINGS = ("album", "artist", "track")
+LABEL_DESCRIPTIONS = {
+    "genre": "genre tags of the files, in lower case",
+    "mood": "mood tags of the files, in lower case",
+    "era": "decade of the original release where the tags have it, else of their date",
+    "tempo": "beats per minute of the files' tags, else estimated",
+    "key": "key of the files' tags, else estimated",
+}
+
+# Where the formats keep a field: ID3 (MP3, WAV, AIFF), Vorbis comments and APE, MP4, ASF. The first
+# that is there counts.
+_NAMES = {
+    "title": ("tit2", "title", "\xa9nam"),
+    "artist": ("tpe1", "artist", "\xa9art", "author"),
+    "album_artist": ("tpe2", "albumartist", "album artist", "aart", "wm/albumartist"),
+    "album": ("talb", "album", "\xa9alb", "wm/albumtitle"),
+    "genre": ("tcon", "genre", "\xa9gen", "wm/genre"),
+    "mood": ("tmoo", "mood", "txxx:mood", "----:com.apple.itunes:mood", "wm/mood"),
+    "date": (
+        *("tdor", "originaldate", "originalyear", "txxx:originalyear", "wm/originalreleasetime"),
+        *("wm/originalreleaseyear", "tdrc", "tdrl", "date", "year", "\xa9day", "wm/year"),
+    ),
+    "tempo": ("tbpm", "bpm", "tempo", "tmpo", "wm/beatsperminute"),
+    "key": (
+        *("tkey", "initialkey", "key", "txxx:initialkey", "txxx:key"),
+        *("----:com.apple.itunes:initialkey", "----:com.apple.itunes:key", "wm/initialkey"),
+    ),
+}
+
+
+def read(path: str | Path, *, group: str = "album") -> Collection:
+    """Reads a folder of audio files and the folders in it, or its manifest if it has one.
+
+    Ids are paths relative to the folder. Splits are drawn by a hash of the group: album artist and
+    album, else artist, else the file's folder (in the uppermost folder: the file). Links to what is
+    read already are skipped; so are hidden files, and those that no name tells to be audio.
+
+    Args:
+      path: the folder; `manifest.csv`, `manifest.jsonl` or `tracks.csv` in it takes the place of
+        what the files say.
+      group: what is never divided: "album"; "artist", so that no artist is in two splits; or
+        "track", for collections of few artists (tests are then on albums that were trained on).
+
+    Raises:
+      NotADirectoryError: no such folder.
+      ValueError: a bad option, or no audio file.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise NotADirectoryError(f"{path}: no such folder")
+    if group not in GROUPINGS:
+        raise ValueError(f"group is {group!r}, expected one of {', '.join(GROUPINGS)}")
+    for name in MANIFESTS:
+        if (path / name).is_file():
+            return manifest.read(path / name)
+    collector = Collector()
+    for file in _audio_files(path, collector):
+        _add(collector, file, path, group)
+    return collector.collection(
+        path,
+        name="folder",
+        description=f"Audio files in {path.resolve().name}, labelled by their tags.",
+        label_descriptions=LABEL_DESCRIPTIONS,
+    )
+
+
+def _audio_files(folder: Path, collector: Collector) -> list[Path]:
+    """Audio files in a fixed order: real ones first, then links to files elsewhere."""
+    files: dict[str, Path] = {}
+    links = []
+    for entry in _entries(folder, collector):
+        if entry.suffix.lower() not in AUDIO_SUFFIXES:
+            continue
+        if entry.is_symlink():
+            links.append(entry)
+        elif entry.is_file():
+            files[os.path.realpath(entry)] = entry
+    for link in links:
+        if files.setdefault(os.path.realpath(link), link) is not link:
+            collector.skip(_name(link, folder), "file is a link to one that is read already")
+    return list(files.values())
+
+
+def _entries(folder: Path, collector: Collector) -> Iterator[Path]:
+    """Yields what is no folder, in the folder itself, the real ones in it, and then linked ones."""
+    seen: set[str] = set()
+    waiting, linked = [folder], deque[Path]()
+    while waiting or linked:
+        current = waiting.pop() if waiting else linked.popleft()
+        real = os.path.realpath(current)
+        if real in seen:
+            collector.skip(_name(current, folder), "folder is a link to one that is read already")
+            continue
+        seen.add(real)
+        try:
+            entries = sorted(entry for entry in current.iterdir() if entry.name[0] != ".")
+            folders = [entry for entry in entries if entry.is_dir()]
+        except OSError as error:
+            collector.skip(_name(current, folder), f"folder cannot be read: {error.strerror}")
+            continue
+        waiting += [entry for entry in reversed(folders) if not entry.is_symlink()]
+        linked += [entry for entry in folders if entry.is_symlink()]
+        yield from (entry for entry in entries if entry not in folders)
+
+
+def _name(file: Path, folder: Path) -> str:
+    """The path below the folder, as text that UTF-8 can encode."""
+    return os.fsencode(file.relative_to(folder).as_posix()).decode(errors="backslashreplace")
+
+
+def _add(collector: Collector, file: Path, folder: Path, grouping: str) -> None:
+    name = _name(file, folder)
+    try:
+        fields = _fields(file)
+    except Exception as error:  # whatever is wrong with its tags, the audio may be fine
+        collector.leave_out(name, f"tags cannot be read ({type(error).__name__}: {error})")
+        fields = {}
+    first = {field: values[0] for field, values in fields.items()}
+    tags: dict[str, tuple[str, ...]] = {
+        field: _folded(fields[field]) for field in ("genre", "mood") if field in fields
+    }
+    try:
+        era = era_of_date(first.get("date", ""))
+    except ValueError as error:
+        collector.leave_out(name, str(error))
+    else:
+        tags |= {"era": (era,)} if era else {}
+    group = _group(first, name, grouping)
+    collector.add(
+        name,
+        track_id=name,
+        split=split_of_group(group),
+        audio=file.absolute(),
+        group=group,
+        artist=first.get("artist", ""),
+        title=first.get("title", ""),
+        tags=tags,
+        tempo=first.get("tempo"),
+        key=first.get("key"),
+    )
+
+
+def _group(first: Mapping[str, str], name: str, grouping: str) -> str:
+    if grouping == "track":
+        return name
+    if grouping == "album" and "album" in first:
+        by = first.get("album_artist") or first.get("artist", "")
+        return f"album: {by} / {first['album']}"
+    if artist := first.get("artist") or first.get("album_artist"):
+        return f"artist: {artist}"
+    parent, _, _ = name.rpartition("/")
+    return f"folder: {parent}" if parent else name
+
+
+def _folded(values: list[str]) -> tuple[str, ...]:
+    """Tags that differ by case or spaces alone are one."""
+    tags = (" ".join(tag.lower().split()) for value in values for tag in value.split(";"))
+    return tuple(dict.fromkeys(tag for tag in tags if tag))
+
+
+def _fields(file: Path) -> dict[str, list[str]]:
+    """Values of the fields that the tags of a file have.
+
+    Raises:
+      mutagen.MutagenError: they cannot be read.
+    """
+    audio = mutagen.File(file)
+    if audio is None:
+        raise mutagen.MutagenError("in no format that mutagen knows")
+    tags = {name.lower(): value for name, value in (audio.tags or {}).items()}
+    fields = {}
+    for field, names in _NAMES.items():
+        values = next((texts for name in names if (texts := _texts(tags.get(name)))), None)
+        if values:
+            fields[field] = values
+    return fields
+
+
+def _texts(value: Any) -> list[str]:
+    """The texts in a tag's value, in whatever form its format has it."""
+    value = getattr(value, "text", value)
+    values = value if isinstance(value, list) else [] if value is None else [value]
+    texts = (
+        item.decode(errors="replace") if isinstance(item, bytes) else str(item) for item in values
+    )
+    return [part.strip() for text in texts for part in text.split("\0") if part.strip()]

@@ -1,0 +1,206 @@
+"""Manifests: a bad row costs that row, a bad column the file; what is written is read back."""
+
+import os
+from pathlib import Path
+
+import pytest
+
+from input_pipeline import manifest
+from input_pipeline.collection import Collection, Problem, split_of_group
+from input_pipeline.tracks import Track
+
+TEMPO = "expected beats per minute in (0, 1000)"
+KEY = 'expected a tonic and a mode such as "A minor" or "Bb"'
+SPLIT = "expected one of train, validation, test"
+
+
+def _write(path, text):
+    path.write_text(text, encoding="utf-8")
+    return path
+
+
+def test_csv_with_all_columns(tmp_path):
+    path = _write(
+        tmp_path / "t.csv",
+        "\ufeffpath,split,track_id,group,artist,title,source,genre,mood,instrument,era,tempo,key\n"
+        'sub/a.wav,train,one,g,"X, Y",T,S,rock; pop ;,,guitar,60s,120.5,F#m\n'
+        "b.wav,test,,,,,,,,,,,\n",
+    )
+    collection = manifest.read(path)
+    one, two = collection.tracks
+    assert one == Track(
+        track_id="one",
+        split="train",
+        audio=tmp_path / "sub/a.wav",
+        group="g",
+        artist="X, Y",
+        title="T",
+        source="S",
+        tags={"genre": ("rock", "pop"), "instrument": ("guitar",), "era": ("60s",)},
+        tempo=120.5,
+        key="F# minor",
+    )
+    assert two == Track(track_id="b.wav", split="test", audio=tmp_path / "b.wav", group="b.wav")
+    assert collection.problems == ()
+    assert (collection.name, collection.description) == ("tracks", "Tracks of t.csv.")
+
+
+@pytest.mark.parametrize(
+    ("header", "row", "reason", "skipped"),
+    [
+        ("path,split", ",train", "path is '', expected an audio file", True),
+        ("path,split", "x.wav,dev", f"split is 'dev', {SPLIT}", True),
+        ("path,split", "x.wav,", f"split is '', {SPLIT}", True),
+        ("path,split", "x.wav", "number of cells is 1, expected 2 as in the header", True),
+        ("path,split", "x.wav,test,1", "number of cells is 3, expected 2 as in the header", True),
+        ("path,track_id", "x.wav,a", "track_id is 'a' as of t.csv, line 2, expected unique", True),
+        ("path,tempo", "x.wav,0", f"tempo is '0', {TEMPO}", False),
+        ("path,tempo", "x.wav,abc", f"tempo is 'abc', {TEMPO}", False),
+        ("path,key", "x.wav,H minor", f"key is 'H minor', {KEY}", False),
+    ],
+)
+def test_a_bad_row_becomes_a_problem(tmp_path, header, row, reason, skipped):
+    good = {"path": "a.wav", "split": "train", "track_id": "a"}
+    cells = ",".join(good.get(column, "") for column in header.split(","))
+    collection = manifest.read(_write(tmp_path / "t.csv", f"{header}\n{cells}\n{row}\n"))
+    ((found),) = collection.problems
+    assert (found.where, found.skipped) == ("t.csv, line 3", skipped)
+    assert found.reason.startswith(reason)
+    paths = [track.audio.name for track in collection.tracks]
+    assert paths == (["a.wav"] if skipped else ["a.wav", "x.wav"])
+    assert all(track.tempo is None and track.key is None for track in collection.tracks)
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("t.csv", "genre\nx\n", "t.csv: column 'path' is missing, found ['genre']"),
+        ("t.csv", "path,gener\na.wav,x\n", "t.csv: column 'gener' is unknown, expected only ["),
+        ("t.csv", "path,path\na,b\n", "t.csv: column 'path' occurs twice"),
+        ("t.csv", "", "t.csv: column 'path' is missing, found []"),
+        ("t.csv", "path\n\n", "t.csv: no track that can be used"),
+        ("t.jsonl", "", "t.jsonl: no track that can be used"),
+        (
+            "t.csv",
+            "path,split\na.wav,dev\n",
+            f"no track that can be used; the first problem: t.csv, line 2: split is 'dev', {SPLIT}",
+        ),
+        ("t.jsonl", '{"path": "a", "gener": 1}', "line 1: column 'gener' is unknown, expected"),
+        ("t.jsonl", '{"collection": {"name": 5}}', "line 1: collection is {'name': 5}, expected"),
+    ],
+)
+def test_what_is_wrong_with_the_whole_file_is_one_error(tmp_path, name, text, message):
+    with pytest.raises(ValueError) as error:
+        manifest.read(_write(tmp_path / name, text))
+    assert str(error.value).startswith(str(tmp_path / name))
+    assert message in str(error.value) and "\n" not in str(error.value)
+
+
+def test_files_that_are_not_there_or_no_text(tmp_path):
+    with pytest.raises(FileNotFoundError, match=r"none\.csv: no such CSV file"):
+        manifest.read(tmp_path / "none.csv")
+    with pytest.raises(FileNotFoundError, match=r"none\.jsonl: no such JSON lines file"):
+        manifest.read(tmp_path / "none.jsonl")
+    (tmp_path / "t.csv").write_bytes(b"path\na\xff.wav\n")
+    with pytest.raises(ValueError, match=r"t\.csv: cannot be read as UTF-8 text"):
+        manifest.read(tmp_path / "t.csv")
+
+
+def test_without_a_split_the_group_draws_it(tmp_path):
+    rows = "".join(f"{number}.wav,{'aF'[number % 2]}\n" for number in range(6))
+    tracks = manifest.read(_write(tmp_path / "t.csv", "path,group\n" + rows)).tracks
+    assert {(track.group, track.split) for track in tracks} == {("a", "train"), ("F", "test")}
+    (track,) = manifest.read(_write(tmp_path / "t.jsonl", '{"path": "b.wav"}')).tracks
+    assert track.split == split_of_group("b.wav")
+
+
+def test_bad_json_lines_become_problems(tmp_path):
+    lines = [
+        '{"path": "a.wav", "split": "train", "tempo": 90, "genre": ["x;y", " z"], "mood": "m; n"}',
+        '{"path": "b.wav", ',
+        "[1]",
+        '{"split": "train"}',
+        '{"path": 5, "split": "train"}',
+        '{"path": "c.wav", "split": null, "title": 5}',
+        "",
+        '{"path": "d.wav", "split": "train", "tempo": true, "key": 3}',
+        '{"path": "e.wav", "split": "train", "genre": 5}',
+        '{"path": "f.wav", "split": "train", "genre": ["x", 1]}',
+        '{"path": "g.wav", "group": "\\ud800"}',
+        '{"path": "h.wav", "split": "train", "tempo": NaN}',
+    ]
+    collection = manifest.read(_write(tmp_path / "t.jsonl", "\n".join(lines)))
+    assert [track.track_id for track in collection.tracks] == ["a.wav", "d.wav", "h.wav"]
+    assert collection.tracks[0].tags == {"genre": ("x;y", " z"), "mood": ("m", "n")}
+    found = {problem.where: problem.reason for problem in collection.problems if problem.skipped}
+    assert found.pop("t.jsonl, line 2").startswith("line is no JSON (")
+    assert found == {
+        "t.jsonl, line 3": "line is a JSON list, expected an object of fields",
+        "t.jsonl, line 4": "path is '', expected an audio file",
+        "t.jsonl, line 5": "path is 5, expected an audio file",
+        "t.jsonl, line 6": "title is 5, expected text that UTF-8 can encode",
+        "t.jsonl, line 9": "genre is 5, expected a list of tags",
+        "t.jsonl, line 10": "genre is ('x', 1), expected a tuple of tags",
+        "t.jsonl, line 11": "group is '\\ud800', expected text that UTF-8 can encode",
+    }
+    assert [problem for problem in collection.problems if not problem.skipped] == [
+        Problem("t.jsonl, line 8", f"tempo is True, {TEMPO}", False),
+        Problem("t.jsonl, line 8", "key is 3, expected a name such as 'A minor'", False),
+        Problem("t.jsonl, line 12", f"tempo is nan, {TEMPO}", False),
+    ]
+
+
+HARD_NAMES = ["a\nb.wav", "\U0001f3b5 \u2028,\"'.wav", "x" * 250, " lead and trail ", "\r\n\t\\"]
+
+
+def test_what_is_written_is_read_back_exactly(tmp_path):
+    tracks = [
+        Track(f"{number} {name}", "train", tmp_path / name, title=name, tags={"mood": (name,)})
+        for number, name in enumerate(HARD_NAMES)
+    ]
+    tracks += [
+        Track("not UTF-8", "test", tmp_path / os.fsdecode(b"\xff.wav")),
+        Track(
+            track_id="full",
+            split="validation",
+            audio=Path("/music/../a.wav"),
+            group="g",
+            artist="A",
+            title="T",
+            source="S",
+            tags={"genre": ("b;c", "a"), "mood": (), "instrument": ("i",), "era": ("90s",)},
+            tempo=0.1 + 0.2,
+            key="Bbm",
+        ),
+    ]
+    collection = Collection(
+        "toy", tracks, "d\u00e9scription", "cit\nation", "licence", {"mood": "of the\nlistener"}
+    )
+    path = tmp_path / "manifest.jsonl"
+    manifest.write(collection, path)
+    assert manifest.read(path) == collection
+    assert os.listdir(tmp_path) == ["manifest.jsonl"]
+
+
+@pytest.mark.parametrize("name", HARD_NAMES[:3])
+def test_hard_paths_survive_csv(tmp_path, name):
+    quoted = name.replace('"', '""')
+    (track,) = manifest.read(_write(tmp_path / "t.csv", f'path\n"{quoted}"\n')).tracks
+    assert track.audio == tmp_path / name and track.track_id == name
+
+
+def test_relative_paths_are_written_absolute(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "data").mkdir()
+    path = tmp_path / "data" / "manifest.jsonl"
+    manifest.write(Collection("toy", [Track("a", "train", "sub/a.wav")]), path)
+    (track,) = manifest.read(path).tracks
+    assert track.audio == tmp_path / "sub/a.wav"
+
+
+def test_audio_that_is_no_file_cannot_be_written(tmp_path):
+    (tmp_path / "m.jsonl").write_text("old")
+    with pytest.raises(ValueError, match="track 'a': its audio is made by a program, not a file"):
+        manifest.write(Collection("toy", [Track("a", "train", lambda: None)]), tmp_path / "m.jsonl")
+    assert (tmp_path / "m.jsonl").read_text() == "old"
+    assert os.listdir(tmp_path) == ["m.jsonl"]
