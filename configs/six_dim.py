@@ -71,6 +71,7 @@ def paper() -> ConfigDict:
     loss.normalised = True  # unit embeddings in classification (B Eq. 8); the others always are
     loss.track_weight = 0.0  # of the track regularisation beside the triplets; C: 0.5
     loss.tempo_classes = 30  # of an octave, for proxies and classification
+    loss.weights = ConfigDict(dict.fromkeys(config.dimensions, 1.0))  # in the mean (A Eq. 2)
     loss.distance = "cosine"  # of triplets (B); or "euclidean" of unit embeddings (C)
     loss.margin = 0.1  # a distance (B §4.2)
     loss.band = 0.1  # width of the semi-hard band, a distance (A §3.3)

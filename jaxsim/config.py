@@ -1,5 +1,7 @@
 """Checks a configuration before anything is built from it."""
 
+import math
+
 from ml_collections import ConfigDict
 
 from input_pipeline.tracks import DIMENSIONS
@@ -53,6 +55,10 @@ def check(config: ConfigDict, *, devices: int) -> None:
     ):
         if not _get(config, field) > 0:
             raise ValueError(f"config.{field} is {_get(config, field)}, expected more than 0")
+    for name in config.dimensions:
+        weight = config.loss.weights.get(name)
+        if weight is None or not 0 < weight < math.inf:
+            raise ValueError(f"config.loss.weights.{name} is {weight}, expected more than 0")
     for field in ("batch_size", "evaluation.batch_size"):
         if _get(config, field) % devices:
             raise ValueError(

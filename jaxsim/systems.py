@@ -214,7 +214,7 @@ def _tag_scores(config, state, segments, track, data: DataSet) -> dict[str, np.n
 
 def completed(config: ConfigDict) -> ConfigDict:
     """A stored configuration, refused in one line if this version does not know it."""
-    for field in ("loss.method", "model.trunk_width", "relation.tags"):
+    for field in ("loss.weights", "model.trunk_width", "relation.tags"):
         value: Any = config
         for part in field.split("."):
             value = value.get(part) if value is not None else None

@@ -6,6 +6,7 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array
@@ -96,7 +97,7 @@ def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], lea
         )
         terms = objective_terms(embeddings, classes(params), batch, key, config, axis=AXIS)
         # This device's part of the mean over all triplets, averaged over dimensions (A Eq. 2).
-        part = jnp.mean(_part(terms.loss))
+        part = jnp.mean(weights(config) * _part(terms.loss))
         return part + config.loss.track_weight * _part(terms.track), (terms, updates)
 
     gradients, (terms, updates) = jax.grad(loss, has_aux=True)(state.params)
@@ -107,6 +108,11 @@ def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], lea
         State(state.step + 1, params, updates.get("batch_stats", state.batch_stats), moments),
         terms,
     )
+
+
+def weights(config: ConfigDict) -> np.ndarray:
+    """Weights of the dimensions' losses [S]; all 1 in A Eq. 2."""
+    return np.array([config.loss.weights[name] for name in config.dimensions], np.float32)
 
 
 def _part(total: Total) -> Array:

@@ -118,6 +118,20 @@ def test_a_step_is_adams(variant) -> None:
     assert moved
 
 
+def test_a_weight_scales_its_dimensions_gradient_alone(variant, monkeypatch) -> None:
+    config, before, (expected, _) = variant
+    monkeypatch.setattr(model, "BLOCKS", 1)
+    weighted = config.copy_and_resolve_references()
+    weighted.loss.weights.tempo = 5.0
+    found, _ = run_step(weighted, before, "pmap", jax.devices()[:1])
+    # The scale of each embedding unit meets the loss of its own dimension only.
+    factor = (
+        found.moments.mu["embedding_norm"]["scale"]
+        / (expected.moments.mu["embedding_norm"]["scale"])
+    )
+    np.testing.assert_allclose(factor.reshape(3, 8), [[1] * 8, [5] * 8, [1] * 8], rtol=1e-4)
+
+
 def test_batch_statistics_move_only_with_batch_normalisation(variant) -> None:
     config, before, (after, _) = variant
     changed = [
