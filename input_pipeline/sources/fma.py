@@ -12,9 +12,8 @@ from pathlib import Path
 from input_pipeline.collection import Collection, Collector, era_of_date
 
 SUBSETS = ("small", "medium", "large")  # each holds those before it
+OPTIONS = {"subset": SUBSETS, "genres": ("all", "top"), "tempo": ("", "echonest")}
 SPLITS = {"training": "train", "validation": "validation", "test": "test"}
-GENRES = ("all", "top")
-TEMPI = ("", "echonest")
 CITATION = (
     "Defferrard, Benzi, Vandergheynst, Bresson: FMA: A Dataset For Music Analysis. ISMIR 2017"
 )
@@ -50,15 +49,7 @@ def read(
       ValueError: a bad option, or a file of another form.
     """
     path, audio = Path(path), Path(audio).absolute()
-    for name, value, allowed in (
-        ("subset", subset, SUBSETS),
-        ("genres", genres, GENRES),
-        ("tempo", tempo, TEMPI),
-    ):
-        if value not in allowed:
-            raise ValueError(
-                f"{name} is {value!r}, expected one of {', '.join(filter(None, allowed))}"
-            )
+    _check_options(subset=subset, genres=genres, tempo=tempo)
     wanted, collector = SUBSETS[: SUBSETS.index(subset) + 1], Collector()
     titles = _genre_titles(path / "genres.csv", collector) if genres == "all" else {}
     tempi = _tempi(path / "echonest.csv", collector) if tempo else {}
@@ -87,6 +78,13 @@ def read(
         licence=LICENCE,
         label_descriptions=_label_descriptions(genres, tempo),
     )
+
+
+def _check_options(**options: str) -> None:
+    for name, value in options.items():
+        if value not in OPTIONS[name]:
+            expected = ", ".join(filter(None, OPTIONS[name]))
+            raise ValueError(f"{name} is {value!r}, expected one of {expected}")
 
 
 def _label_descriptions(genres: str, tempo: str) -> dict[str, str]:

@@ -73,24 +73,29 @@ def _add(collector: Collector, track_id: str, track: Any, dataset: str) -> None:
     if not track.audio_path:
         collector.skip(track_id, "mirdata knows no audio file of this track")
         return
-    artist = found.pop("artist", "") or ""
+    artist = _text(found.get("artist"))
     group = f"artist {artist}" if artist else track_id
     collector.add(
         track_id,
         track_id=track_id,
-        split=_split(found.pop("split", None), group),
+        split=_split(_text(found.get("split")), group),
         audio=Path(track.audio_path).absolute(),
         group=group,
         source=dataset,
         artist=artist,
-        title=getattr(track, "title", "") or "",
-        tags={name: tuple(found.pop(name)) for name in TAG_DIMENSIONS if found.get(name)},
+        title=_text(getattr(track, "title", "")),
+        tags={name: tuple(found[name]) for name in TAG_DIMENSIONS if found.get(name)},
         tempo=found.get("tempo"),
         key=found.get("key"),
     )
 
 
-def _split(official: str | None, group: str) -> str:
+def _text(value: Any) -> str:
+    """A text, or nothing: what is missing in a table, pandas gives as a number."""
+    return value if isinstance(value, str) else ""
+
+
+def _split(official: str, group: str) -> str:
     drawn = split_of_group(group)
     if not official:
         return drawn
@@ -141,7 +146,7 @@ LABELS: dict[str, dict[str, Callable[[Any], Any]]] = {
         "key": lambda track: _only_key(track.key),
         "artist": lambda track: ", ".join(track.artists),
     },
-    "fma_keys": {"key": lambda track: f"{track.key} {track.mode}"},
+    "fma_keys": {"key": lambda track: f"{track.key} {track.mode}" if track.key else None},
     "ballroom": {"genre": lambda track: [track.genre], "tempo": attrgetter("tempo")},
     "openmic2018": {
         "genre": attrgetter("genres"),

@@ -103,12 +103,53 @@ def test_an_official_test_split_is_kept(write_data_set):
     assert (two.tags, two.split) == ({"instrument": ("gel", "voi")}, "test")
 
 
+def test_fma_keys(write_data_set):
+    table = "track_id,spotify_uri,key_and_mode\n1,x,Bb Major\n2,y,F# minor\n"
+    tracks = {number: {"audio": f"{number}.mp3"} for number in "123"}
+    path = write_data_set(tracks, {"fma_keys_metadata.csv": table})
+    found = adapter.read(path, dataset="fma_keys")
+    assert [track.key for track in found.tracks] == ["A# major", "F# minor", None]
+    assert found.problems == ()
+
+
+def test_ballroom(write_data_set):
+    names = {"audio": "data/ChaChaCha/1.wav", "beats": "1.beats", "tempo": "1.bpm"}
+    path = write_data_set({"1": names}, {"1.bpm": "124\n"})
+    (track,) = adapter.read(path, dataset="ballroom").tracks
+    assert (track.tags, track.tempo) == ({"genre": ("chachacha",)}, 124.0)
+
+
+def test_openmic2018(write_data_set):
+    """Instruments that most hear; the published test tracks; gaps in the table of tracks."""
+    metadata = (
+        "album_id,artist_name,track_genres,track_title,sample_key,start_time\n"
+        "1,A,\"[{'genre_id': '1', 'genre_title': 'Folk'}]\",Song,k1,0\n"
+        "1,,,,k2,0\n"
+    )
+    labels = "sample_key,instrument,relevance,num_responses\nk1,banjo,0.9,3\nk1,piano,0.5,3\n"
+    files = {
+        "openmic-2018-metadata.csv": metadata,
+        "openmic-2018-aggregated-labels.csv": labels,
+        "partitions/split01_train.csv": "k1\n",
+        "partitions/split01_test.csv": "k2\n",
+    }
+    tracks = {name: {"audio": f"{name}.ogg", "vggish": None} for name in ("k1", "k2")}
+    collection = adapter.read(write_data_set(tracks, files), dataset="openmic2018")
+    one, two = collection.tracks
+    assert one.tags == {"genre": ("Folk",), "instrument": ("banjo",)} and one.split != "test"
+    assert (one.artist, one.title, one.group) == ("A", "Song", "artist A")
+    assert (two.tags, two.split, two.artist, two.group) == ({}, "test", "", "k2")
+    (problem,) = collection.problems
+    assert (problem.where, problem.skipped) == ("k2", False)
+    assert problem.reason.startswith("genre cannot be read (TypeError")
+
+
 @pytest.mark.parametrize("official", ["test", "split01_test"])
 def test_splits(official):
     groups = [str(number) for number in range(100)]
     assert {adapter._split(official, group) for group in groups} == {"test"}
     assert {adapter._split("train", group) for group in groups} == {"train", "validation"}
-    assert [adapter._split(None, group) for group in groups] == list(map(split_of_group, groups))
+    assert [adapter._split("", group) for group in groups] == list(map(split_of_group, groups))
 
 
 def test_errors(tmp_path, monkeypatch):
