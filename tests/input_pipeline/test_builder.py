@@ -14,7 +14,7 @@ import soundfile
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from input_pipeline import builder, features, manifest, updates
+from input_pipeline import builder, dataset, features, manifest, updates
 from input_pipeline.tracks import Track
 from tests.conftest import SAMPLE_RATE, pulsed_tone, report_loaded_modules
 
@@ -203,6 +203,16 @@ def test_only_changed_audio_is_extracted_again(tmp_path, changing_tracks, monkey
     _prepare([*labelled, added], tmp_path / "fresh")
     assert _records(data) == _records(tmp_path / "fresh")
     assert report.label_counts["key"] == 1
+
+
+def test_names_of_all_sorts(tmp_path):
+    names = ["new\nline.wav", "emoji \N{MUSICAL SCORE}.wav", "x" * 250 + ".wav", "a 'b' \"c\".wav"]
+    for name in names:
+        _write(tmp_path / name, 1)
+    tracks = [Track(name, "train", tmp_path / name, title=name) for name in names]
+    assert _prepare(tracks, tmp_path / "data").skipped == ()
+    data = dataset.open(tmp_path / "data", "train", features.FeatureConfig())
+    assert data.track_ids == data.titles == sorted(names)
 
 
 def test_features_of_another_kind_are_not_mixed(tmp_path, changing_tracks):
