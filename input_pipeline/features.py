@@ -52,13 +52,9 @@ class UnusableTrack(Exception):
     """A track that cannot take part; the message is the reason in words."""
 
 
-def load_audio(path: str | Path, sample_rate: int) -> np.ndarray:
-    """Decodes an audio file into float32 [samples], mono, at `sample_rate`.
-
-    Raises:
-      UnusableTrack: see `decode`.
-    """
-    samples, rate = decode(path)
+def load_audio(path: str | Path, sample_rate: int, *, longest: float = LONGEST) -> np.ndarray:
+    """Decodes an audio file into float32 [samples], mono, at `sample_rate`; see `decode`."""
+    samples, rate = decode(path, longest=longest)
     return resample(samples, rate, sample_rate)
 
 
@@ -67,23 +63,26 @@ def resample(samples: np.ndarray, rate: float, sample_rate: int) -> np.ndarray:
     return soxr.resample(samples, rate, sample_rate, quality="HQ")
 
 
-def decode(path: str | Path) -> tuple[np.ndarray, float]:
+def decode(path: str | Path, *, longest: float = LONGEST) -> tuple[np.ndarray, float]:
     """Decodes an audio file into float32 [samples], the mean of its channels, and its rate in Hz.
 
+    Args:
+      path: of the file.
+      longest: seconds of audio; what lasts longer is not decoded.
+
     Raises:
-      UnusableTrack: the file is missing, empty, longer than `LONGEST` or in no format that can be
-        decoded here.
+      UnusableTrack: the file is missing, empty, too long or in no format that can be decoded here.
     """
     path = Path(path)
     check_file(path)
     try:
         with soundfile.SoundFile(path) as file:
-            _check_length(file.frames / file.samplerate, path)
+            _check_length(file.frames / file.samplerate, longest, path)
             blocks = file.blocks(DECODED_FRAMES, dtype="float32", always_2d=True)
             mono = [block.mean(axis=1) for block in blocks]
             return np.concatenate(mono or [np.zeros(0, np.float32)]), file.samplerate
     except soundfile.LibsndfileError:
-        return _decode_elsewhere(path)
+        return _decode_elsewhere(path, longest)
 
 
 def check_file(path: Path) -> None:
@@ -94,18 +93,18 @@ def check_file(path: Path) -> None:
         raise UnusableTrack(f"file is empty: {path}")
 
 
-def _decode_elsewhere(path: Path) -> tuple[np.ndarray, float]:
+def _decode_elsewhere(path: Path, longest: float) -> tuple[np.ndarray, float]:
     """Decodes with audioread (ffmpeg, GStreamer, Core Audio)."""
     import audioread
 
     mono: list[np.ndarray] = []
     try:
         with audioread.audio_open(path) as file:
-            _check_length(file.duration, path)
+            _check_length(file.duration, longest, path)
             for block in file:
                 frames = np.frombuffer(block, "<i2").reshape(-1, file.channels)
                 mono.append(frames.mean(axis=1, dtype=np.float32) / np.float32(32768))
-                _check_length(len(mono) * len(mono[0]) / file.samplerate, path)
+                _check_length(len(mono) * len(mono[0]) / file.samplerate, longest, path)
             return np.concatenate(mono), file.samplerate
     except (audioread.DecodeError, EOFError, OSError, ValueError) as error:
         raise UnusableTrack(
@@ -114,9 +113,9 @@ def _decode_elsewhere(path: Path) -> tuple[np.ndarray, float]:
         ) from None
 
 
-def _check_length(seconds: float, path: Path) -> None:
-    if seconds > LONGEST:
-        raise UnusableTrack(f"too long: {seconds:.0f} s, expected at most {LONGEST:.0f}: {path}")
+def _check_length(seconds: float, longest: float, path: Path) -> None:
+    if seconds > longest:
+        raise UnusableTrack(f"too long: {seconds:.0f} s, expected at most {longest:.0f}: {path}")
 
 
 # Matrix products round differently with more threads: one thread gives the same bytes everywhere.

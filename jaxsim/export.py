@@ -33,6 +33,7 @@ def export(
     feature_config: Mapping[str, Any],
     feature_version: int,
     path: str | Path,
+    dtype: str = "float32",
 ) -> None:
     """Writes the network of `params` to `path` (an `.npz`), whole or not at all.
 
@@ -47,13 +48,18 @@ def export(
       feature_config: the fields of the data set's `input_pipeline.features.FeatureConfig`.
       feature_version: the `input_pipeline.features.FEATURE_VERSION` of the data set.
       path: a file there is replaced; its folder is made if there is none.
+      dtype: of the parameters in the file: "float32", or "float16" for half the size.
 
     Raises:
-      ValueError: the parameters are not those of this config's network or are not finite, or
-        config and feature_config contradict each other.
+      ValueError: the parameters are not those of this config's network or are not finite in this
+        dtype, or config and feature_config contradict each other.
     """
     metadata = _metadata(config, tag_names, feature_config, feature_version, path)
-    arrays = parameters(params, batch_stats, config)
+    with np.errstate(over="ignore"):  # what float16 cannot hold is not finite, and told below
+        arrays = {
+            name: array.astype(dtype)
+            for name, array in parameters(params, batch_stats, config).items()
+        }
     model_format.check(metadata, arrays, path)
     text = json.dumps(metadata, sort_keys=True).encode()
     _save(Path(path), {model_format.METADATA: np.frombuffer(text, np.uint8), **arrays})
@@ -174,7 +180,7 @@ def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
         temporary.unlink(missing_ok=True)
 
 
-def main(checkpoint: str, out: str) -> None:
+def main(checkpoint: str, out: str, dtype: str = "float32") -> None:
     """Exports a checkpoint; expected problems are one line on stderr and exit code 1."""
     from jaxsim.checkpoints import restore_for_inference
 
@@ -188,6 +194,7 @@ def main(checkpoint: str, out: str) -> None:
             feature_config=record["feature_config"],
             feature_version=record["feature_version"],
             path=out,
+            dtype=dtype,
         )
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
@@ -198,10 +205,11 @@ if __name__ == "__main__":
     # Defined here only, so that other programs can import this module and have such flags too.
     _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A run's directory.", required=True)
     _OUT = flags.DEFINE_string("out", None, "The .npz file to write.", required=True)
+    _DTYPE = flags.DEFINE_enum("dtype", "float32", model_format.DTYPES, "Of its parameters.")
 
     def _main(arguments: list[str]) -> None:
         if len(arguments) > 1:
             raise app.UsageError(f"unexpected argument {arguments[1]!r}")
-        main(_CHECKPOINT.value, _OUT.value)
+        main(_CHECKPOINT.value, _OUT.value, _DTYPE.value)
 
     app.run(_main)

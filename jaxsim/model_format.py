@@ -11,7 +11,8 @@ An `.npz` archive without pickles. The array `metadata` (uint8) is UTF-8 JSON:
   standardise: per input, mean and deviation of its z-scoring.
   feature_config, feature_version: how the features that it takes are extracted.
 
-Every other array is a float32 parameter under its path in the network (see `expected_shapes`).
+Every other array is a parameter under its path in the network (see `expected_shapes`), float32, or
+float16 for half the size; either is float32 once read.
 All batch normalisation is folded into the kernels and biases around it: `model.norm` and
 `model.branch_norm` say only how the network was trained, and an `embedding_norm` "batch_layer" has
 become "layer".
@@ -36,6 +37,7 @@ METADATA = "metadata"
 STEM_STRIDES = {"mel": (1, 1), "tempogram": (3, 1), "cens": (1, 1)}
 REDUCTION = {"mel": (2, 2), "tempogram": (2, 2), "cens": (1, 2)}
 CHROMA_ROWS = 16
+DTYPES = ("float32", "float16")  # of parameters in a file
 BRANCH_BLOCKS = 2
 BLOCKS = 6
 EMBEDDING_NORMS = ("layer", "none")
@@ -79,7 +81,7 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     with file:
         if METADATA not in file.files:
             raise ValueError(f"{path}: not a jaxsim export (it has no array {METADATA!r})")
-        text = _read_array(file, METADATA, np.uint8, path).tobytes()
+        text = _read_array(file, METADATA, ("uint8",), path).tobytes()
         try:
             metadata = json.loads(text)
         except ValueError as error:
@@ -104,7 +106,10 @@ def check(metadata: Any, arrays: Mapping[str, Any], source: str | Path) -> dict[
     for problem, names in (("lacks", set(expected) - found), ("has extra", found - set(expected))):
         if names:
             raise ValueError(f"{source}: {problem} arrays: {len(names)}, first {min(names)!r}")
-    parameters = {name: _read_array(arrays, name, np.float32, source) for name in expected}
+    parameters = {
+        name: _read_array(arrays, name, DTYPES, source).astype(np.float32, copy=False)
+        for name in expected
+    }
     for name, array in parameters.items():
         if array.shape != expected[name]:
             raise ValueError(f"{source}: {name} has shape {array.shape}, expected {expected[name]}")
@@ -113,14 +118,16 @@ def check(metadata: Any, arrays: Mapping[str, Any], source: str | Path) -> dict[
     return parameters
 
 
-def _read_array(arrays: Mapping[str, Any], name: str, dtype: type, source) -> np.ndarray:
+def _read_array(
+    arrays: Mapping[str, Any], name: str, dtypes: tuple[str, ...], source: str | Path
+) -> np.ndarray:
     try:
         array = arrays[name]
     except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
         raise ValueError(f"{source}: {name} cannot be read ({error})") from None
     found = getattr(array, "dtype", type(array).__name__)
-    if found != dtype:
-        raise ValueError(f"{source}: {name} is {found}, expected {np.dtype(dtype)}")
+    if found not in dtypes:
+        raise ValueError(f"{source}: {name} is {found}, expected {' or '.join(dtypes)}")
     return array
 
 

@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from input_pipeline import dataset
 from input_pipeline.batches import track_segments
 from input_pipeline.features import FeatureConfig
-from jaxsim import export, numpy_model, training
+from jaxsim import export, model_format, numpy_model, training
 from jaxsim.checkpoints import Checkpoints
 from jaxsim.inputs import images
 from jaxsim.schedule import Plateau
@@ -86,7 +86,7 @@ def trained_state(config: ConfigDict) -> training.State:
     return training.State(np.int32(7), filled["params"], filled.get("batch_stats", {}), ())
 
 
-def write(config: ConfigDict, state: training.State, path: Path) -> None:
+def write(config: ConfigDict, state: training.State, path: Path, dtype: str = "float32") -> None:
     export.export(
         state.params,
         state.batch_stats,
@@ -95,6 +95,7 @@ def write(config: ConfigDict, state: training.State, path: Path) -> None:
         feature_config=FEATURES,
         feature_version=3,
         path=path,
+        dtype=dtype,
     )
 
 
@@ -141,6 +142,21 @@ def test_numpy_equals_jax(
     mel, cens, padded = data.read_track(1)
     found = model.embed_track(mel, cens, padded[192 : 192 + len(mel)])
     np.testing.assert_allclose(found, expected[track == 1].mean(axis=0), rtol=0, atol=1e-4)
+
+
+def test_half_the_size(single: tuple[ConfigDict, training.State], tmp_path: Path) -> None:
+    config, state = single
+    for dtype in model_format.DTYPES:
+        write(config, state, tmp_path / f"{dtype}.npz", dtype)
+    whole, half = (numpy_model.load(tmp_path / f"{dtype}.npz") for dtype in model_format.DTYPES)
+    with np.load(tmp_path / "float16.npz") as file:
+        assert file["mel_stem/kernel"].dtype == np.float16
+    for name, array in whole.arrays.items():
+        assert half.arrays[name].dtype == np.float32
+        np.testing.assert_array_equal(half.arrays[name], array.astype(np.float16))
+    state.params["mel_stem"]["bias"][0] = 1e9
+    with pytest.raises(ValueError, match="mel_stem/bias has values that are not finite"):
+        write(config, state, tmp_path / "float16.npz", "float16")
 
 
 def test_metadata_says_all_that_a_user_needs(
