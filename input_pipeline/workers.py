@@ -71,7 +71,7 @@ def analyse_all(
     workers: int,
 ) -> Iterator[Analysis]:
     """Yields `analyse` of every track, in order, from `workers` processes (1: this process)."""
-    _compile_librosa(feature_config)
+    compile_librosa(feature_config)
     task: Callable = joblib.delayed(analyse)
     remaining = iter(tracks)
     with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=1):
@@ -81,7 +81,7 @@ def analyse_all(
             yield from pool(task(track, feature_config, estimate=estimate) for track in block)
 
 
-def _compile_librosa(feature_config: features.FeatureConfig) -> None:
+def compile_librosa(feature_config: features.FeatureConfig) -> None:
     """Extracts from noise, alone, so that librosa's compiled functions are on disk.
 
     librosa compiles with Numba at its first use. Two processes that do so at the same time write
