@@ -133,12 +133,9 @@ class Embedder:
         ]
 
     def _embed(self, segments: list[Features]) -> np.ndarray:
-        """Embeddings [n, E]; the batch is filled up to a power of two, so that few are compiled."""
-        fill = (1 << (len(segments) - 1).bit_length()) - len(segments)
-        batch = {
-            name: np.stack([segment[name] for segment in segments + segments[:1] * fill])
-            for name in segments[0]
-        }
+        """Embeddings [n, E]; a batch is filled up, so that one size is compiled."""
+        filled = segments + segments[:1] * (self.batch_size - len(segments))
+        batch = {name: np.stack([segment[name] for segment in filled]) for name in segments[0]}
         return np.asarray(self._forward(self._params, batch))[: len(segments)]
 
     def _track(self, segments: np.ndarray) -> np.ndarray:

@@ -61,6 +61,7 @@ def search(
     where: str | None = None,
     exclude: Iterable[int] = (),
     include_seeds: bool = False,
+    among: np.ndarray | None = None,
 ) -> list[Hit]:
     """The `top` tracks of the highest score; exact. Fewer only if fewer are allowed.
 
@@ -73,6 +74,7 @@ def search(
       where: a condition on metadata, see `jaxsim.library.where`.
       exclude: rows that must not come.
       include_seeds: whether rows that are seeds may come.
+      among: rows that may come (what an approximate index found); None: all.
 
     Returns:
       Hits by falling score; equal scores by id.
@@ -90,8 +92,12 @@ def search(
     allowed[list(exclude)] = False
     if not include_seeds:
         allowed[[int(seed) for seed in seeds if not isinstance(seed, np.ndarray)]] = False
-    candidates = np.flatnonzero(allowed)
-    approximate = scan(store.vectors, vector(store, q, w), store.dimensions)[candidates]
+    if among is None:
+        candidates = np.flatnonzero(allowed)
+        approximate = scan(store.vectors, vector(store, q, w), store.dimensions)[candidates]
+    else:
+        candidates = among[allowed[among]]
+        approximate = np.zeros(len(candidates), np.float32)  # all of them are computed exactly
     tolerance = _rounding(store, q, w)
     count = top
     while True:
@@ -248,7 +254,7 @@ def _contributions(
         products = np.asarray(store.vectors[rows[part]], np.float64) * query
         cosines = products.reshape(len(products), count, -1).sum(axis=2)
         result[part] = scale * (cosines - store.mean)
-    return result
+    return result + 0.0  # no negative zeros
 
 
 def _total(contributions: np.ndarray) -> np.ndarray:

@@ -48,8 +48,9 @@ class Store:
       path: the folder.
       description: of `library.json`.
       dimensions: names of the similarity dimensions; each owns an equal slice of the embedding.
-      vectors: float16 [M, E], a memory map; a sub-space's length is 1 (to float16), or 0 where the
-        network gave none.
+      matrix: name of the matrix's file.
+      vectors: float16 [M, E], a memory map of it; a sub-space's length is 1 (to float16), or 0
+        where the network gave none.
       rows: int64 [N], the rows of tracks, ascending.
       ids: [M] the track's id per row; None in rows of no track.
       mean, deviation: float64 [S] of the cosine between random pairs of tracks, per dimension.
@@ -61,6 +62,7 @@ class Store:
         self.description = read_description(self.path)
         self.dimensions: tuple[str, ...] = tuple(self.description["dimensions"])
         self._lock = threading.Lock()
+        self._chosen = functools.lru_cache(maxsize=64)(self._choose)
         self._connection = connect(self.path, write=False)
         self._connection.execute("BEGIN")  # the snapshot lasts until `close`
         try:
@@ -70,8 +72,8 @@ class Store:
             raise
 
     def _load(self) -> None:
-        file, count = self._connection.execute("SELECT file, rows FROM matrix").fetchone()
-        self.vectors = open_matrix(self.path / file, count, self.embedding_size)
+        self.matrix, count = self._connection.execute("SELECT file, rows FROM matrix").fetchone()
+        self.vectors = open_matrix(self.path / self.matrix, count, self.embedding_size)
         owners = self._connection.execute("SELECT row, id FROM tracks WHERE present ORDER BY row")
         pairs = owners.fetchall()
         self.rows = np.fromiter((row for row, _ in pairs), np.int64, len(pairs))
@@ -192,13 +194,15 @@ class Store:
                 result[row] = numbers.setdefault(name, len(numbers))
         return result
 
-    @functools.lru_cache(maxsize=64)  # noqa: B019 (as long as the snapshot, which cannot change)
     def select(self, where: str | None) -> np.ndarray:
         """bool [M], the tracks that meet a condition (`jaxsim.library.where`); None: all tracks.
 
         Raises:
           ValueError: it is no condition; the message says where.
         """
+        return self._chosen(where)
+
+    def _choose(self, where: str | None) -> np.ndarray:
         chosen = np.zeros(len(self.ids), bool)
         if where is None:
             chosen[self.rows] = True
@@ -325,6 +329,11 @@ def spread(vectors: np.ndarray, rows: np.ndarray, subspaces: int) -> tuple[np.nd
         cosines.append(products.reshape(len(products), subspaces, -1).sum(axis=2))
     together = np.concatenate(cosines)
     return together.mean(axis=0), together.std(axis=0)
+
+
+def name_of(track: Mapping[str, Any]) -> str:
+    """Title and artist of a track's metadata, for people."""
+    return ", ".join(filter(None, (track["title"], track["artist"])))
 
 
 def folded(text: str) -> str:
