@@ -61,7 +61,7 @@ def load(path: str | Path, sample_rate: int, *, max_seconds: float = MAX_SECONDS
         seconds = tags.duration(path)
     if seconds > max_seconds:
         raise features.UnusableTrack(
-            f"too long: {seconds / 60:.0f} minutes, expected at most {max_seconds / 60:.0f}"
+            f"too long: {seconds:.0f} s, expected at most {max_seconds:.0f} s"
         )
     return features.load_audio(path, sample_rate)
 
@@ -83,6 +83,10 @@ def listen(
     """
     heard = Heard(path)
     try:
+        if not os.path.isfile(path):  # a pipe would never end
+            raise features.UnusableTrack(
+                "not a regular file" if os.path.exists(path) else "no such file"
+            )
         status = os.stat(path)
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
@@ -107,9 +111,10 @@ def listen_all(
     workers_count: int,
     max_seconds: float = MAX_SECONDS,
 ) -> Iterator[Heard]:
-    """Yields `listen` of every (path, known digests), in order, from worker processes.
+    """Yields `listen` of every (path, known digests) from worker processes, in order if all live.
 
-    A file whose worker dies is tried once more alone; if that one dies too, it is unusable.
+    Where one dies, all files that it took along are tried once more, each alone; a file whose
+    worker dies again is unusable.
     """
     workers.compile_librosa(feature_config)
     remaining, waiting = iter(files), collections.deque[tuple[tuple, Future[Heard]]]()

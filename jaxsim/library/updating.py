@@ -135,7 +135,8 @@ class _Update:
         try:
             source.path.encode("utf-8")
         except UnicodeEncodeError:
-            self.report.skipped[ascii(source.path)] = "its name is not UTF-8"
+            readable = os.fsencode(source.path).decode(errors="backslashreplace")
+            self.report.skipped[readable] = "its name is not UTF-8"
             return False
         file = self.known.get(source.path)
         if file is None or (file.size, file.modified) != _size_and_time(source.path):

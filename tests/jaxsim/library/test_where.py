@@ -39,7 +39,7 @@ def store(make_store: Callable[..., Store]) -> Store:
         ("artist='bjork'", [1]),
         ("artist~'mile'", [0, 2]),
         ("title='it''s'", [1]),
-        ("title=\"it's\"", [1]),
+        ('title="it\'s"', [1]),
         ("title='say \"hi\"'", [2]),
         ("title=1999", [3]),
         ("year>1980 and (tempo<100 or tempo>110)", [1, 3]),
