@@ -160,13 +160,14 @@ class Store:
         words = folded(text).split()
         if not words:
             return []
-        wanted = " ".join(words)
-        found = [
+        wanted, found = " ".join(words), self._titles
+        for word in words:
+            found = [track for track in found if word in track[2]]
+        ranked = [
             (title != wanted, not title.startswith(wanted), everything, row)
-            for row, title, everything in self._titles
-            if all(word in everything for word in words)
+            for row, title, everything in found
         ]
-        return [row for *_, row in sorted(found)[:limit]]
+        return [row for *_, row in sorted(ranked)[:limit]]
 
     @functools.cached_property
     def _titles(self) -> list[tuple[int, str, str]]:
@@ -338,19 +339,22 @@ def name_of(track: Mapping[str, Any]) -> str:
 
 def folded(text: str) -> str:
     """Without case and accents, for comparisons."""
+    if text.isascii():  # most are, and there are many
+        return text.lower().strip()
     parts = unicodedata.normalize("NFKD", text.casefold())
     return "".join(letter for letter in parts if not unicodedata.combining(letter)).strip()
 
 
-def _holds(values: Any, wanted: str) -> bool | None:
+def _holds(values: str | None, wanted: str) -> bool | None:
     """Whether `wanted` is one of the values of a text; None if it is unknown, as in SQL."""
     if values is None:
         return None
-    return folded(wanted) in (folded(values), *map(folded, str(values).split(";")))
+    wanted, values = folded(wanted), folded(values)
+    return wanted == values or (";" in values and wanted in map(str.strip, values.split(";")))
 
 
-def _contains(text: Any, part: str) -> bool | None:
-    return None if text is None else folded(part) in folded(str(text))
+def _contains(text: str | None, part: str) -> bool | None:
+    return None if text is None else folded(part) in folded(text)
 
 
 def describe(

@@ -179,7 +179,7 @@ def test_an_interrupted_addition_is_none(make_store: MakeStore) -> None:
     vectors = store.normalised(random_vectors(3), 3)
     with writing.open(path, describe(), b"model") as writer:
         taken = [entry(7, vectors[0]), entry(8, vectors[1], id="0002")]
-        with pytest.raises(ValueError, match="track_id is '0002' as of /music/2.wav"):
+        with pytest.raises(ValueError, match=r"track_id is '0002' as of /music/2\.wav"):
             writer.add(taken)
         writer.add([entry(9, vectors[2])])
     opened = store.open(path)
@@ -220,7 +220,7 @@ def test_refuses_what_is_no_store(tmp_path: Path, make_store: MakeStore) -> None
     music.mkdir()
     (music / "song.mp3").touch()
     with (
-        pytest.raises(ValueError, match="music: has song.mp3, expected an empty folder"),
+        pytest.raises(ValueError, match=r"music: has song\.mp3, expected an empty folder"),
         writing.open(music, describe(), b"model"),
     ):
         pass
@@ -240,8 +240,8 @@ def test_refuses_what_is_no_store(tmp_path: Path, make_store: MakeStore) -> None
     with pytest.raises(ValueError, match=r"vectors-0.f16: has 95 bytes, expected at least 96"):
         store.open(path)
     (path / "library.sqlite").write_bytes(b"no database" * 1000)
-    with pytest.raises(ValueError, match="library.sqlite: cannot be read"):
+    with pytest.raises(ValueError, match=r"library\.sqlite: cannot be read"):
         store.open(path)
     (path / "library.sqlite").unlink()
-    with pytest.raises(ValueError, match="library.sqlite: missing"):
+    with pytest.raises(ValueError, match=r"library\.sqlite: missing"):
         store.open(path)

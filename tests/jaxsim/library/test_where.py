@@ -78,7 +78,7 @@ def store(make_store: Callable[..., Store]) -> Store:
 )
 def test_condition(store: Store, condition: str, expected: list[int] | None) -> None:
     if expected is None:
-        with pytest.raises(ValueError, match="^where: "):
+        with pytest.raises(ValueError, match=r"^where: "):
             store.select(condition)
     else:
         assert np.flatnonzero(store.select(condition)).tolist() == expected
