@@ -7,6 +7,8 @@ import collections
 import dataclasses
 import hashlib
 import os
+import threading
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
@@ -22,6 +24,7 @@ from jaxsim.library import tags
 
 MAX_SECONDS = 3600.0  # of audio; decoded, an hour is 0.6 GB
 IN_FLIGHT = 4  # files per worker; bounds the memory
+PARENT_CHECK_SECONDS = 2.0
 
 
 @dataclasses.dataclass(frozen=True)
@@ -120,7 +123,9 @@ def listen_all(
     remaining, waiting = iter(files), collections.deque[tuple[tuple, Future[Heard]]]()
 
     def submit(file: tuple[str, frozenset[str]]) -> Future[Heard]:
-        pool = get_reusable_executor(max_workers=workers_count)
+        pool = get_reusable_executor(
+            max_workers=workers_count, initializer=_end_with, initargs=(os.getpid(),)
+        )
         path, known = file
         return pool.submit(listen, path, feature_config, known=known, max_seconds=max_seconds)
 
@@ -144,6 +149,17 @@ def listen_all(
                     yield Heard(file[0], reason="cannot be read (its worker process died)")
             continue
         yield heard
+
+
+def _end_with(parent: int) -> None:
+    """Ends this worker soon after its parent is gone; killed, it cannot tell its workers."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_CHECK_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
 
 
 def _is_lost(future: Future[Heard]) -> bool:
