@@ -58,7 +58,8 @@ class Index:
         """Rows of about the `count` largest inner products with a vector [E]."""
         with self._lock:  # the width belongs to the index, not to the search
             self._index.expansion_search = max(width, count)  # type: ignore[misc]  # it has a setter
-            found = self._index.search(vector.astype(np.float16), count)
+            # The length of the query does not change what is nearest, but float16 has an end.
+            found = self._index.search((vector / np.abs(vector).max()).astype(np.float16), count)
         return np.sort(np.asarray(found.keys, np.int64))
 
     def search(
@@ -78,7 +79,7 @@ class Index:
         With negative weights, or where filters and caps leave too few of what the graph finds, the
         exact scan is used.
         """
-        store = self.store
+        store, excluded = self.store, list(exclude)
         search = functools.partial(
             query.search,
             store,
@@ -87,15 +88,17 @@ class Index:
             top=top,
             max_per_artist=max_per_artist,
             where=where,
-            exclude=list(exclude),
+            exclude=excluded,
             include_seeds=include_seeds,
         )
         w = query.weight_vector(store, weights)
-        if (w >= 0).all() and w.any():
-            vector = query.vector(store, query.seed_vector(store, seeds), w)
+        vector = query.vector(store, query.seed_vector(store, seeds), w)
+        if (w >= 0).all() and vector.any():
             width = width or search_width(query.scales(store, w))
-            count = min(max(4 * top, width), len(store))
-            hits = search(among=self.nearest(vector, count, width))
+            # Filters and caps need more to choose from; else some more, to be ranked exactly.
+            limited = max_per_artist is not None or where is not None
+            count = max(4 * top, width if limited else 0) + len(excluded) + len(seeds)
+            hits = search(among=self.nearest(vector, min(count, len(store)), width))
             if len(hits) == top:
                 return hits
         return search()

@@ -9,7 +9,7 @@ For a track x and a query q, whose sub-spaces s have length 1:
 mean_s and deviation_s are those of the cosine between two random tracks of the library, so that
 equal weights are equal influence, and 0 means "as like as any two tracks". Several seeds are the
 mean of their queries, hence of their scores. A dimension in which all tracks are alike (deviation
-below `TINY_DEVIATION`, the rounding of float16) says nothing and contributes 0. A negative weight
+below `TINY_DEVIATION`: rounding) says nothing and contributes 0. A negative weight
 asks for the unlike. cos is the inner product of the vectors as they are stored, in float16.
 
 Since mean_s is the same for all tracks, the ranking is that of the inner product of x with the
@@ -30,7 +30,7 @@ from jaxsim.library.store import Store, normalised
 Seed = int | np.integer | np.ndarray  # a row of the store, or an embedding [E]
 Weights = Mapping[str, float] | Sequence[float] | np.ndarray | None
 
-TINY_DEVIATION = 1e-4
+TINY_DEVIATION = 5e-4  # of cosines between vectors in float16, whose lengths are not quite 1
 SCAN_ROWS = 256  # whose float32 form stays in the cache
 SCAN_THREADS = min(4, os.cpu_count() or 1)
 EXACT_ROWS = 8192  # whose float64 form is in memory at once

@@ -93,7 +93,9 @@ def test_rows_of_no_track_are_never_found(make_store: MakeStore) -> None:
     opened = store.open(path)
     assert opened.rows.tolist() == [0, 1, 3, 5, 6]
     assert opened.ids.tolist() == ["0000", "0001", None, "0003", None, "0005", "0002"]
-    assert sorted(hit.row for hit in query.search(opened, [0], top=9)) == [1, 3, 5, 6]
+    for where in (None, "seconds=10"):
+        hits = query.search(opened, [0], top=9, where=where)
+        assert sorted(hit.row for hit in hits) == [1, 3, 5, 6]
     with writing.open(path, describe(), b"model") as writer:
         assert writer.prune() == 1
         assert [p.name for p in path.glob("vectors-*")] == ["vectors-1.f16"]

@@ -35,6 +35,7 @@ def store(make_store: Callable[..., Store]) -> Store:
         ("genre='jazz'", [0, 2]),
         ("genre='JAZZ' or genre='modal'", [0, 2]),
         ("genre!='jazz'", [1]),
+        ("genre!='jaz'", [0, 1, 2]),
         ("genre='Jazz; Modal'", [0]),
         ("artist='bjork'", [1]),
         ("artist~'mile'", [0, 2]),
