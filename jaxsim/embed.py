@@ -9,6 +9,7 @@ interrupted at any time: the same command goes on.
 
 import argparse
 import os
+import sqlite3
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -42,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         workers.stop()
         print("interrupted; the same command goes on", file=sys.stderr)
         sys.exit(130)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, sqlite3.Error) as error:
         sys.exit(f"error: {error}")
     workers.stop()
     with store.open(options.store) as opened:

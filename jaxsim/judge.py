@@ -7,6 +7,7 @@ time, and goes on where it stopped. The weights become a preset of `python -m ja
 """
 
 import argparse
+import sqlite3
 import sys
 from collections.abc import Sequence
 
@@ -26,7 +27,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         with store.open(options.store) as library:
             ask(library, options.name, count=options.count)
             _conclude(library, options.name)
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, sqlite3.Error) as error:
         sys.exit(f"error: {error}")
 
 

@@ -14,6 +14,7 @@ python -m jaxsim.search export STORE --format=npz|pgvector|qdrant --out=FILE|FOL
 import argparse
 import json
 import os
+import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -46,7 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     try:
         with store.open(options.store) as library:
             run(library, options)
-    except (OSError, ValueError, ImportError) as error:
+    except (OSError, ValueError, ImportError, sqlite3.Error) as error:
         sys.exit(f"error: {error}")
 
 

@@ -60,11 +60,14 @@ class Embedder:
         self._params = jax.device_put(unflatten_dict(self.model.arrays, sep="/"))
         self._forward = jax.jit(functools.partial(_forward, _config(self.model)))
 
-    def __call__(self, audio: str | Path | np.ndarray) -> np.ndarray:
+    def __call__(
+        self, audio: str | Path | np.ndarray, *, max_seconds: float = listening.MAX_SECONDS
+    ) -> np.ndarray:
         """Embeds one track.
 
         Args:
           audio: a file, or mono float samples [n] at `feature_config.sample_rate`.
+          max_seconds: files that say that they are longer are not decoded.
 
         Returns:
           float32 [E].
@@ -73,7 +76,8 @@ class Embedder:
           UnusableTrack: it cannot be decoded, or is too short, too long, silent or not finite.
         """
         if not isinstance(audio, np.ndarray):
-            audio = listening.load(audio, self.feature_config.sample_rate)
+            rate = self.feature_config.sample_rate
+            audio = listening.load(audio, rate, max_seconds=max_seconds)
         arrays = features.extract(audio, self.feature_config)
         ((_, vector),) = self.stream([(None, arrays)])
         return vector
@@ -176,11 +180,10 @@ def _digest(model: numpy_model.Model) -> str:
 
 def _config(model: numpy_model.Model) -> ConfigDict:
     """What `inputs.images` and the network need."""
-    folded = {"norm": "none", "branch_norm": "none", "dtype": "float32"}
     window = model.feature_config["tempogram_window"]
     return ConfigDict(
         {
-            "model": model.config | folded,
+            "model": model.config,
             "features": {"tempogram_window": window, "standardise": model.standardise},
         }
     )

@@ -7,8 +7,6 @@ same order; the score is the inner product plus `query.offset`.
 
 import json
 import math
-import os
-import secrets
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -16,7 +14,9 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxsim.library.store import METADATA, NUMBERS, Store
+from jaxsim.library.files import replacing
+from jaxsim.library.store import METADATA, Store
+from jaxsim.library.where import NUMBERS
 
 if TYPE_CHECKING:
     import qdrant_client
@@ -31,52 +31,43 @@ def to_npz(store: Store, path: str | Path) -> None:
     ids [N] and vectors float16 [N, E] in the same order; dimensions, mean and deviation [S], see
     `jaxsim.library.query`; metadata, a JSON text of the tracks' metadata in the same order.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with temporary.open("xb") as file:
-            np.savez(
-                file,
-                allow_pickle=False,
-                ids=np.array([str(name) for name in store.ids[store.rows]]),
-                vectors=np.asarray(store.vectors[store.rows]),
-                dimensions=np.array(store.dimensions),
-                mean=store.mean,
-                deviation=store.deviation,
-                metadata=np.array(json.dumps(store.metadata(store.rows.tolist()))),
-            )
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(Path(path)) as file:
+        np.savez(
+            file,
+            allow_pickle=False,
+            ids=np.array([str(name) for name in store.ids[store.rows]]),
+            vectors=np.asarray(store.vectors[store.rows]),
+            dimensions=np.array(store.dimensions),
+            mean=store.mean,
+            deviation=store.deviation,
+            metadata=np.array(json.dumps(store.metadata(store.rows))),
+        )
 
 
 def to_pgvector(store: Store, path: str | Path) -> None:
     """Writes SQL for `psql --file`: a table of the metadata and a `halfvec`, and its rows.
 
     A weighted search is `SELECT id FROM jaxsim ORDER BY embedding <#> '[...]', id LIMIT 10`, where
-    `<#>` is the negative inner product.
+    `<#>` is the negative inner product. Needs pgvector 0.7 or newer.
     """
-    path = Path(path)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    with replacing(Path(path)) as file:
+        for line in _sql_lines(store):
+            file.write(f"{line}\n".encode())
+
+
+def _sql_lines(store: Store) -> Iterator[str]:
     types = {name: "double precision" if name in NUMBERS else "text" for name in METADATA}
     types["id"] = "text PRIMARY KEY"
     columns = ", ".join(f'"{name}" {kind}' for name, kind in types.items())
     names = ", ".join(f'"{name}"' for name in (*METADATA, "embedding"))
-    try:
-        with temporary.open("x", encoding="utf-8") as file:
-            file.write("CREATE EXTENSION IF NOT EXISTS vector;\n")
-            file.write(f"CREATE TABLE {TABLE} ({columns}, ")
-            file.write(f"embedding halfvec({store.embedding_size}));\n")
-            file.write(f"COPY {TABLE} ({names}) FROM stdin;\n")
-            for rows, tracks in _blocks(store):
-                for row, track in zip(rows, tracks, strict=True):
-                    vector = ",".join(f"{value:.9g}" for value in store.vectors[row].tolist())
-                    cells = [*(_cell(track[name]) for name in METADATA), f"[{vector}]"]
-                    file.write("\t".join(cells) + "\n")
-            file.write("\\.\n")
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    yield "CREATE EXTENSION IF NOT EXISTS vector;"
+    yield f"CREATE TABLE {TABLE} ({columns}, embedding halfvec({store.embedding_size}));"
+    yield f"COPY {TABLE} ({names}) FROM stdin;"
+    for rows, tracks in _blocks(store):
+        for row, track in zip(rows, tracks, strict=True):
+            vector = ",".join(f"{value:.9g}" for value in store.vectors[row].tolist())
+            yield "\t".join([*(_cell(track[name]) for name in METADATA), f"[{vector}]"])
+    yield "\\."
 
 
 def _cell(value: Any) -> str:
@@ -124,4 +115,4 @@ def point_id(track_id: str) -> str:
 def _blocks(store: Store) -> Iterator[tuple[np.ndarray, list[dict[str, Any]]]]:
     for number in range(math.ceil(len(store) / BLOCK)):
         rows = store.rows[number * BLOCK : (number + 1) * BLOCK]
-        yield rows, store.metadata(rows.tolist())
+        yield rows, store.metadata(rows)

@@ -18,9 +18,9 @@ from pathlib import Path
 import numpy as np
 
 from jaxsim.library import query
+from jaxsim.library.files import replacing
 from jaxsim.library.query import Hit, Seed, Weights
 from jaxsim.library.store import Store
-from jaxsim.library.writing import replace
 
 try:
     import usearch.index
@@ -112,10 +112,10 @@ def build(store: Store) -> Path:
         index.add(rows.astype(np.uint64), np.asarray(store.vectors[rows]))
     path = store.path / FILE
     (store.path / DESCRIPTION).unlink(missing_ok=True)  # what is described is whole
-    temporary = path.with_name(f".{FILE}")
-    index.save(str(temporary))
-    temporary.replace(path)
-    replace(store.path / DESCRIPTION, json.dumps(_describe(store, path)).encode())
+    with replacing(path) as file:
+        index.save(file.name)
+    with replacing(store.path / DESCRIPTION) as file:
+        file.write(json.dumps(_describe(store, path)).encode())
     return path
 
 

@@ -9,7 +9,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from jaxsim.library.store import NUMBERS, TEXTS
+from jaxsim.library.where import NUMBERS, TEXTS
 
 # Of the files of a folder; a file that is named for itself may have any suffix.
 AUDIO_SUFFIXES = (

@@ -21,20 +21,18 @@ import os
 import sqlite3
 import threading
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from jaxsim.library import where as conditions
+from jaxsim.library.where import FIELDS as METADATA
 
 FORMAT = "jaxsim-library"
 FORMAT_VERSION = 1  # Raise it whenever the description, the tables or the matrix change.
 DESCRIPTION, DATABASE, MODEL = "library.json", "library.sqlite", "model.npz"
-TEXTS = ("title", "artist", "album", "genre", "mood", "instrument", "era", "key")
-NUMBERS = ("year", "tempo", "seconds")
-METADATA = ("id", "path", *TEXTS, *NUMBERS)
 SPREAD_PAIRS = 20_000
 
 
@@ -113,7 +111,7 @@ class Store:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def metadata(self, rows: Sequence[int]) -> list[dict[str, Any]]:
+    def metadata(self, rows: Iterable[int] | np.ndarray) -> list[dict[str, Any]]:
         """What is known of the tracks in `rows`, in their order: the fields of `METADATA`.
 
         Texts that have several values have "; " between them; what is unknown is None; a track

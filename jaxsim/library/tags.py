@@ -49,8 +49,8 @@ def read(path: str | Path) -> dict[str, Any]:
 
 
 def _text(value: Any) -> str:
-    """One text of what mutagen gives: a frame with `genres` or `text`, a list, or a value."""
-    values = getattr(value, "genres", None) or getattr(value, "text", value)
+    """One text of what mutagen gives: a frame with `text`, a list, or a value."""
+    values = getattr(value, "text", value)
     if values is None:
         return ""
     values = values if isinstance(values, list | tuple) else [values]

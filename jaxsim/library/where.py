@@ -16,19 +16,9 @@ tables here, and values never enter the text.
 import re
 from typing import Any, NoReturn
 
-TEXT_FIELDS = (
-    "id",
-    "path",
-    "title",
-    "artist",
-    "album",
-    "genre",
-    "mood",
-    "instrument",
-    "era",
-    "key",
-)
-NUMBER_FIELDS = ("year", "tempo", "seconds")
+TEXTS = ("title", "artist", "album", "genre", "mood", "instrument", "era", "key")
+NUMBERS = ("year", "tempo", "seconds")
+FIELDS = ("id", "path", *TEXTS, *NUMBERS)
 NUMBER_OPERATORS = {name: name for name in ("=", "!=", "<", "<=", ">", ">=")}
 TEXT_OPERATORS = {"=": "holds({}, ?)", "!=": "NOT holds({}, ?)", "~": "contains({}, ?)"}
 MAX_LENGTH = 2000  # characters
@@ -112,11 +102,11 @@ class _Parser:
         return sql
 
     def _comparison(self) -> str:
-        field = self._take("word", TEXT_FIELDS + NUMBER_FIELDS, "a field")
-        operators = NUMBER_OPERATORS if field in NUMBER_FIELDS else TEXT_OPERATORS
+        field = self._take("word", FIELDS, "a field")
+        operators = NUMBER_OPERATORS if field in NUMBERS else TEXT_OPERATORS
         operator = self._take("operator", operators, f"an operator for {field}")
         operator = _SPELLINGS.get(operator, operator)
-        kind = "number" if field in NUMBER_FIELDS else "text"
+        kind = "number" if field in NUMBERS else "text"
         value = self._text()
         if self._kind() not in ("number", kind):
             self._refuse(value, "a number" if kind == "number" else "a text in quotes")

@@ -8,7 +8,6 @@ import contextlib
 import dataclasses
 import json
 import os
-import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -17,6 +16,7 @@ import filelock
 import numpy as np
 
 from jaxsim.library import store
+from jaxsim.library.files import replacing
 from jaxsim.library.store import DATABASE, DESCRIPTION, METADATA, MODEL, transaction
 
 LOCK = ".lock"
@@ -228,11 +228,9 @@ class Writer:
         matrix = store.open_matrix(self._matrix, self._rows, self.embedding_size)
         number = int(self._matrix.stem.partition("-")[2]) + 1
         file = self.path / f"vectors-{number}.f16"
-        with file.open("wb") as written:
+        with replacing(file) as written:
             for _, row in owners:
                 written.write(matrix[row].tobytes())
-            written.flush()
-            os.fsync(written.fileno())
         with transaction(self._connection) as connection:
             gone = connection.execute("DELETE FROM tracks WHERE NOT present").rowcount
             moved = [(row, path) for row, (path, _) in enumerate(owners)]
@@ -304,21 +302,10 @@ def _create(path: Path, description: Mapping[str, Any], model: bytes) -> None:
     connection.execute("PRAGMA journal_mode = WAL")  # readers keep their snapshot
     connection.executescript(SCHEMA)
     connection.close()
-    replace(path / MODEL, model)
-    replace(path / DESCRIPTION, json.dumps(dict(description), indent=1).encode())
-
-
-def replace(path: Path, content: bytes) -> None:
-    """Writes a file, whole or not at all."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path / MODEL) as file:
+        file.write(model)
+    with replacing(path / DESCRIPTION) as file:
+        file.write(json.dumps(dict(description), indent=1).encode())
 
 
 def _metadata(path: str, tags: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

@@ -2,7 +2,6 @@
 
 import io
 import json
-import os
 import subprocess
 import sys
 from collections.abc import Callable
@@ -140,33 +139,29 @@ def test_judge_without_answers(library, capsys, monkeypatch) -> None:
     assert presets.load_all(library) == {}
 
 
-def test_embed_then_search_by_a_file(track_rows, tmp_path: Path) -> None:
-    """In processes of their own: nothing of these tests is there."""
+def test_embed_then_search_by_a_file(
+    track_rows, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
     folder, rows = track_rows
-    model, library = model_file(tmp_path / "model.npz", ("mel",)), tmp_path / "library"
-    environment = os.environ | {"JAXSIM_DATA": str(tmp_path / "cache")}
-    (tmp_path / "text.mp3").write_text("no music")
-
-    def command(*arguments: object) -> subprocess.CompletedProcess:
-        return subprocess.run(
-            [sys.executable, "-m", *map(str, arguments)],
-            cwd=Path(__file__).parents[3],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-
-    files = [folder / row["path"] for row in rows[:3]]
-    options = ["--store", library, "--workers", 1, tmp_path / "text.mp3", *files]
-    done = command("jaxsim.embed", "--model", model, *options)
+    library, bad = tmp_path / "library", tmp_path / "text.mp3"
+    model = model_file(tmp_path / "model.npz", ("mel",))
+    bad.write_text("no music")
+    monkeypatch.setenv("JAXSIM_DATA", str(tmp_path / "cache"))
+    files = [bad, *(folder / row["path"] for row in rows[:3])]
+    command = ["jaxsim.embed", "--model", model, "--store", library, "--workers", 1, *files]
+    done = subprocess.run(  # a process of its own, whose workers are its own
+        [sys.executable, "-m", *map(str, command)],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
     assert done.returncode == 0, done.stderr
     assert "3 embedded, 1 skipped\n" in done.stdout
-    assert f"(NoBackendError; is ffmpeg installed?): {tmp_path / 'text.mp3'}" in done.stdout
-    query_file = folder / rows[5]["path"]
-    done = command("jaxsim.search", library, "--like", query_file, "--json")
-    assert done.returncode == 0, done.stderr
-    assert {track["title"] for track in json.loads(done.stdout)} == {"0", "1", "2"}
+    assert f"(NoBackendError; is ffmpeg installed?): {bad}" in done.stdout
+    found = run(capsys, search.main, library, "--like", folder / rows[5]["path"], "--json")
+    assert {track["title"] for track in json.loads(found)} == {"0", "1", "2"}
+    assert "cannot be decoded" in refused(capsys, search.main, library, "--like", bad)
 
 
 def test_embed_refuses(library: store.Store, capsys, tmp_path: Path) -> None:

@@ -35,11 +35,19 @@ def test_recall(library: store.Store, weights: tuple[float, ...]) -> None:
     assert np.mean(found) > 0.95
 
 
+@pytest.mark.parametrize("weights", [(1, -1, 0.5), (0, 0, 0)], ids=str)
+def test_negative_weights_are_scanned(
+    library: store.Store, weights: tuple[float, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    searched = index.Index(library)
+    monkeypatch.setattr(searched, "nearest", None)
+    exact = query.search(library, [3], weights, top=7)
+    assert rows(searched.search([3], weights, top=7)) == rows(exact)
+
+
 def test_what_the_graph_cannot_find_is_scanned(library: store.Store) -> None:
     searched = index.Index(library)
     for weights, options in (
-        ((1, -1, 0.5), {}),
-        ((0, 0, 0), {}),
         ((1, 1, 1), {"where": "tempo<12"}),
         ((1, 1, 1), {"max_per_artist": 1}),
         ((1, 1, 1), {"exclude": range(1990)}),

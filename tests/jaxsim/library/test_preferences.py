@@ -73,6 +73,36 @@ def test_finds_a_listeners_weights_in_twenty_answers(library: store.Store, truth
     assert np.mean(directions) > 0.9
 
 
+def test_agreement_is_with_answers_that_were_not_fitted(library: store.Store) -> None:
+    """One question, answered as often one way as the other: each answer contradicts the rest."""
+    random = np.random.default_rng(0)
+    pool = random.permuted(np.tile(library.rows, (500, 1)), axis=1)[:, :3]
+    x = preferences.differences(library, pool)
+    rows = pool[np.argmax(np.linalg.norm(x, axis=1) - 9 * np.abs(x.sum(axis=1)))]
+    answers = [Answer(*library.ids[rows], choice) for choice in "ab" * 6]
+    assert preferences.fit(library, answers).agreement == 0
+
+
+def test_questions_say_more_than_random_ones(library: store.Store) -> None:
+    truth = np.array([0.8, 0, -0.6])
+
+    def volume(answers: list[Answer]) -> float:
+        return float(np.linalg.det(preferences.fit(library, answers).covariance))
+
+    random = np.random.default_rng(0)
+    chosen, drawn = [], []
+    for seed in range(4):
+        chosen.append(volume(judged(library, truth, 10, seed)))
+        answers = []
+        for _ in range(10):
+            rows = random.choice(library.rows, 3, replace=False)
+            like_a, like_b = query.likenesses(library, [int(rows[0])], rows[1:])
+            choice = "a" if (like_a - like_b) @ truth > 0 else "b"
+            answers.append(Answer(*library.ids[rows], choice))
+        drawn.append(volume(answers))
+    assert max(chosen) < min(drawn)
+
+
 def test_questions(library: store.Store) -> None:
     answers: list[Answer] = []
     anchors = set()
