@@ -42,7 +42,8 @@ class Hit:
 
     Attributes:
       row: in the store.
-      score: see the module; the sum of the contributions, exactly.
+      score: see the module; exactly the contributions added one after the other (`sum` of Python
+        3.12 and later rounds otherwise).
       contributions: float64 [S].
     """
 
@@ -258,7 +259,7 @@ def _contributions(
 
 
 def _total(contributions: np.ndarray) -> np.ndarray:
-    """Sums [n] of contributions [n, S], one dimension after the other, as `sum` does."""
+    """Sums [n] of contributions [n, S], one dimension after the other."""
     return functools.reduce(np.add, contributions.T)
 
 

@@ -30,7 +30,7 @@ def test_recall(library: store.Store, weights: tuple[float, ...]) -> None:
     for seed in range(0, 2000, 50):
         exact = query.search(library, [seed], weights, top=10)
         hits = searched.search([seed], weights, top=10)
-        assert len(hits) == 10 and all(sum(h.contributions.tolist()) == h.score for h in hits)
+        assert len(hits) == 10 and all(h.contributions.sum() == h.score for h in hits)
         found.append(len(set(rows(hits)) & set(rows(exact))) / 10)
     assert np.mean(found) > 0.95
 
