@@ -115,7 +115,7 @@ def _decode_elsewhere(path: Path, longest: float) -> tuple[np.ndarray, float]:
 
 def _check_length(seconds: float, longest: float, path: Path) -> None:
     if seconds > longest:
-        raise UnusableTrack(f"too long: {seconds:.0f} s, expected at most {longest:.0f}: {path}")
+        raise UnusableTrack(f"too long: {seconds:.0f} s, expected at most {longest:.0f} s: {path}")
 
 
 # Matrix products round differently with more threads: one thread gives the same bytes everywhere.

@@ -1,7 +1,6 @@
 """Features and annotations of many tracks by worker processes, each track kept in a file.
 
-Workers unpickle functions of this module, so nothing here imports TensorFlow or JAX. joblib starts
-them without importing the caller's main module, which may well import both.
+Workers unpickle functions of this module, so nothing here imports TensorFlow or JAX.
 """
 
 import dataclasses
@@ -15,13 +14,13 @@ from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 
 import filelock
-import joblib
 import numpy as np
-from joblib.externals.loky import get_reusable_executor
 
-from input_pipeline import annotations, features
+from input_pipeline import annotations, features, processes
 from input_pipeline.cache import cache_directory
 from input_pipeline.tracks import Track
+
+Task = tuple[Track, str]  # and the digest of its audio in a data set that is there, or ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -126,10 +125,15 @@ def analyse_into_file(track: Track, job: Job, kept: str = "") -> Outcome:
             save(analysis, track, job)
         return Outcome(track.track_id, analysis.seconds)
     except features.UnusableTrack as error:
-        _forget(track, job)
-        job.path(track.track_id, "txt").parent.mkdir(parents=True, exist_ok=True)
-        job.path(track.track_id, "txt").write_text(str(error), encoding="utf-8")
-        return Outcome(track.track_id, reason=str(error))
+        return _skipped(track, job, str(error))
+
+
+def _skipped(track: Track, job: Job, reason: str) -> Outcome:
+    _forget(track, job)
+    path = job.path(track.track_id, "txt")
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(reason, encoding="utf-8")
+    return Outcome(track.track_id, reason=reason)
 
 
 def outcome(track: Track, job: Job) -> Outcome:
@@ -159,7 +163,14 @@ def _analyse(track: Track, job: Job, content: str) -> Analysis:
 
 def _samples(track: Track, sample_rate: int) -> tuple[np.ndarray, float]:
     if not callable(track.audio):
-        return features.decode(track.audio)
+        try:
+            return features.decode(track.audio)
+        except features.UnusableTrack:
+            raise
+        except Exception as error:  # a decoder's surprise with one file must not end the run
+            raise features.UnusableTrack(
+                f"cannot be read ({type(error).__name__}: {error}): {track.audio}"
+            ) from error
     try:
         return track.audio(), sample_rate
     except features.UnusableTrack:
@@ -221,22 +232,26 @@ def _identity(track: Track, job: Job, content: str) -> str:
     return repr((content, job.feature_version, job.feature_config, job.wanted(track)))
 
 
-def analyse_all(
-    tracks: Iterable[tuple[Track, str]], job: Job, *, workers: int
-) -> Iterator[Outcome]:
+def analyse_all(tasks: Iterable[Task], job: Job, *, workers: int) -> Iterator[Outcome]:
     """Yields `analyse_into_file` of every (track, kept digest), in order.
 
     Args:
-      tracks: see there.
+      tasks: see there.
       job: see there.
       workers: processes (1: this process).
     """
     compile_librosa(job.feature_config)
-    task: Callable = joblib.delayed(analyse_into_file)
-    with joblib.parallel_config("loky", n_jobs=workers, inner_max_num_threads=1):
-        # A generator of ordered results; batch_size 1 since tracks differ much in length.
-        pool = joblib.Parallel(return_as="generator", batch_size=1, max_nbytes=None)
-        yield from pool(task(track, job, kept) for track, kept in tracks)
+    analysed = functools.partial(_analyse_task, job=job)
+    if workers == 1:
+        yield from map(analysed, tasks)
+        return
+    for (track, _), outcome in processes.in_order(analysed, tasks, processes=workers):
+        yield outcome or _skipped(track, job, "cannot be read (its worker process died)")
+
+
+def _analyse_task(task: Task, job: Job) -> Outcome:
+    track, kept = task
+    return analyse_into_file(track, job, kept)
 
 
 @functools.cache
@@ -252,8 +267,3 @@ def compile_librosa(feature_config: features.FeatureConfig) -> None:
     cache_directory().mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(cache_directory() / "librosa.lock"):
         features.extract(noise, feature_config)
-
-
-def stop() -> None:
-    """Ends the idle worker processes, which would otherwise hold their memory for minutes."""
-    get_reusable_executor().shutdown(wait=True, kill_workers=True)

@@ -6,7 +6,6 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
-import numpy as np
 import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array
@@ -97,7 +96,7 @@ def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], lea
         )
         terms = objective_terms(embeddings, classes(params), batch, key, config, axis=AXIS)
         # This device's part of the mean over all triplets, averaged over dimensions (A Eq. 2).
-        part = jnp.mean(weights(config) * _part(terms.loss))
+        part = jnp.mean(weights(config, state.step) * _part(terms.loss))
         return part + config.loss.track_weight * _part(terms.track), (terms, updates)
 
     gradients, (terms, updates) = jax.grad(loss, has_aux=True)(state.params)
@@ -110,9 +109,11 @@ def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], lea
     )
 
 
-def weights(config: ConfigDict) -> np.ndarray:
-    """Weights of the dimensions' losses [S]; all 1 in A Eq. 2."""
-    return np.array([config.loss.weights[name] for name in config.dimensions], np.float32)
+def weights(config: ConfigDict, step: ArrayLike) -> Array:
+    """Weights of the dimensions' losses at a step [S]; all 1 in A Eq. 2."""
+    first = jnp.array([config.loss.weights[name] for name in config.dimensions], jnp.float32)
+    last = config.loss.weights_steps
+    return jnp.where(jnp.logical_and(last, step >= last), 1.0, first)
 
 
 def _part(total: Total) -> Array:

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from input_pipeline.collection import Collection, Collector
+from input_pipeline.file_tags import AUDIO_SUFFIXES
 from input_pipeline.sources import msd
-from input_pipeline.sources.folder import AUDIO_SUFFIXES
 
 COLUMNS = ("anchor_id", "song1_id", "song2_id")
 CITATION = (

@@ -8,19 +8,10 @@ import os
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
 
-import mutagen
-
-from input_pipeline import manifest
+from input_pipeline import file_tags, manifest
 from input_pipeline.collection import Collection, Collector, era_of_date, split_of_group
 
-AUDIO_SUFFIXES = frozenset(
-    (
-        *(".aac", ".aif", ".aifc", ".aiff", ".ape", ".au", ".caf", ".flac", ".m4a", ".m4b"),
-        *(".mp3", ".mpc", ".oga", ".ogg", ".opus", ".w64", ".wav", ".wma", ".wv"),
-    )
-)
 MANIFESTS = ("manifest.csv", "manifest.jsonl", "tracks.csv")
 GROUPINGS = ("album", "artist", "track")
 LABEL_DESCRIPTIONS = {
@@ -29,26 +20,6 @@ LABEL_DESCRIPTIONS = {
     "era": "decade of the original release where the tags have it, else of their date",
     "tempo": "beats per minute of the files' tags, else estimated",
     "key": "key of the files' tags, else estimated",
-}
-
-# Where the formats keep a field: ID3 (MP3, WAV, AIFF), Vorbis comments and APE, MP4, ASF. The first
-# that is there counts.
-_NAMES = {
-    "title": ("tit2", "title", "\xa9nam"),
-    "artist": ("tpe1", "artist", "\xa9art", "author"),
-    "album_artist": ("tpe2", "albumartist", "album artist", "aart", "wm/albumartist"),
-    "album": ("talb", "album", "\xa9alb", "wm/albumtitle"),
-    "genre": ("tcon", "genre", "\xa9gen", "wm/genre"),
-    "mood": ("tmoo", "mood", "txxx:mood", "----:com.apple.itunes:mood", "wm/mood"),
-    "date": (
-        *("tdor", "originaldate", "originalyear", "txxx:originalyear", "wm/originalreleasetime"),
-        *("wm/originalreleaseyear", "tdrc", "tdrl", "date", "year", "\xa9day", "wm/year"),
-    ),
-    "tempo": ("tbpm", "bpm", "tempo", "tmpo", "wm/beatsperminute"),
-    "key": (
-        *("tkey", "initialkey", "key", "txxx:initialkey", "txxx:key"),
-        *("----:com.apple.itunes:initialkey", "----:com.apple.itunes:key", "wm/initialkey"),
-    ),
 }
 
 
@@ -93,7 +64,7 @@ def _audio_files(folder: Path, collector: Collector) -> list[Path]:
     files: dict[str, Path] = {}
     links = []
     for entry in _entries(folder, collector):
-        if entry.suffix.lower() not in AUDIO_SUFFIXES:
+        if entry.suffix.lower() not in file_tags.AUDIO_SUFFIXES:
             continue
         if entry.is_symlink():
             links.append(entry)
@@ -135,7 +106,7 @@ def _name(file: Path, folder: Path) -> str:
 def _add(collector: Collector, file: Path, folder: Path, grouping: str) -> None:
     name = _name(file, folder)
     try:
-        fields = _fields(file)
+        fields = file_tags.read(file)
     except Exception as error:  # whatever is wrong with its tags, the audio may be fine
         collector.leave_out(name, f"tags cannot be read ({type(error).__name__}: {error})")
         fields = {}
@@ -180,31 +151,3 @@ def _folded(values: list[str]) -> tuple[str, ...]:
     """Tags that differ by case or spaces alone are one."""
     tags = (" ".join(tag.lower().split()) for value in values for tag in value.split(";"))
     return tuple(dict.fromkeys(tag for tag in tags if tag))
-
-
-def _fields(file: Path) -> dict[str, list[str]]:
-    """Values of the fields that the tags of a file have.
-
-    Raises:
-      mutagen.MutagenError: they cannot be read.
-    """
-    audio = mutagen.File(file)
-    if audio is None:
-        raise mutagen.MutagenError("in no format that mutagen knows")
-    tags = {name.lower(): value for name, value in (audio.tags or {}).items()}
-    fields = {}
-    for field, names in _NAMES.items():
-        values = next((texts for name in names if (texts := _texts(tags.get(name)))), None)
-        if values:
-            fields[field] = values
-    return fields
-
-
-def _texts(value: Any) -> list[str]:
-    """The texts in a tag's value, in whatever form its format has it."""
-    value = getattr(value, "text", value)
-    values = value if isinstance(value, list) else [] if value is None else [value]
-    texts = (
-        item.decode(errors="replace") if isinstance(item, bytes) else str(item) for item in values
-    )
-    return [part.strip() for text in texts for part in text.split("\0") if part.strip()]

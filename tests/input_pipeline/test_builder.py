@@ -2,6 +2,7 @@ import csv
 import dataclasses
 import functools
 import os
+import signal
 import subprocess
 import sys
 import threading
@@ -286,3 +287,25 @@ def test_beam_writes_the_same_bytes(tracks_csv, prepared_directory, tmp_path):
     assert report.skipped == (("gone", f"no such file: {tmp_path / 'none.wav'}"),)
     assert _records(tmp_path / "data") == _records(prepared_directory)
     assert _prepare(tracks, tmp_path / "data").kept == 8
+
+
+def _die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def test_audio_that_kills_its_worker_is_skipped(tmp_path):
+    tracks = [_track("a"), _track("deadly", audio=_die), _track("b", seconds=5.0)]
+    report = _prepare(tracks, tmp_path / "data", workers=2)
+    assert report.skipped == (("deadly", "cannot be read (its worker process died)"),)
+    assert report.num_tracks == {"train": 2}
+
+
+def test_a_decoders_surprise_is_a_reason(tmp_path, changing_tracks, monkeypatch):
+    def fail(path, **_):
+        if Path(path).stem == "1":
+            raise MemoryError("no memory")
+        return pulsed_tone(0, seconds=4.0), SAMPLE_RATE
+
+    monkeypatch.setattr(features, "decode", fail)
+    ((track_id, reason),) = _prepare(changing_tracks, tmp_path / "data").skipped
+    assert track_id == "1" and reason.startswith("cannot be read (MemoryError: no memory): ")

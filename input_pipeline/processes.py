@@ -1,0 +1,88 @@
+"""Many tasks by worker processes, of which any may die.
+
+loky starts workers without importing the caller's main module, which may well import TensorFlow.
+"""
+
+import collections
+import os
+import threading
+import time
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future
+from concurrent.futures.process import BrokenProcessPool
+from typing import Any, TypeVar
+
+from joblib.externals.loky import get_reusable_executor
+
+Task = TypeVar("Task")
+Result = TypeVar("Result")
+
+IN_FLIGHT = 4  # tasks per worker; bounds the memory
+PARENT_CHECK_SECONDS = 2.0
+ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+
+
+def in_order(
+    function: Callable[[Task], Result], tasks: Iterable[Task], *, processes: int
+) -> Iterator[tuple[Task, Result | None]]:
+    """Yields every task and what `function` gives for it, in the order of the tasks.
+
+    Where a worker dies, the tasks in flight are done once more, each alone; a task whose worker
+    dies again has the result None. An exception of the function is raised here.
+
+    Args:
+      function: picklable.
+      tasks: picklable.
+      processes: workers.
+    """
+    remaining, waiting = iter(tasks), collections.deque[tuple[Task, Future[Result]]]()
+
+    def submit(task: Task) -> Future[Result]:
+        pool = get_reusable_executor(
+            max_workers=processes, initializer=_end_with, initargs=(os.getpid(),), env=ONE_THREAD
+        )
+        return pool.submit(function, task)
+
+    def alone(task: Task, future: Future[Result]) -> Result | None:
+        try:
+            return future.result() if not _is_lost(future) else submit(task).result()
+        except BrokenProcessPool:
+            return None
+
+    while True:
+        for task in remaining:
+            waiting.append((task, submit(task)))
+            if len(waiting) == IN_FLIGHT * processes:
+                break
+        if not waiting:
+            return
+        task, future = waiting.popleft()
+        try:
+            result = future.result()
+        except BrokenProcessPool:
+            # All that were in flight are lost with the pool: each alone, so that one is found.
+            for each in ((task, future), *waiting):
+                yield each[0], alone(*each)
+            waiting.clear()
+            continue
+        yield task, result
+
+
+def _is_lost(future: Future[Any]) -> bool:
+    return isinstance(future.exception(), BrokenProcessPool)
+
+
+def _end_with(parent: int) -> None:
+    """Ends this worker soon after its parent is gone; killed, it cannot tell its workers."""
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(PARENT_CHECK_SECONDS)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()
+
+
+def stop() -> None:
+    """Ends the idle worker processes, which would otherwise hold their memory for minutes."""
+    get_reusable_executor().shutdown(wait=True, kill_workers=True)

@@ -1,0 +1,103 @@
+"""Embeds a library of audio files, or what has changed in it since the last time.
+
+python -m jaxsim.embed --model=runs/demo --store=libraries/mine ~/Music
+
+LIBRARY is folders, audio files, or manifests: CSV files with the column `path` and, where known,
+track_id, title, artist, album, genre, mood, instrument, era, year, tempo, key. It can be
+interrupted at any time: the same command goes on.
+"""
+
+import argparse
+import os
+import sqlite3
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+from absl import logging
+
+from input_pipeline import features, processes
+from input_pipeline.cache import cache_directory
+from jaxsim.library import store
+from jaxsim.library.embedding import BATCH_SIZE, Embedder
+from jaxsim.library.updating import Report, update
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command; expected problems are one line on stderr and exit code 1."""
+    options = _parser().parse_args(arguments)
+    jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "compiled"))
+    logging.set_verbosity(logging.WARNING)  # JAX and orbax log through absl
+    try:
+        embedder = Embedder(_model(options), batch_size=options.batch_size)
+        report = update(
+            options.library,
+            options.store,
+            embedder=embedder,
+            workers=options.workers,
+            max_seconds=60 * options.max_minutes,
+            prune=options.prune,
+        )
+    except KeyboardInterrupt:
+        processes.stop()
+        print("interrupted; the same command goes on", file=sys.stderr)
+        sys.exit(130)
+    except (OSError, ValueError, sqlite3.Error) as error:
+        sys.exit(f"error: {error}")
+    processes.stop()
+    with store.open(options.store) as opened:
+        print(describe(report, opened))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m jaxsim.embed",
+        description=(__doc__ or "").partition("\n\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    cores = os.cpu_count() or 1
+    add = parser.add_argument
+    add("library", nargs="+", metavar="LIBRARY", help="folder, audio file or manifest (CSV)")
+    add("--store", required=True, help="folder of the store; made if there is none")
+    add("--model", help="a run's directory or an exported .npz; default: the store's")
+    add("--workers", type=_count, default=cores, help="processes that read audio")
+    add("--batch_size", type=_count, default=BATCH_SIZE, help="segments at once in the network")
+    add("--max_minutes", type=float, default=features.LONGEST / 60, help="longer: skipped")
+    add("--prune", action="store_true", help="forget tracks whose file is gone")
+    return parser
+
+
+def _count(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a number of at least 1")
+    return int(text)
+
+
+def _model(options: argparse.Namespace) -> Path:
+    if options.model:
+        return Path(options.model)
+    folder = Path(options.store)
+    if not (folder / store.DESCRIPTION).is_file():
+        raise ValueError(f"{folder}: no library yet, so --model is needed")
+    return folder / store.MODEL
+
+
+def describe(report: Report, opened: store.Store) -> str:
+    """Says what was done, and what was not and why."""
+    lines = [f"{reason}: {path}" for path, reason in sorted(report.skipped.items())]
+    counts = {
+        "embedded": report.embedded,
+        "copied (same content)": report.copied,
+        "unchanged": report.unchanged,
+        "gone (hidden)": report.gone,
+        "forgotten": report.forgotten,
+        "skipped": len(report.skipped),
+    }
+    lines.append(", ".join(f"{number} {name}" for name, number in counts.items() if number))
+    lines.append(f"{len(opened)} tracks in {opened.path}")
+    return "\n".join(filter(None, lines))
+
+
+if __name__ == "__main__":
+    main()

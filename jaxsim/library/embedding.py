@@ -1,0 +1,201 @@
+"""From audio to embeddings, with a trained run or an exported model: one path for both, in JAX."""
+
+import functools
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import jax
+import numpy as np
+from flax.traverse_util import unflatten_dict
+from ml_collections import ConfigDict
+
+from input_pipeline import features
+from jaxsim import numpy_model
+from jaxsim.inputs import images
+from jaxsim.library import store
+from jaxsim.model import Inception
+
+Key = TypeVar("Key")
+Features = dict[str, np.ndarray]
+BATCH_SIZE = 16  # segments; a CPU gains nothing from more
+
+
+class Embedder:
+    """Embeds tracks: the mean over non-overlapping segments (A §4.1), sub-spaces at length 1.
+
+    The network is the exported one, with all batch normalisation folded, run by JAX in float32 on
+    one device; reading audio costs far more than a device needs for the network.
+
+    Attributes:
+      model: the exported model.
+      file: the content of its exported file.
+      digest: SHA-256 of all in the model that decides an embedding.
+      feature_config: how features are extracted.
+    """
+
+    def __init__(self, source: str | Path, *, batch_size: int = BATCH_SIZE):
+        """Reads a model.
+
+        Args:
+          source: a training run's directory (its newest checkpoint) or an export (.npz).
+          batch_size: segments that go through the network at once.
+
+        Raises:
+          FileNotFoundError: there is no such file, or no checkpoint.
+          ValueError: it is no model, or one of features that this version does not extract.
+        """
+        self.model, self.file = _read(Path(source))
+        if self.model.feature_version != features.FEATURE_VERSION:
+            raise ValueError(
+                f"{source}: feature_version is {self.model.feature_version}, expected "
+                f"{features.FEATURE_VERSION}; install the jaxsim that it was trained with"
+            )
+        self.digest = _digest(self.model)
+        self.feature_config = features.FeatureConfig(**self.model.feature_config)
+        self.batch_size = batch_size
+        self._params = jax.device_put(unflatten_dict(self.model.arrays, sep="/"))
+        self._forward = jax.jit(functools.partial(_forward, _config(self.model)))
+
+    def __call__(
+        self, audio: str | Path | np.ndarray, *, max_seconds: float = features.LONGEST
+    ) -> np.ndarray:
+        """Embeds one track.
+
+        Args:
+          audio: a file, or mono float samples [n] at `feature_config.sample_rate`.
+          max_seconds: files that say that they are longer are not decoded.
+
+        Returns:
+          float32 [E].
+
+        Raises:
+          UnusableTrack: it cannot be decoded, or is too short, too long, silent or not finite.
+        """
+        if not isinstance(audio, np.ndarray):
+            rate = self.feature_config.sample_rate
+            audio = features.load_audio(audio, rate, longest=max_seconds)
+        arrays = features.extract(audio, self.feature_config)
+        ((_, vector),) = self.stream([(None, arrays)])
+        return vector
+
+    def stream(self, tracks: Iterable[tuple[Key, Features]]) -> Iterator[tuple[Key, np.ndarray]]:
+        """Embeds many tracks, with segments of several tracks in one batch.
+
+        Args:
+          tracks: any key and the features of the whole track, as `features.extract` gives them.
+
+        Yields:
+          The keys in their order, each with its embedding float32 [E].
+        """
+        waiting: list[tuple[Key, int]] = []  # keys and numbers of segments
+        segments: list[Features] = []
+        embedded = np.zeros((0, self.model.embedding_size), np.float32)
+        for key, arrays in tracks:
+            cut = self._segments(arrays)
+            waiting.append((key, len(cut)))
+            segments += cut
+            while len(segments) >= self.batch_size:
+                embedded = np.concatenate([embedded, self._embed(segments[: self.batch_size])])
+                del segments[: self.batch_size]
+            while waiting and waiting[0][1] <= len(embedded):
+                key, count = waiting.pop(0)
+                yield key, self._track(embedded[:count])
+                embedded = embedded[count:]
+        if segments:
+            embedded = np.concatenate([embedded, self._embed(segments)])
+        for key, count in waiting:
+            yield key, self._track(embedded[:count])
+            embedded = embedded[count:]
+
+    def description(self) -> dict:
+        """Of a library that this model embeds: the content of its `library.json`."""
+        return store.describe(
+            model=self.digest,
+            dimensions=self.model.dimensions,
+            embedding_size=self.model.embedding_size,
+            feature_version=self.model.feature_version,
+            feature_config=self.model.feature_config,
+            tag_names=self.model.tag_names,
+        )
+
+    def _segments(self, arrays: Features) -> list[Features]:
+        """Non-overlapping segments, each with the onsets that its tempogram sees."""
+        frames, window = self.feature_config.segment_frames, self.feature_config.tempogram_window
+        # As `librosa.feature.tempogram` pads the envelope.
+        onset = np.pad(arrays["onset"], window // 2, mode="linear_ramp", end_values=0)
+        return [
+            {
+                "mel": arrays["mel"][start : start + frames],
+                "cens": arrays["cens"][start : start + frames],
+                "onset": onset[start : start + frames + window - 1],
+            }
+            for start in range(0, len(arrays["mel"]) - frames + 1, frames)
+        ]
+
+    def _embed(self, segments: list[Features]) -> np.ndarray:
+        """Embeddings [n, E]; a batch is filled up, so that one size is compiled."""
+        filled = segments + segments[:1] * (self.batch_size - len(segments))
+        batch = {name: np.stack([segment[name] for segment in filled]) for name in segments[0]}
+        return np.asarray(self._forward(self._params, batch))[: len(segments)]
+
+    def _track(self, segments: np.ndarray) -> np.ndarray:
+        mean = segments.mean(axis=0, dtype=np.float64)[None]
+        return store.normalised(mean, len(self.model.dimensions))[0].astype(np.float32)
+
+
+def _read(source: Path) -> tuple[numpy_model.Model, bytes]:
+    """A model and the bytes of its exported file; a checkpoint is exported first."""
+    if not source.is_dir():
+        return numpy_model.load(source), source.read_bytes()
+    from jaxsim.checkpoints import restore_for_inference
+    from jaxsim.export import export
+
+    config, params, batch_stats, record = restore_for_inference(source)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.npz")
+        export(
+            params,
+            batch_stats,
+            config,
+            tag_names=record["tag_names"],
+            feature_config=record["feature_config"],
+            feature_version=record["feature_version"],
+            path=path,
+        )
+        return numpy_model.load(path), path.read_bytes()
+
+
+def _digest(model: numpy_model.Model) -> str:
+    parts = (model.config, model.dimensions, model.feature_config, model.standardise)
+    digest = hashlib.sha256(json.dumps([*parts, model.feature_version], sort_keys=True).encode())
+    for name, array in sorted(model.arrays.items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _config(model: numpy_model.Model) -> ConfigDict:
+    """What `inputs.images` and the network need."""
+    window = model.feature_config["tempogram_window"]
+    return ConfigDict(
+        {
+            "model": model.config,
+            "features": {"tempogram_window": window, "standardise": model.standardise},
+        }
+    )
+
+
+def _forward(config: ConfigDict, params, batch):
+    model = config.model
+    network = Inception(
+        embedding_size=model.embedding_size,
+        inputs=tuple(model.inputs),
+        width=model.width,
+        trunk_width=model.trunk_width,
+        embedding_norm=model.embedding_norm,
+    )
+    return network.apply({"params": params}, images(batch, config), train=False)

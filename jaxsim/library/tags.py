@@ -1,0 +1,47 @@
+"""What a library keeps of a file's tags."""
+
+import math
+import re
+from pathlib import Path
+from typing import Any
+
+from input_pipeline import file_tags
+
+FIELDS = ("title", "artist", "album", "genre", "mood", "year", "tempo", "key")
+_YEAR = re.compile(r"\b(\d{4})\b")
+
+
+def read(path: str | Path) -> dict[str, Any]:
+    """Reads the `FIELDS` that a file has; those that are absent or senseless are left out.
+
+    Several values of a text are joined with "; ". year is int, of the original release where it is
+    known; tempo float, beats per minute. A file whose tags cannot be read has none.
+    """
+    try:
+        found = file_tags.read(path)
+    except Exception:  # whatever is wrong with its tags, the audio may be fine
+        return {}
+    texts = {
+        field: "; ".join(dict.fromkeys(" ".join(value.split()) for value in values))
+        for field, values in found.items()
+    }
+    result: dict[str, Any] = {field: texts[field] for field in FIELDS if field in texts}
+    for field, number, source in (("year", _year, "date"), ("tempo", _tempo, "tempo")):
+        result.pop(field, None)
+        value = number(texts.get(source, ""))
+        if value is not None:
+            result[field] = value
+    return result
+
+
+def _year(text: str) -> int | None:
+    match = _YEAR.search(text)
+    return int(match[1]) if match and int(match[1]) else None
+
+
+def _tempo(text: str) -> float | None:
+    try:
+        tempo = float(text.split(";")[0].replace(",", "."))
+    except ValueError:
+        return None
+    return tempo if math.isfinite(tempo) and 0 < tempo < 1000 else None

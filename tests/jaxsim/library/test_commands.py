@@ -1,0 +1,176 @@
+"""The commands, as a person uses them: search, presets, judge, export, embed."""
+
+import io
+import json
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxsim import embed, judge, search
+from jaxsim.library import preferences, presets, query, store
+from tests.jaxsim.library.conftest import random_vectors
+from tests.jaxsim.library.test_embedding import model_file
+
+TRACKS = [
+    {"title": "Blue in Green", "artist": "Miles Davis", "tempo": 55.0},
+    {"title": "Blue", "artist": "Joni Mitchell"},
+    {"title": "[bold]Army[/bold] of Me", "artist": "Björk", "tempo": 88.0},
+    *({"title": f"Song {i}", "artist": "Various", "tempo": 100.0 + i} for i in range(27)),
+]
+
+
+@pytest.fixture
+def library(make_store: Callable[..., store.Store]) -> store.Store:
+    return make_store(random_vectors(30), TRACKS)
+
+
+def run(capsys: pytest.CaptureFixture, main: Callable, *arguments: object) -> str:
+    main([str(argument) for argument in arguments])
+    return capsys.readouterr().out
+
+
+def refused(capsys: pytest.CaptureFixture, main: Callable, *arguments: object) -> str:
+    with pytest.raises(SystemExit) as error:
+        main([str(argument) for argument in arguments])
+    assert "Traceback" not in capsys.readouterr().err
+    return str(error.value.code)
+
+
+def test_search_as_json(library: store.Store, capsys: pytest.CaptureFixture) -> None:
+    options = ["--weights", "genre=1,tempo=2,key=-0.5", "--top", 5, "--where", "tempo>=101"]
+    found = json.loads(
+        run(
+            capsys,
+            search.main,
+            library.path,
+            "--like",
+            "army",
+            "--like",
+            "0001",
+            *options,
+            "--json",
+        )
+    )
+    hits = query.search(library, [2, 1], (1, 2, -0.5), top=5, where="tempo>=101")
+    assert [track["id"] for track in found] == [library.ids[hit.row] for hit in hits]
+    for track, hit in zip(found, hits, strict=True):
+        assert track["score"] == hit.score == np.sum(list(track["contributions"].values()))
+        assert track["title"].startswith("Song") and track["tempo"] >= 101
+
+
+def test_search_as_a_table(library: store.Store, capsys: pytest.CaptureFixture) -> None:
+    out = run(capsys, search.main, library.path, "--like", "blue green", "--top", 29, "--explain")
+    assert all(name in out for name in ("genre", "tempo", "key", "Song 26, Various"))
+    assert "[bold]Army[/bold] of Me, Björk" in out, "titles are text, not markup"
+    options = ["--weights", "tempo=1", "--explain"]
+    out = run(capsys, search.main, library.path, "--like", "0000", *options)
+    assert "tempo" in out and "genre" not in out, "only what has a weight is explained"
+
+
+def test_presets(library: store.Store, capsys: pytest.CaptureFixture) -> None:
+    saving = ["--save", "dance", "--weights", "tempo=2,key=1"]
+    assert "dance" in run(capsys, search.main, "presets", library.path, *saving)
+    options = ["--preset", "dance", "--weights", "key=-3", "--json", "--top", 3]
+    found = json.loads(run(capsys, search.main, library.path, "--like", "0000", *options))
+    expected = query.search(library, [0], (0, 2, -3), top=3)
+    assert [track["score"] for track in found] == [hit.score for hit in expected]
+    out = run(capsys, search.main, "presets", library.path, "--delete", "dance")
+    assert "dance" not in out
+
+
+def test_search_refuses(library: store.Store, capsys: pytest.CaptureFixture, tmp_path) -> None:
+    like = [library.path, "--like"]
+    (tmp_path / "text.mp3").write_text("no music")
+    for arguments, message in (
+        ([*like, "nobody"], "error: --like 'nobody': no track of"),
+        ([*like, "blue"], "several tracks, choose one by its id:\n  0001  Blue, Joni Mitchell\n"),
+        ([*like, "0000", "--weights", "genre"], "error: --weights has 'genre', expected"),
+        ([*like, "0000", "--weights", "mood=1"], "error: weights: 'mood' is no dimension"),
+        ([*like, "0000", "--preset", "x"], "error: preset 'x': unknown"),
+        ([*like, "0000", "--where", "1=1"], "error: where: '1=1' has '1', expected a field"),
+        ([*like, "0000", "--approximate"], "has no index; build it with"),
+        ([tmp_path / "nowhere", "--like", "x"], "nowhere: no library"),
+    ):
+        assert message in refused(capsys, search.main, *arguments)
+
+
+def test_index_and_exports(library: store.Store, capsys: pytest.CaptureFixture, tmp_path) -> None:
+    run(capsys, search.main, "index", library.path)
+    assert "equal (chosen)" in run(capsys, search.main, "recall", library.path, "--queries", 3)
+    options = ["--like", "0000", "--json"]
+    assert run(capsys, search.main, library.path, *options) == run(
+        capsys, search.main, library.path, *options, "--approximate"
+    )
+    for form, out in (("npz", "a.npz"), ("pgvector", "a.sql"), ("qdrant", "qdrant")):
+        place = tmp_path / out
+        told = run(capsys, search.main, "export", library.path, "--format", form, "--out", place)
+        assert told == f"30 tracks: {place}\n" and place.exists()
+
+
+def test_judge_goes_on_where_it_stopped(
+    library: store.Store, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def answer(text: str) -> str:
+        monkeypatch.setattr("sys.stdin", io.StringIO(text))
+        return run(capsys, judge.main, library.path, "--count", 4, "--name", "me")
+
+    out = answer("a\nwhat?\nB\n")  # and then the input ends
+    assert "1 of 4" in out and "3 of 4" in out and "2 answers" in out
+    assert "/music/" in out
+    out = answer("s\nq\n")
+    assert "3 of 4" in out and "4 of 4" in out and "2 answers" in out
+    answer("a\n")
+    assert "of 4:" not in answer("")
+    answers = preferences.answers_of(library, "me")
+    assert [found.choice for found in answers] == ["a", "b", "skip", "a"]
+    weights = presets.load(library, "me")
+    fitted = preferences.fit(library, answers).weights
+    np.testing.assert_allclose(list(weights.values()), fitted / np.abs(fitted).mean())
+    assert "personal" not in presets.load_all(library)
+
+
+def test_judge_without_answers(library, capsys, monkeypatch) -> None:
+    monkeypatch.setattr("sys.stdin", io.StringIO(""))
+    assert "± 1" not in run(capsys, judge.main, library.path)
+    assert presets.load_all(library) == {}
+
+
+def test_embed_then_search_by_a_file(
+    track_rows, tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    folder, rows = track_rows
+    library, bad = tmp_path / "library", tmp_path / "text.mp3"
+    model = model_file(tmp_path / "model.npz", ("mel",))
+    bad.write_text("no music")
+    monkeypatch.setenv("JAXSIM_DATA", str(tmp_path / "cache"))
+    files = [bad, *(folder / row["path"] for row in rows[:3])]
+    command = ["jaxsim.embed", "--model", model, "--store", library, "--workers", 1, *files]
+    done = subprocess.run(  # a process of its own, whose workers are its own
+        [sys.executable, "-m", *map(str, command)],
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "3 embedded, 1 skipped\n" in done.stdout
+    assert f"(NoBackendError; is ffmpeg installed?): {bad}" in done.stdout
+    found = run(capsys, search.main, library, "--like", folder / rows[5]["path"], "--json")
+    assert {track["title"] for track in json.loads(found)} == {"0", "1", "2"}
+    assert "cannot be decoded" in refused(capsys, search.main, library, "--like", bad)
+
+
+def test_embed_refuses(library: store.Store, capsys, tmp_path: Path) -> None:
+    model = model_file(tmp_path / "model.npz")
+    for arguments, message in (
+        (["--store", tmp_path / "new", tmp_path], "no library yet, so --model is needed"),
+        (["--store", library.path, "--model", model, tmp_path], "was embedded with model aaaa"),
+        (["--store", library.path, "--model", tmp_path / "x", tmp_path], "No such file"),
+        (["--store", tmp_path / "new", "--model", model, "nowhere"], "nowhere: no such file"),
+    ):
+        assert message in refused(capsys, embed.main, *arguments)
+    assert not (tmp_path / "new").exists()
