@@ -14,16 +14,16 @@ from ml_collections import ConfigDict
 
 from input_pipeline.features import UnusableTrack
 
-os.environ["JAXSIM_CHECK_SHAPES"] = "1"
-# Eight devices; and tests compile much more than they compute.
-os.environ["XLA_FLAGS"] = (
-    os.environ.get("XLA_FLAGS", "")
-    + " --xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
-)
-
-# What one test compiles, another one of the same run loads.
-os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxsim-tests-")
-os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+if "PYTEST_XDIST_WORKER" not in os.environ:  # workers of pytest-xdist inherit all this
+    os.environ["JAXSIM_CHECK_SHAPES"] = "1"
+    # Eight devices; and tests compile much more than they compute.
+    os.environ["XLA_FLAGS"] = (
+        os.environ.get("XLA_FLAGS", "")
+        + " --xla_force_host_platform_device_count=8 --xla_backend_optimization_level=0"
+    )
+    # What one test compiles, another one of the same run loads.
+    os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxsim-tests-")
+    os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 SAMPLE_RATE = 22050
 
