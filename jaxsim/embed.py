@@ -1,6 +1,6 @@
 """Embeds a library of audio files, or what has changed in it since the last time.
 
-python -m jaxsim.embed --model=runs/demo --store=libraries/mine ~/Music
+python -m jaxsim.embed --store=libraries/mine ~/Music
 
 LIBRARY is folders, audio files, or manifests: CSV files with the column `path` and, where known,
 track_id, title, artist, album, genre, mood, instrument, era, year, tempo, key. It can be
@@ -19,6 +19,7 @@ from absl import logging
 
 from input_pipeline import features, processes
 from input_pipeline.cache import cache_directory
+from jaxsim import numpy_model
 from jaxsim.library import store
 from jaxsim.library.embedding import BATCH_SIZE, Embedder
 from jaxsim.library.updating import Report, update
@@ -60,7 +61,10 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("library", nargs="+", metavar="LIBRARY", help="folder, audio file or manifest (CSV)")
     add("--store", required=True, help="folder of the store; made if there is none")
-    add("--model", help="a run's directory or an exported .npz; default: the store's")
+    add(
+        "--model",
+        help="a run's directory or an exported .npz; default: the store's, else jaxsim's own",
+    )
     add("--workers", type=_count, default=cores, help="processes that read audio")
     add("--batch_size", type=_count, default=BATCH_SIZE, help="segments at once in the network")
     add("--max_minutes", type=float, default=features.LONGEST / 60, help="longer: skipped")
@@ -78,9 +82,7 @@ def _model(options: argparse.Namespace) -> Path:
     if options.model:
         return Path(options.model)
     folder = Path(options.store)
-    if not (folder / store.DESCRIPTION).is_file():
-        raise ValueError(f"{folder}: no library yet, so --model is needed")
-    return folder / store.MODEL
+    return folder / store.MODEL if (folder / store.DESCRIPTION).is_file() else numpy_model.SHIPPED
 
 
 def describe(report: Report, opened: store.Store) -> str:

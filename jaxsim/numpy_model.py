@@ -4,7 +4,7 @@ The network is written plainly after the papers (A Fig. 2; B §4.2), without the
 `jaxsim.model`, so that each is a check of the other. It computes in float32, whatever the training
 computed in. There is no batch normalisation here: the export has folded it into the layers.
 
-    model = numpy_model.load("model.npz")
+    model = numpy_model.load()  # the one that comes with jaxsim; or load("runs/demo/model.npz")
     vector = model.embed_track(mel, cens, onset)
     vector[model.subspaces["key"]]
 """
@@ -19,6 +19,7 @@ from numpy.typing import ArrayLike
 from jaxsim import model_format
 from jaxsim.model_format import BLOCKS, CHROMA_ROWS, REDUCTION, STEM_STRIDES
 
+SHIPPED = Path(__file__).with_name("models") / "scores.npz"  # trained on the embedded scores
 LAYER_NORM_EPSILON = np.float32(1e-6)
 SEGMENTS_AT_A_TIME = 8  # bounds the memory of the patches, about 10 MB per segment at full width
 
@@ -190,8 +191,8 @@ class Model:
         return convolve_relu(x, self.arrays[f"{name}/kernel"], self.arrays[f"{name}/bias"], strides)
 
 
-def load(path: str | Path) -> Model:
-    """Reads an exported model.
+def load(path: str | Path = SHIPPED) -> Model:
+    """Reads an exported model; by default the one that comes with jaxsim, trained on the scores.
 
     Raises:
       FileNotFoundError: there is no such file.

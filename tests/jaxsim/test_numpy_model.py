@@ -15,6 +15,8 @@ import numpy as np
 import pytest
 import scipy.signal
 
+from input_pipeline.features import FEATURE_VERSION
+from input_pipeline.tracks import DIMENSIONS
 from jaxsim import model_format, numpy_model
 
 Parts = tuple[dict[str, Any], dict[str, Any]]  # metadata, arrays
@@ -351,3 +353,13 @@ def test_needs_numpy_only(path: Path, model: numpy_model.Model) -> None:
     embeddings, others = map(json.loads, done.stdout.splitlines())
     np.testing.assert_allclose(embeddings, model.embed(**features(2)), atol=1e-5)
     assert others == []
+
+
+def test_the_model_that_comes_with_jaxsim():
+    model = numpy_model.load()
+    assert model.dimensions == DIMENSIONS
+    assert model.feature_version == FEATURE_VERSION
+    assert numpy_model.SHIPPED.stat().st_size < 5e6
+    random = np.random.default_rng(0)
+    mel, cens, onset = random.random((129, 128)), random.random((129, 12)), random.random(129)
+    assert np.isfinite(model.embed_track(mel, cens, onset)).all()

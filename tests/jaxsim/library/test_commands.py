@@ -167,7 +167,6 @@ def test_embed_then_search_by_a_file(
 def test_embed_refuses(library: store.Store, capsys, tmp_path: Path) -> None:
     model = model_file(tmp_path / "model.npz")
     for arguments, message in (
-        (["--store", tmp_path / "new", tmp_path], "no library yet, so --model is needed"),
         (["--store", library.path, "--model", model, tmp_path], "was embedded with model aaaa"),
         (["--store", library.path, "--model", tmp_path / "x", tmp_path], "No such file"),
         (["--store", tmp_path / "new", "--model", model, "nowhere"], "nowhere: no such file"),
