@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -72,18 +72,24 @@ def train(config: ConfigDict, workdir: Path) -> bool:
         run.close()
 
 
+def mapped_train_step(config: ConfigDict, *, devices: Sequence[jax.Device] | None = None):
+    """`training.train_step` for all devices: (state, batch, learning rate) -> (state, terms)."""
+    return parallel.map_over_devices(
+        functools.partial(training.train_step, config),
+        split=(False, True, False),
+        mapping=config.parallel.mapping,
+        donate=True,
+        devices=devices,
+    )
+
+
 class Run:
     """One training run: its state, and the compiled functions that change it."""
 
     def __init__(self, config: ConfigDict, workdir: Path, data: dict[str, DataSet]):
         self.config, self.workdir, self.data = config, workdir, data
         workdir.mkdir(parents=True, exist_ok=True)
-        self.train_step = parallel.map_over_devices(
-            functools.partial(training.train_step, config),
-            split=(False, True, False),
-            mapping=config.parallel.mapping,
-            donate=True,
-        )
+        self.train_step = mapped_train_step(config)
         self.loss_step = parallel.map_over_devices(
             functools.partial(training.validation_terms, config),
             split=(False, True),
@@ -352,7 +358,7 @@ def _flat(tree: dict, prefix: str = "") -> dict[str, object]:
     return items
 
 
-def _parse(arguments: list[str]) -> list[str]:
+def parse_flags(arguments: list[str]) -> list[str]:
     """Parses the flags; a configuration that cannot be made is one line and exit code 1."""
     try:
         return app.parse_flags_with_usage(arguments)
@@ -366,4 +372,4 @@ if __name__ == "__main__":
     _CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration file, with :variant.")
     _WORKDIR = flags.DEFINE_string("workdir", None, "Where everything of this run is written.")
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(main, flags_parser=_parse)
+    app.run(main, flags_parser=parse_flags)
