@@ -98,7 +98,10 @@ def track_triplets(track: np.ndarray, *, count: int, seed: int) -> Triplets:
 
 
 def embedder(config: ConfigDict) -> Callable[[training.State, Batch], np.ndarray]:
-    """Embeds host batches [B, ...] on all devices; B must be a multiple of their number."""
+    """Embeds host batches [B, ...] on all devices; B must be a multiple of their number.
+
+    Several processes call it with the same batches and get all embeddings.
+    """
     compiled = parallel.map_over_devices(
         functools.partial(training.embed, config),
         split=(False, True),
@@ -107,10 +110,9 @@ def embedder(config: ConfigDict) -> Callable[[training.State, Batch], np.ndarray
     )
 
     def embed(state: training.State, batch: Batch) -> np.ndarray:
-        placed = parallel.to_devices(
-            {name: batch[name] for name in FEATURES}, local_devices=jax.local_device_count()
-        )
-        embeddings = np.asarray(compiled(state, placed))
+        own = parallel.own_rows({name: batch[name] for name in FEATURES})
+        placed = parallel.to_devices(own, local_devices=jax.local_device_count())
+        embeddings = parallel.to_host(compiled(state, placed))
         return embeddings.reshape(-1, embeddings.shape[-1])
 
     return embed

@@ -14,14 +14,20 @@ import tqdm
 class Monitor:
     """Writes `log.jsonl`, TensorBoard events and the progress line of one run.
 
-    Rows of steps that a resumed run will repeat are dropped from `log.jsonl`.
+    Rows of steps that a resumed run will repeat are dropped from `log.jsonl`. A silent monitor does
+    nothing: of several processes one speaks.
     """
 
-    def __init__(self, workdir: Path, *, first_step: int, num_steps: int):
+    def __init__(self, workdir: Path, *, first_step: int, num_steps: int, silent: bool = False):
+        self._silent = silent
+        if silent:
+            return
         self._path = workdir / "log.jsonl"
         if self._path.exists():
             kept = [row for row in _rows(self._path) if row["step"] <= first_step]
-            self._path.write_text("".join(json.dumps(row) + "\n" for row in kept))
+            shorter = self._path.with_suffix(".new")
+            shorter.write_text("".join(json.dumps(row) + "\n" for row in kept))
+            shorter.replace(self._path)
         self._log = self._path.open("a")
         self._events = tensorboardX.SummaryWriter(str(workdir / "tensorboard"))
         self._bar = tqdm.tqdm(
@@ -30,10 +36,14 @@ class Monitor:
 
     def step(self) -> None:
         """Counts one step."""
+        if self._silent:
+            return
         self._bar.update()
 
     def write(self, step: int, row: Mapping[str, Any], *, line: str = "") -> None:
         """Logs numbers (flat, or one level of dictionaries) at a step, and shows `line`."""
+        if self._silent:
+            return
         self._log.write(json.dumps({"step": step, "time": time.time(), **row}) + "\n")
         self._log.flush()
         for name, value in row.items():
@@ -45,9 +55,12 @@ class Monitor:
 
     def say(self, text: str) -> None:
         """Prints above the progress line."""
-        self._bar.write(text, file=sys.stderr)
+        if not self._silent:
+            self._bar.write(text, file=sys.stderr)
 
     def close(self) -> None:
+        if self._silent:
+            return
         self._bar.close()
         self._log.close()
         self._events.close()

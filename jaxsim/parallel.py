@@ -4,15 +4,21 @@ from collections.abc import Callable, Sequence
 
 import jax
 import numpy as np
+from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
 AXIS = "data"
 MAPPINGS = ("pmap", "shard_map")
 
 
+def all_devices() -> list[jax.Device]:
+    """The devices of all processes; those of one process are neighbours, as its rows are."""
+    return sorted(jax.devices(), key=lambda device: (device.process_index, device.id))
+
+
 def mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
-    """One axis over `devices`, by default all devices of all processes."""
-    return Mesh(np.array(jax.devices() if devices is None else devices), (AXIS,))
+    """One axis over `devices`, by default `all_devices`."""
+    return Mesh(np.array(all_devices() if devices is None else devices), (AXIS,))
 
 
 def map_over_devices(
@@ -43,7 +49,7 @@ def map_over_devices(
             in_axes=tuple(0 if is_split else None for is_split in split),
             out_axes=0 if split_result else None,
             donate_argnums=donated,
-            devices=devices,
+            devices=all_devices() if devices is None else devices,
         )
     if mapping != "shard_map":
         raise ValueError(f"parallel.mapping is {mapping!r}, expected one of {MAPPINGS}")
@@ -70,7 +76,7 @@ def map_over_devices(
 
 
 def to_devices(batch, *, local_devices: int):
-    """Splits the leading axis of every array of a host batch over this process's devices."""
+    """Splits the leading axis of every array over this process's devices: its rows of the batch."""
     sharding = NamedSharding(mesh(), PartitionSpec(AXIS))
 
     def place(x: np.ndarray) -> jax.Array:
@@ -83,3 +89,31 @@ def to_devices(batch, *, local_devices: int):
 def replicate(tree):
     """Copies a tree of host arrays to every device."""
     return jax.device_put(tree, NamedSharding(mesh(), PartitionSpec()))
+
+
+def own_rows(batch):
+    """This process's rows of a batch that all processes have."""
+
+    def own(x: np.ndarray) -> np.ndarray:
+        index, count = jax.process_index(), jax.process_count()
+        return x[len(x) * index // count : len(x) * (index + 1) // count]
+
+    return jax.tree.map(own, batch)
+
+
+def to_host(x: jax.Array) -> np.ndarray:
+    """All of an array that `map_over_devices` split over all devices, in every process."""
+    if jax.process_count() == 1:
+        return np.asarray(x)
+    # pmap gives each process its own part, shard_map the whole; both are gathered alike.
+    return np.asarray(multihost_utils.process_allgather(x, tiled=True))
+
+
+def of_all_processes(tree):
+    """A tree that is equal on all devices, as arrays of all processes: what orbax saves.
+
+    With several processes pmap gives each of them arrays of its own devices alone.
+    """
+    if jax.process_count() == 1:
+        return tree
+    return multihost_utils.host_local_array_to_global_array(tree, mesh(), PartitionSpec())

@@ -1,16 +1,15 @@
 """Trains a model: python -m jaxsim.train --config=configs/six_dim.py:demo --workdir=runs/demo
 
-The same command on the same workdir goes on where it stopped, exactly.
+The same command on the same workdir goes on where it stopped, exactly. With --distributed several
+processes train one model (jaxsim.processes). Exit codes: jaxsim.stopping.
 """
 
-import dataclasses
 import functools
 import json
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Iterator
+import traceback
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +21,25 @@ from ml_collections import ConfigDict, config_flags
 from input_pipeline.batches import Batch, training_batches
 from input_pipeline.cache import cache_directory
 from input_pipeline.dataset import DataSet
-from input_pipeline.features import FEATURE_VERSION
-from jaxsim import evaluation, export, metrics, parallel, training, validation
+from jaxsim import (
+    evaluation,
+    export,
+    metrics,
+    non_finite,
+    parallel,
+    processes,
+    record,
+    stopping,
+    training,
+    validation,
+)
 from jaxsim.checkpoints import Checkpoints
 from jaxsim.config import check
 from jaxsim.data import open_splits
 from jaxsim.monitor import Monitor
 from jaxsim.objective import Terms
 from jaxsim.schedule import Plateau, exhausted, learning_rate
+from jaxsim.workdir import Claim
 
 
 def main(arguments: list[str]) -> None:
@@ -38,38 +48,70 @@ def main(arguments: list[str]) -> None:
     # The second start of a run compiles nothing.
     jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "compiled"))
     logging.set_verbosity(logging.WARNING)  # JAX and orbax log through absl
+    if _DISTRIBUTED.value:
+        try:
+            processes.join()
+        except ValueError as error:
+            sys.exit(f"error: {error}")
+    stopping.leave(guarded(_CONFIG.value, Path(str(_WORKDIR.value))))
+
+
+def guarded(config: ConfigDict, workdir: Path) -> int:
+    """`train` that says what is wrong, in one line where that is known; returns the exit code."""
     try:
-        check(_CONFIG.value, devices=jax.device_count())
-        finished = train(_CONFIG.value, Path(str(_WORKDIR.value)))
-    except (ValueError, FileNotFoundError, FileExistsError, FloatingPointError) as error:
-        sys.exit(f"error: {error}")
-    sys.exit(0 if finished else 130)
+        check(config, devices=jax.device_count())
+        return train(config, workdir)
+    except (ValueError, OSError, FloatingPointError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return stopping.FAILED
+    except Exception:
+        traceback.print_exc()
+        return stopping.CRASHED
 
 
-def train(config: ConfigDict, workdir: Path) -> bool:
+def train(config: ConfigDict, workdir: Path) -> int:
     """Trains to `config.num_steps`; writes checkpoints, logs, a table and the exported model.
 
     Returns:
-      Whether it came to the end; False if it was interrupted, with its state saved.
+      The exit code: whether it came to the end, or was stopped, with its state saved.
     """
-    data = open_splits(config, ("train", "validation"))
-    run = Run(config, workdir, data)
-    if run.finished and (workdir / "model.npz").exists():
-        run.monitor.say(f"{workdir}: was trained to step {run.step} already")
-        run.close()
-        return True
+    claim = Claim(workdir)
     try:
-        while not run.finished and not run.interrupted:
-            run.epoch()
-        if run.interrupted:
-            run.monitor.say(
-                f"stopped at step {run.step}, saved; the same command goes on from there"
-            )
-            return False
-        run.finish()
-        return True
-    finally:
+        with processes.first_goes_first("data"):
+            data = open_splits(config, ("train", "validation"))
+        run = Run(config, workdir, data)
+        if run.finished and (workdir / "model.npz").exists():
+            run.monitor.say(f"{workdir}: was trained to step {run.step} already")
+            run.close()
+            return stopping.FINISHED
+        try:
+            while not run.finished and not run.requests.stop:
+                run.epoch()
+            if run.requests.stop:
+                run.monitor.say(
+                    f"stopped at step {run.step}, saved; the same command goes on from there"
+                )
+            else:
+                run.finish()
+        except BaseException:
+            if jax.process_count() == 1:  # else closing would wait for all, who may be elsewhere
+                run.close()
+            raise
         run.close()
+        return run.requests.stop
+    finally:
+        claim.release()
+
+
+def mapped_train_step(config: ConfigDict, *, devices: Sequence[jax.Device] | None = None):
+    """`training.train_step` for all devices: (state, batch, learning rate) -> (state, terms)."""
+    return parallel.map_over_devices(
+        functools.partial(training.train_step, config),
+        split=(False, True, False),
+        mapping=config.parallel.mapping,
+        donate=True,
+        devices=devices,
+    )
 
 
 class Run:
@@ -77,13 +119,7 @@ class Run:
 
     def __init__(self, config: ConfigDict, workdir: Path, data: dict[str, DataSet]):
         self.config, self.workdir, self.data = config, workdir, data
-        workdir.mkdir(parents=True, exist_ok=True)
-        self.train_step = parallel.map_over_devices(
-            functools.partial(training.train_step, config),
-            split=(False, True, False),
-            mapping=config.parallel.mapping,
-            donate=True,
-        )
+        self.train_step = mapped_train_step(config)
         self.loss_step = parallel.map_over_devices(
             functools.partial(training.validation_terms, config),
             split=(False, True),
@@ -102,10 +138,13 @@ class Run:
                 f"{data['validation'].directory}: the validation split has no triplet (two similar "
                 f"tracks and a dissimilar one) in any of {', '.join(config.dimensions)}"
             )
-        self.monitor = Monitor(workdir, first_step=self.step, num_steps=config.num_steps)
-        self.interrupted = False
-        for number in (signal.SIGINT, signal.SIGTERM):
-            signal.signal(number, self._interrupt)
+        self.monitor = Monitor(
+            workdir,
+            first_step=self.step,
+            num_steps=config.num_steps,
+            silent=not processes.first(),
+        )
+        self.requests = stopping.Requests()
 
     @property
     def finished(self) -> bool:
@@ -120,7 +159,7 @@ class Run:
         began = time.monotonic()
         waited = 0.0
         batches = self._batches("train", first_step=first, num_steps=last)
-        while self.step < last and not self.interrupted:
+        while self.step < last and not self.requests.exchange(save=self._time_to_save()):
             asked = time.monotonic()
             batch = self._place(next(batches))
             waited += time.monotonic() - asked
@@ -132,11 +171,13 @@ class Run:
             pending = (self.step, terms)
             self.step += 1
             self.monitor.step()
-            if time.monotonic() - self.saved_at > 60 * config.checkpoint_minutes:
+            if self.requests.save:
+                self._report(*pending, began=began, first=first, waited=waited)
+                pending = None
                 self._save()
         if pending is not None:
             self._report(*pending, began=began, first=first, waited=waited)
-        if not self.interrupted:
+        if not self.requests.stop:
             self._validate()
         self._save()
 
@@ -148,17 +189,19 @@ class Run:
         table = evaluation.triplet_table(
             trained, untrained, self.triplets, unseen, self.config.dimensions
         )
-        validation.write(table, self.workdir / "validation.json", data=unseen)
         self.monitor.close()
+        if not processes.first():
+            return
+        validation.write(table, self.workdir / "validation.json", data=unseen)
         validation.show(table, data=unseen)
-        record = self._record()
+        described = record.record(self.config, self.data["train"])
         export.export(
             jax.device_get(self.state.params),
             jax.device_get(self.state.batch_stats),
             self.config,
-            tag_names=record["tag_names"],
-            feature_config=record["feature_config"],
-            feature_version=record["feature_version"],
+            tag_names=described["tag_names"],
+            feature_config=described["feature_config"],
+            feature_version=described["feature_version"],
             path=self.workdir / "model.npz",
         )
         for name, what in (
@@ -174,7 +217,10 @@ class Run:
         self.monitor.close()
         self.checkpoints.close()
 
-    def _batches(self, split: str, *, first_step: int, num_steps: int) -> Iterator[Batch]:
+    def _batches(
+        self, split: str, *, first_step: int, num_steps: int, own: bool = True
+    ) -> Iterator[Batch]:
+        """Batches of this process's `own` rows, or of all rows."""
         config = self.config
         return training_batches(
             self.data[split],
@@ -187,6 +233,8 @@ class Run:
             tempo_tolerance=config.relation.tempo_tolerance,
             key_relation=config.relation.key,
             track_pairs=config.loss.track_weight > 0,
+            process_index=jax.process_index() if own else 0,
+            process_count=jax.process_count() if own else 1,
             read_ahead=config.data.read_ahead,
         )
 
@@ -202,42 +250,27 @@ class Run:
         return parallel.replicate(training.initial_state(self.config, example))
 
     def _initial_or_restored(self) -> tuple[training.State, Plateau]:
-        if self.checkpoints.latest_step() is None:
-            return self._initial_state(), Plateau()
-        self._check_same_config(self.checkpoints.record()["config"])
-        state, plateau, _ = self.checkpoints.restore(self._initial_state())
-        return state, plateau
-
-    def _check_same_config(self, saved: dict) -> None:
-        """Refuses to go on with another configuration; only the length may change."""
-        now, before = _flat(self._record()["config"]), _flat(saved)
-        free = (
-            "num_steps",
-            "checkpoint_minutes",
-            "log_steps",
-            "data.dir",
-            "data.read_ahead",
-            "parallel.mapping",
+        initial = self._initial_state()
+        restored = self.checkpoints.restore(
+            initial,
+            accept=lambda saved: record.check_same_config(
+                saved["config"], self.config, self.workdir
+            ),
         )
-        for name in sorted(now.keys() | before.keys()):
-            if name not in free and now.get(name) != before.get(name):
-                raise ValueError(
-                    f"{self.workdir}: was trained with config.{name} = {before.get(name)}, "
-                    f"now it is {now.get(name)}; use another --workdir or the same configuration"
-                )
+        return restored[:2] if restored else (initial, Plateau())
 
-    def _record(self) -> dict:
-        data = self.data["train"]
-        return {
-            "config": json.loads(self.config.to_json()),
-            "tag_names": {name: list(tags) for name, tags in data.tag_names.items()},
-            "feature_config": dataclasses.asdict(data.feature_config),
-            "commit": _commit(),
-            "feature_version": FEATURE_VERSION,  # the data set's too: others are not opened
-        }
+    def _time_to_save(self) -> bool:
+        return time.monotonic() - self.saved_at > 60 * self.config.checkpoint_minutes
 
     def _save(self) -> None:
-        self.checkpoints.save(self.state, self.plateau, self._record())
+        state = self.state
+        if not non_finite.all_finite((state.params, state.batch_stats, state.moments)):
+            raise FloatingPointError(
+                f"step {self.step}: the parameters are not finite; {self._last_checkpoint()}"
+            )
+        self.checkpoints.save(
+            self.state, self.plateau, record.record(self.config, self.data["train"])
+        )
         self.saved_at = time.monotonic()
 
     def _report(self, step: int, terms: Terms, *, began: float, first: int, waited: float) -> None:
@@ -245,16 +278,11 @@ class Run:
         config = self.config
         terms = jax.device_get(terms)
         loss = np.asarray(terms.loss.mean())
-        if not np.isfinite(loss).all():
-            bad = [
-                name
-                for name, value in zip(config.dimensions, loss, strict=True)
-                if not np.isfinite(value)
-            ]
-            raise FloatingPointError(
-                f"step {step}: the loss of {', '.join(bad)} is not finite; "
-                "the last checkpoint is whole"
-            )
+        spread = np.asarray(terms.spread.mean())
+        track = float(terms.track.mean())
+        # The spread too: embeddings that are not finite give no triplets, so a loss of 0.
+        if not np.isfinite([*loss, *spread, track]).all():
+            self._stop_at_non_finite(step, loss, spread, track)
         if (step + 1) % config.log_steps:
             return
         seconds = time.monotonic() - began
@@ -264,11 +292,11 @@ class Run:
             for name, values in (
                 ("loss", loss),
                 ("active", terms.active.mean()),
-                ("spread", terms.spread.mean()),
+                ("spread", spread),
             )
         }
         if config.loss.track_weight:
-            row["track_loss"] = round(float(terms.track.mean()), 5)
+            row["track_loss"] = round(track, 5)
         row |= {
             "learning_rate": learning_rate(config, step, self.plateau),
             "examples_per_second": round(rate, 2),
@@ -280,6 +308,35 @@ class Run:
             row,
             line=f"{rate:.0f} ex/s, loss {losses}, active {np.mean(terms.active.mean()):.2f}",
         )
+
+    def _stop_at_non_finite(
+        self, step: int, loss: np.ndarray, spread: np.ndarray, track: float
+    ) -> None:
+        """Raises FloatingPointError; what is known of the batch of the step goes to a file."""
+        (batch,) = self._batches("train", first_step=step, num_steps=step + 1, own=False)
+        ids = self.data["train"].track_ids
+        dimensions = self.config.dimensions
+        report = non_finite.report(
+            step=step,
+            numbers={
+                "loss": dict(zip(dimensions, loss, strict=True)),
+                "spread": dict(zip(dimensions, spread, strict=True)),
+                "loss of the track regularisation": {"all": track},
+            },
+            offending=non_finite.offending_tracks(batch, evaluation.FEATURES, ids),
+            tracks=[ids[number] for number in batch["track"]],
+        )
+        path = self.workdir / "non_finite.json"
+        if processes.first():
+            path.write_text(json.dumps(report, indent=1) + "\n")
+        raise FloatingPointError(
+            f"{non_finite.sentence(report)} (all in {path}); {self._last_checkpoint()}"
+        )
+
+    def _last_checkpoint(self) -> str:
+        self.checkpoints.wait()
+        step = self.checkpoints.latest_step()
+        return "there is no checkpoint yet" if step is None else f"step {step} is saved"
 
     def _validate(self) -> None:
         """Validation loss (for the plateau) and triplet scores, own sub-space and whole."""
@@ -324,36 +381,8 @@ class Run:
             subspaces=len(self.config.dimensions) if self.config.loss.disentangled else 1,
         )
 
-    def _interrupt(self, number: int, frame) -> None:
-        self.interrupted = True
 
-
-def _commit() -> str | None:
-    """The commit of the checkout that this file is in, "-dirty" if it is changed; else None."""
-    here = Path(__file__)
-
-    def git(*arguments: str) -> str:
-        return subprocess.run(
-            ["git", *arguments], cwd=here.parent, capture_output=True, text=True, check=True
-        ).stdout.strip()
-
-    try:
-        git("ls-files", "--error-unmatch", here.name)  # an installed copy is of no commit
-        return git("describe", "--always", "--dirty", "--abbrev=12")
-    except (OSError, subprocess.CalledProcessError):
-        return None
-
-
-def _flat(tree: dict, prefix: str = "") -> dict[str, object]:
-    items: dict[str, object] = {}
-    for name, value in tree.items():
-        items |= (
-            _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
-        )
-    return items
-
-
-def _parse(arguments: list[str]) -> list[str]:
+def parse_flags(arguments: list[str]) -> list[str]:
     """Parses the flags; a configuration that cannot be made is one line and exit code 1."""
     try:
         return app.parse_flags_with_usage(arguments)
@@ -366,5 +395,6 @@ def _parse(arguments: list[str]) -> list[str]:
 if __name__ == "__main__":
     _CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration file, with :variant.")
     _WORKDIR = flags.DEFINE_string("workdir", None, "Where everything of this run is written.")
+    _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "One process of several.")
     flags.mark_flags_as_required(["config", "workdir"])
-    app.run(main, flags_parser=_parse)
+    app.run(main, flags_parser=parse_flags)

@@ -1,7 +1,15 @@
 #!/usr/bin/env bash
 # Trains on this machine with all of its devices; goes on by itself if it is killed and started again.
 #   CONFIG=configs/six_dim.py WORKDIR=runs/six_dim launch/local.sh --config.data.dir=data/mine
+# With --dry-run first it prints the command instead.
 set -euo pipefail
+# shellcheck source=launch/common.sh
+. "$(dirname "${BASH_SOURCE[0]}")/common.sh"
+if [[ ${1:-} == --dry-run ]]; then
+  DRY_RUN=1
+  shift
+fi
 : "${CONFIG:?set it to a configuration, such as configs/six_dim.py:demo}"
 : "${WORKDIR:?set it to the directory of the run}"
-exec python -m jaxsim.train --config="$CONFIG" --workdir="$WORKDIR" "$@"
+command=(python -m jaxsim.train --config="$CONFIG" --workdir="$WORKDIR" "$@")
+if [[ $DRY_RUN ]]; then run "${command[@]}"; else exec "${command[@]}"; fi

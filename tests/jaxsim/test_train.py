@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,10 +13,13 @@ import numpy as np
 import pytest
 
 from configs.six_dim import get_config
+from input_pipeline.dataset import DataSet
 from jaxsim import config as config_module
-from jaxsim import numpy_model, train
+from jaxsim import non_finite, numpy_model, stopping, train
 from jaxsim.checkpoints import restore_for_inference
+from jaxsim.monitor import Monitor
 from jaxsim.schedule import Plateau, exhausted, learning_rate
+from jaxsim.workdir import Claim
 from tests.jaxsim.tiny import tiny, training_tracks_only
 
 
@@ -36,7 +40,7 @@ def test_leaves_what_it_says(finished):
 
 def test_a_run_that_is_done_is_left_as_it_is(finished, prepared_directory):
     before = {path: path.stat().st_mtime_ns for path in finished.glob("*.*")}
-    assert train.train(tiny(prepared_directory), finished)
+    assert train.train(tiny(prepared_directory), finished) == stopping.FINISHED
     changed = {path.name for path, when in before.items() if path.stat().st_mtime_ns != when}
     assert changed <= {"log.jsonl"}  # opened for more rows
 
@@ -48,9 +52,98 @@ def test_exports_the_model_that_it_trained(finished):
 
 
 def test_resumed_run_equals_uninterrupted_run(finished, prepared_directory, tmp_path):
-    assert train.train(tiny(prepared_directory, num_steps=1), tmp_path)
-    assert train.train(tiny(prepared_directory), tmp_path)
+    assert train.train(tiny(prepared_directory, num_steps=1), tmp_path) == stopping.FINISHED
+    assert train.train(tiny(prepared_directory), tmp_path) == stopping.FINISHED
     _assert_same_state(finished, tmp_path)
+
+
+def test_a_signal_saves_and_the_next_start_goes_on(
+    finished, prepared_directory, tmp_path, monkeypatch, capsys
+):
+    step = Monitor.step
+
+    def step_and_signal(monitor):
+        step(monitor)
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Monitor, "step", step_and_signal)
+        code = train.guarded(tiny(prepared_directory), tmp_path)
+    assert code == 75
+    assert (
+        "stopped at step 1, saved; the same command goes on from there" in capsys.readouterr().err
+    )
+    assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["1"]
+    assert train.guarded(tiny(prepared_directory), tmp_path) == 0
+    _assert_same_state(finished, tmp_path)
+
+
+@pytest.mark.slow
+def test_a_damaged_checkpoint_costs_its_steps_and_nothing_else(
+    finished, prepared_directory, tmp_path, capsys
+):
+    run = shutil.copytree(finished, tmp_path / "run")
+    (run / "model.npz").unlink()
+    (run / "checkpoints" / "4" / "state" / "manifest.ocdbt").write_bytes(b"")
+    assert train.guarded(tiny(prepared_directory), run) == 0
+    assert "going on from step 2, the newest that is whole" in capsys.readouterr().err
+    _assert_same_state(finished, run)
+
+
+def test_a_feature_that_is_not_finite_is_traced_to_its_track(
+    prepared_directory, tmp_path, monkeypatch, capsys
+):
+    config = tiny(prepared_directory)
+    data = training_tracks_only(config, ("train",))["train"]
+    bad = 2
+    read = DataSet.read
+
+    def read_with_nan(self, index, start, frames):
+        mel, cens, onset = read(self, index, start, frames)
+        return (mel * np.float16(np.nan) if index == bad else mel), cens, onset
+
+    monkeypatch.setattr(DataSet, "read", read_with_nan)
+    assert train.guarded(config, tmp_path) == stopping.FAILED
+    report = json.loads((tmp_path / "non_finite.json").read_text())
+    name = data.track_ids[bad]
+    assert report["tracks_with_features_that_are_not_finite"] == {name: ["mel"]}
+    assert name in report["tracks_of_the_batch"]
+    # Without triplets the loss is 0: the spread shows it.
+    assert report["not_finite"] == {"spread": ["genre", "mood"]}
+    assert capsys.readouterr().err.splitlines()[-1] == (
+        f"error: step {report['step']}: not finite: spread of genre, mood; "
+        f"tracks with features that are not finite: {name} "
+        f"(all in {tmp_path / 'non_finite.json'}); there is no checkpoint yet"
+    )
+    assert not list((tmp_path / "checkpoints").iterdir())
+
+
+def test_parameters_that_are_not_finite_are_not_saved(
+    prepared_directory, tmp_path, monkeypatch, capsys
+):
+    monkeypatch.setattr(non_finite, "all_finite", lambda tree: False)
+    assert train.guarded(tiny(prepared_directory), tmp_path) == stopping.FAILED
+    error = "error: step 2: the parameters are not finite; there is no checkpoint yet"
+    assert capsys.readouterr().err.splitlines()[-1] == error
+
+
+def test_two_runs_in_one_directory(prepared_directory, tmp_path, capsys):
+    claim = Claim(tmp_path)
+    assert train.guarded(tiny(prepared_directory), tmp_path) == stopping.FAILED
+    assert f"error: {tmp_path}: another run writes there" in capsys.readouterr().err
+    claim.release()
+
+
+def test_the_unforeseen_has_a_traceback_and_a_code_of_its_own(
+    prepared_directory, tmp_path, monkeypatch, capsys
+):
+    def broken(*arguments):
+        raise RuntimeError("an accelerator fell over")
+
+    monkeypatch.setattr(train, "open_splits", broken)
+    assert train.guarded(tiny(prepared_directory), tmp_path) == stopping.CRASHED == 70
+    assert "Traceback" in (found := capsys.readouterr().err)
+    assert "an accelerator fell over" in found
 
 
 @pytest.mark.slow

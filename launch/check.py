@@ -1,0 +1,238 @@
+"""Compiles the training step for a TPU slice, on a machine without TPUs, and says what it needs.
+
+python -m launch.check --config=configs/six_dim.py --topology=v5e:16x16 --config.batch_size=65536
+
+The step is the one that `jaxsim.train` runs, compiled by the TPU's own compiler (pip install
+'.[tpu]'), so whether it fits the memory is exact. The time is the compiler's estimate: it knows
+neither waiting for input nor for other chips. A narrow network takes minutes, the papers' a quarter
+of an hour.
+"""
+
+import dataclasses
+import functools
+import importlib.util
+import os
+import re
+import sys
+import time
+from collections.abc import Mapping, Sequence
+
+# Before JAX starts: no TPU is asked for, and none is looked for on the network.
+os.environ["JAX_PLATFORMS"] = "cpu"
+os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
+
+import jax
+import numpy as np
+from absl import app, flags
+from jax.experimental import topologies
+from ml_collections import ConfigDict, config_flags
+
+from input_pipeline.dataset import ARRAY_DTYPES
+from input_pipeline.features import FeatureConfig
+from input_pipeline.tracks import TAG_DIMENSIONS
+from jaxsim import config as config_module
+from jaxsim import evaluation, train, training
+from jaxsim.data import open_splits
+
+TAGS = {"genre": 28, "mood": 12, "instrument": 5, "era": 5}  # of the MSD's 50
+GIB = 2**30
+
+
+@dataclasses.dataclass(frozen=True)
+class Chip:
+    """What a chip has. `clock` [Hz] is `peak` over the operations of its matrix units per cycle."""
+
+    memory: float  # bytes that a program may use, as the compiler counts them
+    peak: float  # bfloat16 operations per second (cloud.google.com/tpu/docs)
+    clock: float
+
+
+CHIPS = {
+    "v5e": Chip(15.75 * GIB, 197e12, 1.50e9),  # 4 units of 128 x 128
+    "v5p": Chip(95.74 * GIB, 459e12, 1.75e9),  # 8 of 128 x 128
+    "v6e": Chip(31.25 * GIB, 918e12, 1.75e9),  # 4 of 256 x 256
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class Needs:
+    """What the compiled step takes, per chip."""
+
+    state: int  # bytes: parameters, moments, statistics, and the batch
+    temporary: int  # bytes: everything between
+    code: int  # bytes
+    flops: float
+    cycles: int
+
+    @property
+    def memory(self) -> int:
+        return self.state + self.temporary + self.code
+
+
+def slice_devices(topology: str) -> Sequence[jax.Device]:
+    """The devices of a slice such as "v5e:4x4", which need not exist here.
+
+    Raises:
+      ModuleNotFoundError: libtpu is not installed.
+      ValueError: there is no such slice.
+    """
+    if importlib.util.find_spec("libtpu") is None:
+        raise ModuleNotFoundError(
+            "the TPU compiler (libtpu) is not installed; install it with: pip install '.[tpu]'"
+        )
+    kind = topology.partition(":")[0]
+    if kind not in CHIPS:
+        raise ValueError(
+            f"--topology is {topology!r}, expected one of {', '.join(CHIPS)} and its shape, "
+            "such as v5e:4x4 or v5p:2x2x1"
+        )
+    try:
+        found = topologies.get_topology_desc(platform="tpu", topology_name=topology)
+    except jax.errors.JaxRuntimeError as error:
+        raise ValueError(f"--topology is {topology!r}: {_first_line(error)}") from error
+    return found.devices
+
+
+def example_shapes(config: ConfigDict, *, rows: int) -> dict[str, jax.ShapeDtypeStruct]:
+    """The arrays of a training batch [rows, ...]; labels of `config.data.dir`, else the MSD's."""
+    features = FeatureConfig(tempogram_window=config.features.tempogram_window)
+    tags: Mapping[str, int] = TAGS
+    if config.data.dir:
+        names = open_splits(config, ("train",))["train"].tag_names
+        tags = {dimension: len(names[dimension]) for dimension in TAG_DIMENSIONS}
+    frames = features.segment_frames
+    shapes: dict[str, tuple[tuple[int, ...], type]] = {
+        "mel": ((frames, features.n_mels), ARRAY_DTYPES["mel"]),
+        "cens": ((frames, features.n_chroma), ARRAY_DTYPES["cens"]),
+        "onset": ((frames + features.tempogram_window - 1,), ARRAY_DTYPES["onset"]),
+        **{dimension: ((count,), np.bool_) for dimension, count in tags.items()},
+        "tempo": ((), np.float32),
+        "key": ((), np.int32),
+    }
+    wanted = (*evaluation.FEATURES, *config.dimensions)
+    shapes = {name: shapes[name] for name in wanted} | dict.fromkeys(
+        ("index", "track"), ((), np.int32)
+    )
+    return {
+        name: jax.ShapeDtypeStruct((rows, *shape), dtype) for name, (shape, dtype) in shapes.items()
+    }
+
+
+def compile_step(config: ConfigDict, devices: Sequence[jax.Device]) -> jax.stages.Compiled:
+    """The training step of `jaxsim.train` for these devices."""
+    own = example_shapes(config, rows=config.batch_size // len(devices))
+    state = jax.eval_shape(functools.partial(training.initial_state, config), own)
+    dealt = {
+        name: jax.ShapeDtypeStruct((len(devices), *each.shape), each.dtype)
+        for name, each in own.items()
+    }
+    rate = jax.ShapeDtypeStruct((), np.float32)
+    return train.mapped_train_step(config, devices=devices).lower(state, dealt, rate).compile()
+
+
+def needs(compiled: jax.stages.Compiled) -> Needs:
+    """What the compiler says of a step."""
+    memory, cost, program = compiled.memory_analysis(), compiled.cost_analysis(), compiled.as_text()
+    assert memory is not None and cost is not None and program is not None, "libtpu knows them"
+    return Needs(
+        state=memory.argument_size_in_bytes
+        + memory.output_size_in_bytes
+        - memory.alias_size_in_bytes,
+        temporary=memory.temp_size_in_bytes,
+        code=memory.generated_code_size_in_bytes,
+        flops=cost["flops"],
+        cycles=estimated_cycles(program),
+    )
+
+
+def estimated_cycles(program: str) -> int:
+    """The cycles of a compiled program: of its instructions, those in loops times their turns.
+
+    Raises:
+      ValueError: the number of a loop's turns is not to be seen.
+    """
+    entry = ""
+    parts: dict[str, list[str]] = {}
+    for line in program.splitlines():
+        if opened := re.match(r"(ENTRY )?(%?[\w.-]+) \(.*\{$", line):
+            parts[name := opened[2]] = []
+            entry = name if opened[1] else entry
+        elif line.startswith("  "):
+            parts[name].append(line)
+
+    def turns(condition: str) -> int:
+        bound = re.search(r" constant\((\d+)\)", "\n".join(parts[condition]))
+        if bound is None or "direction=LT" not in parts[condition][-1]:
+            raise ValueError(f"the compiled step has a loop of unknown length: {condition}")
+        return int(bound[1])
+
+    def cycles(part: str) -> int:
+        total = 0
+        for line in parts[part]:
+            if own := re.search(r'"estimated_cycles":"?(\d+)', line):
+                total += int(own[1])
+            if loop := re.search(r" while\(.*condition=(%?[\w.-]+), body=(%?[\w.-]+)", line):
+                total += turns(loop[1]) * cycles(loop[2])
+        return total
+
+    return cycles(entry)
+
+
+def describe(config: ConfigDict, topology: str, devices: Sequence[jax.Device], found: Needs) -> str:
+    """The report, for people."""
+    chip = CHIPS[topology.partition(":")[0]]
+    hosts = len({device.process_index for device in devices})
+    own = config.batch_size // len(devices)
+    example = sum(
+        each.dtype.itemsize * int(np.prod(each.shape))
+        for each in example_shapes(config, rows=1).values()
+    )
+    seconds = found.cycles / chip.clock
+    share = found.flops / seconds / chip.peak
+    per_host = config.batch_size / hosts / seconds
+    verdict = "fits" if found.memory <= chip.memory else "DOES NOT FIT"
+    return "\n".join(
+        (
+            f"{topology}: {len(devices)} chips, {hosts} hosts; "
+            f"batch of {config.batch_size}, {own} a chip",
+            f"memory: {verdict}: {found.memory / GIB:.2f} of {chip.memory / GIB:.2f} GiB a chip "
+            f"(state and batch {found.state / GIB:.2f}, temporary {found.temporary / GIB:.2f}, "
+            f"program {found.code / GIB:.2f})",
+            f"step: {seconds * 1e3:.1f} ms estimated ({found.cycles:,} cycles at "
+            f"{chip.clock / 1e9:.2f} GHz), {config.batch_size / seconds:,.0f} examples/s in all",
+            f"work: {found.flops / own / 1e9:.2f} GFLOP an example, "
+            f"{share:.1%} of the peak of {chip.peak / 1e12:.0f} TFLOP/s",
+            f"input: each host must deliver {per_host:,.0f} examples/s, "
+            f"{per_host * example / 1e6:,.1f} MB/s ({example:,} bytes an example)",
+        )
+    )
+
+
+def main(arguments: list[str]) -> None:
+    if len(arguments) > 1:
+        sys.exit(f"unexpected argument {arguments[1]!r}; options start with --")
+    config, topology = _CONFIG.value, str(_TOPOLOGY.value)
+    try:
+        devices = slice_devices(topology)
+        config_module.check(config, devices=len(devices))
+        began = time.monotonic()
+        compiled = compile_step(config, devices)
+        print(f"compiled in {time.monotonic() - began:.0f} s", file=sys.stderr)
+        print(describe(config, topology, devices, needs(compiled)))
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        sys.exit(f"error: the step does not fit {topology}: {_first_line(error)}")
+    except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
+        sys.exit(f"error: {error}")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]
+
+
+if __name__ == "__main__":
+    _CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration file, with :variant.")
+    _TOPOLOGY = flags.DEFINE_string("topology", None, "Slice, such as v5e:4x4 or v6e:16x16.")
+    flags.mark_flags_as_required(["config", "topology"])
+    app.run(main, flags_parser=train.parse_flags)

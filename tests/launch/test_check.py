@@ -1,0 +1,160 @@
+"""What a compiled step says of itself, and the compilation for a slice that is not there."""
+
+import importlib.util
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+
+import pytest
+
+from input_pipeline.batches import training_batches
+from jaxsim.data import open_splits
+from launch import check
+
+ROOT = Path(__file__).parents[2]
+
+# A loop of 3 turns with a loop of 4 turns inside; one instruction has no estimate.
+PROGRAM = """\
+HloModule jit_step, is_scheduled=true
+
+%fused (p: f32[8]) -> f32[8] {
+  %p = f32[8]{0} parameter(0)
+}
+
+%inner_condition (arg.1: (s32[], f32[8])) -> pred[] {
+  %limit.1 = s32[]{:T(128)} constant(4)
+  %i.1 = s32[]{:T(128)} get-tuple-element(%arg.1), index=0
+  ROOT %lt.1 = pred[] compare(%i.1, %limit.1), direction=LT, backend_config={"flag_configs":[]}
+}
+
+%inner_body (arg.2: (s32[], f32[8])) -> (s32[], f32[8]) {
+  %x.2 = f32[8]{0} fusion(%y), calls=%fused, backend_config={"estimated_cycles":"10","x":[]}
+}
+
+%outer_condition.7 (arg.3: (s32[], f32[8])) -> pred[] {
+  %limit.3 = s32[]{:T(128)} constant(3)
+  ROOT %lt.3 = pred[] compare(%i.3, %limit.3), direction=LT
+}
+
+%outer_body (arg.4: (s32[], f32[8])) -> (s32[], f32[8]) {
+  %x.4 = f32[8]{0} fusion(%y), calls=%fused, backend_config={"estimated_cycles":"100"}
+  %w.4 = (s32[], f32[8]) while(%t.4), condition=%inner_condition, body=%inner_body, metadata={}
+}
+
+ENTRY %main.9 (param.0: f32[8]) -> f32[8] {
+  %x = f32[8]{0} fusion(%param.0), calls=%fused, backend_config={"estimated_cycles":"1000"}
+  %w = (s32[], f32[8]) while(%t), condition=%outer_condition.7, body=%outer_body
+  ROOT %c = f32[8]{0} copy(%x)
+}
+"""
+
+
+def run_check(*options: str, before: str = "") -> subprocess.CompletedProcess:
+    """`python -m launch.check` with these options, after the given statements."""
+    arguments = ["launch.check", "--config=configs/six_dim.py", *options]
+    code = (
+        f"{before}\nimport runpy, sys; sys.argv = {arguments!r}\n"
+        "runpy.run_module('launch.check', run_name='__main__', alter_sys=True)"
+    )
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    return subprocess.run(
+        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
+    )
+
+
+def test_loops_count_as_often_as_they_turn():
+    assert check.estimated_cycles(PROGRAM) == 1000 + 3 * (100 + 4 * 10)
+
+
+def test_a_loop_of_unknown_length_is_no_number():
+    with pytest.raises(ValueError, match=r"a loop of unknown length: %inner_condition"):
+        check.estimated_cycles(PROGRAM.replace("constant(4)", "parameter(0)"))
+
+
+def test_the_report(config):
+    """By hand: 3e6 cycles at 1.5 GHz are 2 ms; 2,048 examples on 4 hosts."""
+    config.batch_size = 2048
+    devices = [SimpleNamespace(process_index=i // 4) for i in range(16)]
+    gib = 2**30
+    found = check.Needs(gib, 3 * gib, gib // 4, 128 * 2e9, 3_000_000)
+    # mel 129 x 128 x 2, CENS 129 x 12 x 2, onset 512 x 4, 50 tags, tempo, key, index, track
+    example = 33_024 + 3_096 + 2_048 + 50 + 16
+    assert check.describe(config, "v5e:4x4", devices, found).splitlines() == [
+        "v5e:4x4: 16 chips, 4 hosts; batch of 2048, 128 a chip",
+        "memory: fits: 4.25 of 15.75 GiB a chip "
+        "(state and batch 1.00, temporary 3.00, program 0.25)",
+        "step: 2.0 ms estimated (3,000,000 cycles at 1.50 GHz), 1,024,000 examples/s in all",
+        "work: 2.00 GFLOP an example, 65.0% of the peak of 197 TFLOP/s",
+        f"input: each host must deliver 256,000 examples/s, {256_000 * example / 1e6:,.1f} MB/s "
+        f"({example:,} bytes an example)",
+    ]
+    found = check.Needs(gib, 16 * gib, gib // 4, 128 * 2e9, 3_000_000)
+    text = check.describe(config, "v5e:4x4", devices, found)
+    assert "memory: DOES NOT FIT: 17.25 of 15.75 GiB" in text
+
+
+def test_the_labels_are_those_of_the_data(config, prepared_directory):
+    config.data.dir = str(prepared_directory)
+    config.dimensions = ("genre", "tempo")
+    batch = next(
+        training_batches(
+            open_splits(config, ("train",))["train"],
+            dimensions=("genre",),
+            batch_size=4,
+            seed=0,
+            first_step=0,
+            num_steps=1,
+            tempo_tolerance=5.0,
+            key_relation="parallel",
+        )
+    )
+    found = check.example_shapes(config, rows=4)
+    assert set(found) == {"mel", "cens", "onset", "genre", "tempo", "index", "track"}
+    for name, each in found.items():
+        assert (each.shape, each.dtype) == (batch[name].shape, batch[name].dtype), name
+
+
+def test_without_the_compiler_one_line_says_what_to_install():
+    hide = """
+import importlib.util
+find = importlib.util.find_spec
+importlib.util.find_spec = lambda name, *rest: None if name == "libtpu" else find(name, *rest)
+"""
+    found = run_check("--topology=v5e:2x2", before=hide)
+    assert found.returncode == 1
+    assert found.stderr.strip() == (
+        "error: the TPU compiler (libtpu) is not installed; install it with: pip install '.[tpu]'"
+    )
+
+
+def test_an_unknown_chip(monkeypatch):
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: True)
+    with pytest.raises(ValueError, match=r"--topology is 'v9:2x2', expected one of v5e, v5p"):
+        check.slice_devices("v9:2x2")
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs libtpu")
+def test_a_narrow_network_is_compiled_for_a_slice():
+    found = run_check(
+        "--topology=v5e:4x4",
+        "--config.dimensions=('genre','mood')",
+        "--config.model.inputs=('mel',)",
+        "--config.model.width=0.02",
+        "--config.model.embedding_size=8",
+        "--config.batch_size=128",
+        "--config.loss.method=proxy",
+        before="import jaxsim.model; jaxsim.model.BLOCKS = 1",
+    )
+    assert found.returncode == 0, found.stderr
+    assert "v5e:4x4: 16 chips, 4 hosts; batch of 128, 8 a chip" in found.stdout
+    assert "memory: fits: 0." in found.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs libtpu")
+def test_a_slice_of_no_shape():
+    with pytest.raises(ValueError, match=r"--topology is 'v5e:3x3': INVALID_ARGUMENT"):
+        check.slice_devices("v5e:3x3")
