@@ -19,7 +19,7 @@ import tensorflow_datasets as tfds
 import tqdm
 from absl import logging
 
-from input_pipeline import processes, scale_out, updates
+from input_pipeline import pool, scale_out, updates
 from input_pipeline import workers as worker_processes
 from input_pipeline.annotations import Annotation
 from input_pipeline.dataset import RECORD_VERSION
@@ -133,7 +133,7 @@ def _partial(directory: Path) -> Iterator[Path]:
             yield partial
             shutil.rmtree(partial, ignore_errors=True)
         finally:
-            processes.stop()
+            pool.stop()
             shutil.rmtree(partial / "data", ignore_errors=True)
             if partial.exists() and not any(partial.glob("tracks/*/*.npz")):
                 shutil.rmtree(partial, ignore_errors=True)

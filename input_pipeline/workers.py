@@ -16,7 +16,7 @@ from pathlib import Path
 import filelock
 import numpy as np
 
-from input_pipeline import annotations, features, processes
+from input_pipeline import annotations, features, pool
 from input_pipeline.cache import cache_directory
 from input_pipeline.tracks import Track
 
@@ -245,7 +245,7 @@ def analyse_all(tasks: Iterable[Task], job: Job, *, workers: int) -> Iterator[Ou
     if workers == 1:
         yield from map(analysed, tasks)
         return
-    for (track, _), outcome in processes.in_order(analysed, tasks, processes=workers):
+    for (track, _), outcome in pool.in_order(analysed, tasks, processes=workers):
         yield outcome or _skipped(track, job, "cannot be read (its worker process died)")
 
 

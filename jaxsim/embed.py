@@ -17,7 +17,7 @@ from pathlib import Path
 import jax
 from absl import logging
 
-from input_pipeline import features, processes
+from input_pipeline import features, pool
 from input_pipeline.cache import cache_directory
 from jaxsim import numpy_model
 from jaxsim.library import store
@@ -41,12 +41,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
             prune=options.prune,
         )
     except KeyboardInterrupt:
-        processes.stop()
+        pool.stop()
         print("interrupted; the same command goes on", file=sys.stderr)
         sys.exit(130)
     except (OSError, ValueError, sqlite3.Error) as error:
         sys.exit(f"error: {error}")
-    processes.stop()
+    pool.stop()
     with store.open(options.store) as opened:
         print(describe(report, opened))
 

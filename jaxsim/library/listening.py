@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from input_pipeline import features, processes, workers
+from input_pipeline import features, pool, workers
 from jaxsim.library import tags
 
 
@@ -91,7 +91,7 @@ def listen_all(
     """
     workers.compile_librosa(feature_config)
     heard = functools.partial(_listen, feature_config=feature_config, max_seconds=max_seconds)
-    for (path, _), found in processes.in_order(heard, files, processes=workers_count):
+    for (path, _), found in pool.in_order(heard, files, processes=workers_count):
         yield found or Heard(path, reason="cannot be read (its worker process died)")
 
 

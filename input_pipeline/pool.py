@@ -38,10 +38,10 @@ def in_order(
     remaining, waiting = iter(tasks), collections.deque[tuple[Task, Future[Result]]]()
 
     def submit(task: Task) -> Future[Result]:
-        pool = get_reusable_executor(
+        executor = get_reusable_executor(
             max_workers=processes, initializer=_end_with, initargs=(os.getpid(),), env=ONE_THREAD
         )
-        return pool.submit(function, task)
+        return executor.submit(function, task)
 
     def alone(task: Task, future: Future[Result]) -> Result | None:
         try:

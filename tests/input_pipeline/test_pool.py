@@ -6,13 +6,13 @@ import time
 
 import pytest
 
-from input_pipeline import processes
+from input_pipeline import pool
 
 
 @pytest.fixture(autouse=True)
 def _stopped():
     yield
-    processes.stop()
+    pool.stop()
 
 
 def _length(text: str) -> int:
@@ -27,14 +27,14 @@ def _length(text: str) -> int:
 
 def test_results_come_in_order_whoever_dies():
     tasks = ["slow", *"abcd", "deadly 1", *"efgh", "deadly 2", "slow", *"ijklmnop", "deadly 3"]
-    found = list(processes.in_order(_length, tasks, processes=2))
+    found = list(pool.in_order(_length, tasks, processes=2))
     assert [task for task, _ in found] == tasks
     assert found == [(t, None if t.startswith("deadly") else len(t)) for t in tasks]
 
 
 def test_an_exception_is_raised():
     with pytest.raises(ValueError, match="a wrong task"):
-        list(processes.in_order(_length, ["a", "wrong", "b"], processes=2))
+        list(pool.in_order(_length, ["a", "wrong", "b"], processes=2))
 
 
 def test_tasks_are_taken_as_they_are_needed():
@@ -45,11 +45,11 @@ def test_tasks_are_taken_as_they_are_needed():
             taken.append(number)
             yield "a"
 
-    results = processes.in_order(_length, tasks(), processes=2)
+    results = pool.in_order(_length, tasks(), processes=2)
     next(results)
-    assert len(taken) == 2 * processes.IN_FLIGHT
+    assert len(taken) == 2 * pool.IN_FLIGHT
     results.close()
 
 
 def test_no_task_at_all():
-    assert list(processes.in_order(_length, [], processes=2)) == []
+    assert list(pool.in_order(_length, [], processes=2)) == []
