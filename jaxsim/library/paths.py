@@ -19,6 +19,7 @@ from jaxsim.library.store import Store
 MAX_LENGTH = 50
 Schedule = Mapping[str, tuple[float, float]]
 STEADILY = (0.0, 1.0)
+ALIKE = 0.9
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ class Step:
       contributions: float64 [S].
       targets: float64 [S], p_s: how far each dimension should have gone.
       reached: float64 [S], how far it has: 0 as the first song, 1 as the last one; measured by
-        cosines, so it can be outside; nan where both songs are the same.
+        cosines, so it can be outside; nan where both songs are alike (cosine above `ALIKE`).
     """
 
     row: int
@@ -179,8 +180,7 @@ def _reached(store: Store, first: np.ndarray, last: np.ndarray, rows: list[int])
         return (vectors * song).reshape(len(rows), count, -1).sum(axis=2)
 
     to_first, to_last = cosines(first), cosines(last)
-    # first to last: (c - 1) - (1 - c) = -2 (1 - c); the song itself is the end of the scale.
-    way = to_last - to_first
-    low, high = way[0], way[-1]
-    apart = high - low
-    return np.where(apart > 1e-3, (way - low) / np.where(apart > 1e-3, apart, 1.0), np.nan)
+    way = to_last - to_first  # from c - 1 to 1 - c, where c is the cosine of both songs
+    low, length = way[0], way[-1] - way[0]
+    is_way = length > 2 * (1 - ALIKE)
+    return np.where(is_way, (way - low) / np.where(is_way, length, 1.0), np.nan)

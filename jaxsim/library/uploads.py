@@ -171,7 +171,12 @@ class Decoder:
         """Writes a request, if there is one, and reads a line."""
         assert self._process.stdin is not None and self._process.stdout is not None
         expired = threading.Event()
-        timer = threading.Timer(patience, lambda: (expired.set(), self.kill()))
+
+        def give_up() -> None:
+            expired.set()
+            self.kill()
+
+        timer = threading.Timer(patience, give_up)
         timer.start()
         try:
             if request is not None:
