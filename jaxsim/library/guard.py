@@ -37,6 +37,7 @@ POLICY = "; ".join(
     )
 )
 HEADERS = {
+    "cache-control": "no-cache",  # the next server may have other tracks under the same numbers
     "content-security-policy": POLICY,
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",

@@ -46,6 +46,7 @@ async function choose(choice) {
 
 async function run(action) {
   busy = true;
+  byId("question").setAttribute("aria-busy", "true");
   const status = byId("judge-status");
   status.textContent = "";
   try {
@@ -54,6 +55,7 @@ async function run(action) {
     status.textContent = error.message;
   } finally {
     busy = false;
+    byId("question").setAttribute("aria-busy", "false");
   }
   if (asked) {
     showQuestion();
@@ -90,8 +92,7 @@ function showWeights() {
     ? `${count} answers${asked.given > count ? `, ${asked.given - count} skipped` : ""}.` +
       (asked.agreement === null ? "" : ` Weights fitted to all others predict ${Math.round(100 * asked.agreement)} % of them; the questions are the hardest ones, guessing gives 50 %.`)
     : "No answers yet: all weights are taken to be equal. 10 to 20 answers are enough for a first idea.";
-  byId("fitted").replaceChildren(
-    html("h2", { id: "heading-fitted" }, "What counts for you"),
+  byId("fitted-weights").replaceChildren(
     html("p", {}, text),
     chart(),
     html("p", { class: "hint" }, "Dots: fitted weights, scaled to a mean size of 1; lines: two standard deviations to both sides."),
