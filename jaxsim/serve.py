@@ -7,12 +7,15 @@ listens on this machine only, unless --host says otherwise. The API is described
 """
 
 import argparse
+import contextlib
+import socket
 import sys
 import threading
 from collections.abc import Sequence
 
 from jaxsim.library import store
 
+MAX_CONNECTIONS = 256
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
@@ -20,7 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """The command; expected problems are one line on stderr and exit code 1."""
     options = _parser().parse_args(arguments)
     try:
-        with store.open(options.store) as library:
+        with store.open(options.store) as library, contextlib.suppress(KeyboardInterrupt):
             run(library, options)
     except (OSError, ValueError, ImportError) as error:
         sys.exit(f"error: {error}")
@@ -43,11 +46,11 @@ def _parser() -> argparse.ArgumentParser:
 def run(library: store.Store, options: argparse.Namespace) -> None:
     """Serves until it is interrupted."""
     try:
+        import fastapi  # noqa: F401
         import uvicorn
-
-        from jaxsim.library import service
     except ImportError as error:
         raise ImportError(f"{error.name} is missing: pip install 'jaxsim[serve]'") from None
+    from jaxsim.library import service
     from jaxsim.library.uploads import Listener
 
     listener = Listener(library)
@@ -55,20 +58,32 @@ def run(library: store.Store, options: argparse.Namespace) -> None:
         library, listen=listener, hosts=[*options.allow_host, _name(options.host)]
     )
     config = uvicorn.Config(
-        app, options.host, options.port, log_level="warning", server_header=False
+        app,
+        log_level="warning",
+        server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=3,
     )
     server = uvicorn.Server(config)
-    sockets = [config.bind_socket()]
-    port = sockets[0].getsockname()[1]
+    listening = _listen(options.host, options.port)
+    port = listening.getsockname()[1]
     shown = f"[{options.host}]" if ":" in options.host else options.host
     print(f"{len(library)} tracks of {library.path}: http://{shown}:{port}/", flush=True)
     if options.host not in LOOPBACK:
         print("everybody who can reach this address can play the files", file=sys.stderr)
-    threading.Thread(target=_warm, args=(listener,), daemon=True).start()
+    threading.Thread(target=_warm, args=(app, listener), daemon=True).start()
     try:
-        server.run(sockets)
+        server.run([listening])
     finally:
         listener.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family)
+    except (OSError, OverflowError) as error:
+        raise OSError(f"cannot listen on {host}, port {port}: {error}") from None
 
 
 def _name(host: str) -> str:
@@ -76,8 +91,9 @@ def _name(host: str) -> str:
     return host if host not in ("", "0.0.0.0", "::") else "localhost"
 
 
-def _warm(listener) -> None:
-    """Gets ready for the first upload; what is wrong is said again when there is one."""
+def _warm(app, listener) -> None:
+    """Gets ready for the first requests; what is wrong with uploads is said again at each."""
+    app.state.shared.warm()
     try:
         listener.warm()
     except Exception as error:

@@ -168,7 +168,7 @@ def _choose(found: list[list[Hit]]) -> list[Hit]:
 def _hit(store: Store, row: int, aim: np.ndarray, weights: np.ndarray) -> Hit:
     """The song itself as a hit of a search for `aim` [E]."""
     contributions = weights * query.likenesses(store, [aim], [row])[0]
-    return Hit(row, sum(contributions.tolist()), contributions)
+    return Hit(row, float(contributions.sum()), contributions)
 
 
 def _reached(store: Store, first: np.ndarray, last: np.ndarray, rows: list[int]) -> np.ndarray:

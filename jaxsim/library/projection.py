@@ -6,16 +6,15 @@ computed once, and kept in the library's folder for as long as the tracks are th
 
 import contextlib
 import hashlib
-import io
 import zipfile
 from pathlib import Path
 
 import numpy as np
 import threadpoolctl
 
+from jaxsim.library.files import replacing
 from jaxsim.library.query import TINY_DEVIATION
 from jaxsim.library.store import Store
-from jaxsim.library.writing import replace
 
 VERSION = 1  # Raise it whenever `compute` gives other maps.
 WHOLE = "all"
@@ -117,6 +116,5 @@ def _read(file: Path, store: Store) -> np.ndarray | None:
 
 
 def _write(file: Path, store: Store, points: np.ndarray) -> None:
-    content = io.BytesIO()
-    np.savez_compressed(content, points=points, key=np.array(_key(store)))
-    replace(file, content.getvalue())
+    with replacing(file) as content:
+        np.savez_compressed(content, points=points, key=np.array(_key(store)))

@@ -46,7 +46,8 @@ from jaxsim.library.messages import (
     Track,
 )
 from jaxsim.library.shared import Here, Maps, Shared
-from jaxsim.library.store import TEXTS, Store
+from jaxsim.library.store import Store
+from jaxsim.library.where import TEXTS
 
 PAGE = Path(__file__).parent / "page"
 UPLOAD = "/api/embed"
@@ -87,7 +88,6 @@ def create_app(
 def describe(here: Here) -> LibraryAnswer:
     """What there is to search in, and by what."""
     library = here.library
-    present = [n for n, column in here.columns.items() if any(v is not None for v in column)]
     spread = zip(library.dimensions, library.mean, library.deviation, strict=True)
     return LibraryAnswer(
         name=library.path.resolve().name,
@@ -102,7 +102,7 @@ def describe(here: Here) -> LibraryAnswer:
             )
             for name, mean, deviation in spread
         ],
-        fields={name: "text" if name in TEXTS else "number" for name in present},
+        fields={name: "text" if name in TEXTS else "number" for name in here.fields},
     )
 
 

@@ -11,8 +11,9 @@ from fastapi import Depends, HTTPException, Request
 
 from jaxsim.library import projection
 from jaxsim.library.query import Seed
-from jaxsim.library.store import NUMBERS, TEXTS, Store
+from jaxsim.library.store import Store
 from jaxsim.library.uploads import Uploads
+from jaxsim.library.where import NUMBERS, TEXTS
 
 
 class Maps:
@@ -77,6 +78,16 @@ class Shared:
             for name, column in result.items():
                 column.append(metadata[name])
         return result
+
+    @functools.cached_property
+    def fields(self) -> list[str]:
+        """Names of the metadata that at least one track has."""
+        return [n for n, column in self.columns.items() if any(v is not None for v in column)]
+
+    def warm(self) -> None:
+        """Reads what the first requests would wait for."""
+        _ = self.fields
+        self.library.find("a", 1)
 
     def seeds(self, names: Sequence[str]) -> list[Seed]:
         """Rows of tracks and embeddings of uploads by their ids; 404 if one is unknown."""

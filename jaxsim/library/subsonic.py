@@ -56,8 +56,10 @@ def similar_tracks(
         w = messages.weights_of(here.library, asked)
         found = query.search(here.library, seeds, w, top=count, where=where or None)
         return [
-            _match(here.library, hit.track, w, hit.score, hit.contributions)
-            for hit in messages.hits(here.library, seeds, found)
+            _match(here.library, track, w, hit.score, hit.contributions)
+            for track, hit in zip(
+                messages.tracks(here.library, [hit.row for hit in found]), found, strict=True
+            )
         ]
 
     return _matches(matches, id=id)
@@ -85,10 +87,9 @@ def sonic_path(
         steps = paths.find(library, start, end, length=length, weights=w, where=where or None)
         rows = [step.row for step in steps]
         contributions = query.weight_vector(library, w) * query.likenesses(library, [start], rows)
-        named = [messages.by_dimension(library, each) for each in contributions]
         return [
-            _match(library, track, w, sum(each.values()), each)
-            for track, each in zip(messages.tracks(library, rows), named, strict=True)
+            _match(library, track, w, float(each.sum()), each)
+            for track, each in zip(messages.tracks(library, rows), contributions, strict=True)
         ]
 
     return _matches(matches, startSongId=startSongId, endSongId=endSongId)
@@ -136,7 +137,7 @@ def _failure(code: int, message: str) -> JSONResponse:
 
 
 def _match(
-    library: Store, track: Track, weights: query.Weights, score: float, named: dict[str, float]
+    library: Store, track: Track, weights: query.Weights, score: float, contributions: np.ndarray
 ) -> dict[str, Any]:
     """A sonicMatch: a Child, its similarity, and what is ours."""
     entry = {
@@ -156,7 +157,7 @@ def _match(
         "entry": {name: value for name, value in entry.items() if value is not None},
         "similarity": similarity(library, weights, score),
         "score": score,
-        "contributions": named,
+        "contributions": messages.by_dimension(library, contributions),
     }
 
 

@@ -93,6 +93,7 @@ function make(track) {
     details,
   );
   let last;
+  let shownTags;
   const open = () => {
     details.hidden = !details.hidden;
     toggle.setAttribute("aria-expanded", String(!details.hidden));
@@ -105,7 +106,11 @@ function make(track) {
       rank.textContent = index + 1;
       score.textContent = signed(hit.score);
       reason.textContent = why(hit, state.dimensions, state.weights);
-      labels.replaceChildren(tags(track, sharedTags(track)));
+      const common = sharedTags(track);
+      if (shownTags !== common.join()) {
+        shownTags = common.join();
+        labels.replaceChildren(tags(track, common));
+      }
       bars.replaceChildren(bar(state.dimensions, hit.contributions, shared.reach));
       picture.replaceChildren(radar({ ...drawing(hit, shared), size: 92 }));
       if (!details.hidden) explain(details, ...last);

@@ -32,20 +32,17 @@ export function radar({ dimensions, values, query, scale, size, labels = false }
     role: "img", "aria-label": `Contributions: ${description}`,
   });
   picture.append(
-    ...dimensions.map((d, i) => {
-      const [x, y] = point(scale.high, i);
-      return svg("line", { class: "axis", x1: middle, y1: middle, x2: x, y2: y });
-    }),
     polygon(() => scale.high, "frame"),
+    svg("path", { class: "axis", d: dimensions.map((d, i) => `M${middle} ${middle}L${point(scale.high, i).map((x) => x.toFixed(1)).join(" ")}`).join("") }),
     polygon(() => 0, "zero"),
     polygon(({ name }) => query[name], "of-query"),
     polygon(({ name }) => values[name], "of-hit"),
-    ...dimensions.map((d, i) => {
-      const [cx, cy] = point(values[d.name], i);
-      return svg("circle", { class: `dot d${i % 8}`, cx, cy, r: labels ? 4 : 2.2 });
-    }),
   );
-  if (labels) picture.append(...dimensions.map((d, i) => label(d.name, values[d.name], point(scale.high, i, 12), middle)));
+  if (!labels) return picture; // there are many of them, and they are redrawn while a slider moves
+  dimensions.forEach((d, i) => {
+    const [cx, cy] = point(values[d.name], i);
+    picture.append(svg("circle", { class: `dot d${i % 8}`, cx, cy, r: 4 }), label(d.name, values[d.name], point(scale.high, i, 12), middle));
+  });
   return picture;
 }
 

@@ -45,7 +45,7 @@ REASONS = {
     "empty.wav": "not audio in a format that is known here",
     "short.wav": "too short",
     "silent.wav": "silent",
-    "day.flac": "too long: 1440 minutes, expected at most 15",
+    "day.flac": "too long: 86400 s, expected at most 900 s",
     "noise.mp3": "",  # a decoder may find a frame in it
     "cut.flac": "",
 }
