@@ -1,0 +1,48 @@
+// Requests to the service; whatever goes wrong is an Error with a message for people.
+
+async function send(path, options) {
+  let answer;
+  try {
+    answer = await fetch(path, options);
+  } catch (error) {
+    if (error.name === "AbortError") throw error;
+    throw new Error("The server does not answer. Is it still running?");
+  }
+  if (answer.ok) return answer;
+  let message = `${answer.status} ${answer.statusText}`;
+  try {
+    message = (await answer.json()).error ?? message;
+  } catch {
+    // Not of the service: the status says all.
+  }
+  throw new Error(message);
+}
+
+export async function get(path, parameters = {}, options = {}) {
+  const query = new URLSearchParams(parameters).toString();
+  return (await send(query ? `${path}?${query}` : path, options)).json();
+}
+
+export async function write(method, path, body) {
+  const headers = body === undefined ? {} : { "content-type": "application/json" };
+  const answer = await send(path, { method, headers, body: body === undefined ? undefined : JSON.stringify(body) });
+  return answer.status === 204 ? null : answer.json();
+}
+
+export const post = (path, body) => write("POST", path, body);
+
+/** Embeds a file, so that one can search for what is like it. */
+export async function upload(file) {
+  const answer = await send(`/api/embed?${new URLSearchParams({ name: file.name.slice(-300) })}`, {
+    method: "POST",
+    headers: { "content-type": "application/octet-stream" },
+    body: file,
+  });
+  return answer.json();
+}
+
+/** Points of the map, or null while they are computed. */
+export async function points(space) {
+  const answer = await send(`/api/map/${encodeURIComponent(space)}`);
+  return answer.status === 202 ? null : answer.arrayBuffer();
+}

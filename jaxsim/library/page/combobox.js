@@ -1,0 +1,102 @@
+// A field that lists tracks while one types: the combobox pattern of the ARIA authoring practices.
+
+import { get } from "./api.js";
+import { announce, html, latest } from "./dom.js";
+import { named } from "./tracks.js";
+
+/**
+ * Makes a combobox of an element with an input in it.
+ * chosen(track) is called with what is chosen; it returns the text that the field then has.
+ */
+export function combobox(element, chosen) {
+  const input = element.querySelector("input");
+  const list = html("ul", { role: "listbox", id: `${input.id}-list`, "aria-label": "Tracks", hidden: true });
+  element.append(list);
+  let found = [];
+  let active = -1;
+
+  for (const [name, value] of Object.entries({
+    role: "combobox", "aria-expanded": "false", "aria-controls": list.id, "aria-autocomplete": "list",
+  })) input.setAttribute(name, value);
+
+  const open = (state) => {
+    list.hidden = !state;
+    input.setAttribute("aria-expanded", String(state));
+    if (!state) activate(-1);
+  };
+
+  const activate = (index) => {
+    active = index;
+    [...list.children].forEach((option, i) => option.setAttribute("aria-selected", String(i === index)));
+    const option = list.children[index];
+    if (option?.id) {
+      input.setAttribute("aria-activedescendant", option.id);
+      option.scrollIntoView({ block: "nearest" });
+    } else input.removeAttribute("aria-activedescendant");
+  };
+
+  const choose = (index) => {
+    const track = found[index];
+    if (!track) return;
+    input.value = chosen(track) ?? "";
+    found = [];
+    open(false);
+  };
+
+  const show = (text) => {
+    list.replaceChildren(
+      ...found.map((track, index) =>
+        html(
+          "li",
+          {
+            role: "option", id: `${list.id}-${index}`, "aria-selected": "false",
+            // Before the field loses the focus, which would close the list.
+            onpointerdown: (event) => { event.preventDefault(); choose(index); },
+          },
+          html("span", { class: "name" }, track.title ?? track.id),
+          html("span", { class: "by" }, track.artist ?? ""),
+        ),
+      ),
+    );
+    if (!found.length) list.append(html("li", { class: "nothing" }, `No track is called “${text}”`));
+    announce(found.length ? `${found.length} tracks` : "No track");
+    open(true);
+    activate(found.length ? 0 : -1);
+  };
+
+  const search = latest(async () => {
+    const text = input.value.trim();
+    if (!text) {
+      found = [];
+      open(false);
+      return;
+    }
+    try {
+      found = await get("/api/tracks", { text: text.slice(0, 200), limit: 12 });
+    } catch (error) {
+      found = [];
+      list.replaceChildren(html("li", { class: "nothing" }, error.message));
+      open(true);
+      return;
+    }
+    if (document.activeElement === input) show(text);
+  });
+
+  input.addEventListener("input", search);
+  input.addEventListener("blur", () => open(false));
+  input.addEventListener("keydown", (event) => {
+    const moves = { ArrowDown: active + 1, ArrowUp: active - 1 + found.length, PageDown: found.length - 1, PageUp: 0 };
+    if (event.key in moves && found.length) {
+      event.preventDefault();
+      if (list.hidden) open(true);
+      activate(moves[event.key] % found.length);
+    } else if (event.key === "Enter" && !list.hidden && active >= 0) {
+      event.preventDefault();
+      choose(active);
+    } else if (event.key === "Escape") {
+      if (list.hidden) input.value = "";
+      open(false);
+    }
+  });
+  return { set: (track) => (input.value = named(track)) };
+}

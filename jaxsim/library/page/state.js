@@ -1,0 +1,63 @@
+// What is searched for: seeds, weights and filters. Whoever shows them listens for "change".
+
+export const state = Object.assign(new EventTarget(), {
+  dimensions: [], // as the service describes them
+  fields: {}, // metadata that at least one track has
+  seeds: [], // tracks, and uploads: {id, title, artist, audio, row} with row null
+  weights: {}, // by dimension
+  where: "",
+  maxPerArtist: null,
+  answer: null, // of the last search
+});
+
+/** Says that something changed; `seeds` if it is another query, not other weights of the same. */
+export function changed(detail = {}) {
+  remember();
+  state.dispatchEvent(new CustomEvent("change", { detail }));
+}
+
+export function seed(track) {
+  state.seeds = [track];
+  changed({ seeds: true });
+}
+
+export function addSeed(track) {
+  if (!state.seeds.some(({ id }) => id === track.id)) state.seeds = [...state.seeds, track];
+  changed({ seeds: true });
+}
+
+export function removeSeed(id) {
+  state.seeds = state.seeds.filter((track) => track.id !== id);
+  changed({ seeds: true });
+}
+
+export function setWeights(weights) {
+  for (const { name } of state.dimensions) state.weights[name] = weights[name] ?? 0;
+  changed({ weights: true });
+}
+
+/** The body of a search. */
+export const request = () => ({
+  like: state.seeds.map(({ id }) => id),
+  weights: state.weights,
+  where: state.where || null,
+});
+
+/** Puts the query into the address, so that it can be kept and sent. */
+function remember() {
+  const parameters = new URLSearchParams();
+  for (const { id, row } of state.seeds) if (row !== null) parameters.append("like", id);
+  const weights = state.dimensions.map(({ name }) => state.weights[name]);
+  if (weights.some((weight) => weight !== 1)) parameters.set("weights", weights.join());
+  if (state.where) parameters.set("where", state.where);
+  const query = parameters.toString();
+  history.replaceState(null, "", `${query ? `?${query}` : location.pathname}${location.hash}`);
+}
+
+/** Ids and weights that the address names. */
+export function remembered() {
+  const parameters = new URLSearchParams(location.search);
+  const weights = parameters.get("weights")?.split(",").map(Number);
+  const fits = weights?.length === state.dimensions.length && weights.every((w) => Math.abs(w) <= 2);
+  return { like: parameters.getAll("like"), weights: fits ? weights : null, where: parameters.get("where") ?? "" };
+}

@@ -1,0 +1,49 @@
+// How a track is written, and how alike two are in words.
+
+import { html } from "./dom.js";
+
+export const TAGS = ["genre", "mood", "instrument", "era", "key"];
+
+export const named = (track) => [track.title ?? track.id, track.artist].filter(Boolean).join(", ");
+
+/** Tags and tempo of a track, as a list of small texts; those in `shared` stand out. */
+export function tags(track, shared = []) {
+  const texts = TAGS.map((field) => track[field]).filter(Boolean);
+  if (track.tempo) texts.push(`${Math.round(track.tempo)} BPM`);
+  return html("ul", { class: "tags" }, ...texts.map((text) => html("li", { class: shared.includes(text) ? "shared" : null }, text)));
+}
+
+/** A likeness in words, as a share of the likeness of a track to itself. */
+export function degree(likeness, dimension) {
+  if (!dimension.speaks) return "cannot be told apart";
+  const share = likeness / ((1 - dimension.mean) / dimension.deviation);
+  if (share > 0.9) return "almost the same";
+  if (share > 0.6) return "much alike";
+  if (share > 0.25) return "somewhat alike";
+  if (share > -0.25) return "neither like nor unlike";
+  if (share > -0.6) return "rather unlike";
+  return "very unlike";
+}
+
+const listed = (texts) => new Intl.ListFormat("en").format(texts);
+
+/** Why a hit is where it is: which dimensions speak for it, and which against. */
+export function why(hit, dimensions, weights) {
+  const all = dimensions.map((dimension) => ({
+    name: dimension.name,
+    weight: weights[dimension.name],
+    value: hit.contributions[dimension.name],
+  }));
+  const most = Math.max(...all.map((each) => Math.abs(each.value)), 1e-9);
+  const telling = all.filter((each) => Math.abs(each.value) > 0.2 * most);
+  telling.sort((one, other) => Math.abs(other.value) - Math.abs(one.value));
+  const names = (test) => telling.filter(test).map((each) => each.name);
+  const alike = names((each) => each.value > 0 && each.weight > 0);
+  const unlike = names((each) => each.value > 0 && each.weight < 0);
+  const against = names((each) => each.value < 0);
+  const parts = [];
+  if (alike.length) parts.push(`Alike in ${listed(alike)}`);
+  if (unlike.length) parts.push(`${parts.length ? "unlike" : "Unlike"} in ${listed(unlike)}, as asked`);
+  if (against.length) parts.push(`${parts.length ? "against" : "Against"} it: ${listed(against)}`);
+  return parts.length ? `${parts.join("; ")}.` : "No dimension tells it from the others.";
+}

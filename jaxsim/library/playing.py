@@ -1,0 +1,56 @@
+"""Which file is played for a track: its own, and no other."""
+
+import os
+import stat
+from pathlib import Path
+
+from jaxsim.library.store import Store
+
+# What browsers are told, whatever they would guess: a file of another suffix is not shown.
+MEDIA_TYPES = {
+    ".aac": "audio/aac",
+    ".aif": "audio/aiff",
+    ".aifc": "audio/aiff",
+    ".aiff": "audio/aiff",
+    ".flac": "audio/flac",
+    ".m4a": "audio/mp4",
+    ".m4b": "audio/mp4",
+    ".mp2": "audio/mpeg",
+    ".mp3": "audio/mpeg",
+    ".oga": "audio/ogg",
+    ".ogg": "audio/ogg",
+    ".opus": "audio/ogg",
+    ".wav": "audio/wav",
+    ".wma": "audio/x-ms-wma",
+}
+OTHER = "application/octet-stream"
+
+
+class NotPlayable(Exception):
+    """A file that must not, or cannot, be played; the message says why, without its path."""
+
+
+def file_of(library: Store, row: int) -> tuple[Path, str]:
+    """The audio file of a track, and its media type.
+
+    The path that the library has must lead straight to a regular file: no link on the way, since
+    links can be turned to other files after the library was made.
+
+    Raises:
+      KeyError: the row is no track's.
+      NotPlayable: the file is gone, is no regular one, or its path has links or "..".
+    """
+    path = library.path_of(row)
+    name = path.name
+    try:
+        if not path.is_absolute() or os.path.realpath(path, strict=True) != str(path):
+            raise NotPlayable(
+                f"{name}: its path has symbolic links or '..'; embed the library by its real path"
+            )
+        if not stat.S_ISREG(path.lstat().st_mode):
+            raise NotPlayable(f"{name}: is no regular file")
+    except OSError as error:
+        raise NotPlayable(f"{name}: cannot be read ({error.strerror})") from None
+    if not os.access(path, os.R_OK):
+        raise NotPlayable(f"{name}: cannot be read (no permission)")
+    return path, MEDIA_TYPES.get(path.suffix.lower(), OTHER)

@@ -1,0 +1,104 @@
+"""Serves a library: a page to search, map, compare and mix it, and the same as JSON.
+
+python -m jaxsim.serve STORE
+
+Whoever can reach the server can play the library's files and embed files of their own, so it
+listens on this machine only, unless --host says otherwise. The API is described at /docs.html.
+"""
+
+import argparse
+import contextlib
+import socket
+import sys
+import threading
+from collections.abc import Sequence
+
+from jaxsim.library import store
+
+MAX_CONNECTIONS = 256
+LOOPBACK = ("127.0.0.1", "localhost", "::1")
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """The command; expected problems are one line on stderr and exit code 1."""
+    options = _parser().parse_args(arguments)
+    try:
+        with store.open(options.store) as library, contextlib.suppress(KeyboardInterrupt):
+            run(library, options)
+    except (OSError, ValueError, ImportError) as error:
+        sys.exit(f"error: {error}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m jaxsim.serve",
+        description=(__doc__ or "").partition("\n\n")[0],
+        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    )
+    add = parser.add_argument
+    add("store", metavar="STORE", help="folder of the library")
+    add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0: on all")
+    add("--port", type=int, default=8000, help="0: any that is free")
+    add("--allow_host", action="append", default=[], metavar="NAME", help="of this machine")
+    return parser
+
+
+def run(library: store.Store, options: argparse.Namespace) -> None:
+    """Serves until it is interrupted."""
+    try:
+        import fastapi  # noqa: F401
+        import uvicorn
+    except ImportError as error:
+        raise ImportError(f"{error.name} is missing: pip install 'jaxsim[serve]'") from None
+    from jaxsim.library import service
+    from jaxsim.library.uploads import Listener
+
+    listener = Listener(library)
+    app = service.create_app(
+        library, listen=listener, hosts=[*options.allow_host, _name(options.host)]
+    )
+    config = uvicorn.Config(
+        app,
+        log_level="warning",
+        server_header=False,
+        limit_concurrency=MAX_CONNECTIONS,
+        timeout_graceful_shutdown=3,
+    )
+    server = uvicorn.Server(config)
+    listening = _listen(options.host, options.port)
+    port = listening.getsockname()[1]
+    shown = f"[{options.host}]" if ":" in options.host else options.host
+    print(f"{len(library)} tracks of {library.path}: http://{shown}:{port}/", flush=True)
+    if options.host not in LOOPBACK:
+        print("everybody who can reach this address can play the files", file=sys.stderr)
+    threading.Thread(target=_warm, args=(app, listener), daemon=True).start()
+    try:
+        server.run([listening])
+    finally:
+        listener.close()
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    try:
+        family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        return socket.create_server(address[:2], family=family)
+    except (OSError, OverflowError) as error:
+        raise OSError(f"cannot listen on {host}, port {port}: {error}") from None
+
+
+def _name(host: str) -> str:
+    """The host, if it is a name: an address is allowed anyway."""
+    return host if host not in ("", "0.0.0.0", "::") else "localhost"
+
+
+def _warm(app, listener) -> None:
+    """Gets ready for the first requests; what is wrong with uploads is said again at each."""
+    app.state.shared.warm()
+    try:
+        listener.warm()
+    except Exception as error:
+        print(f"uploads: {error}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    main()
