@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import os
 import subprocess
 from pathlib import Path
 from typing import Any
@@ -53,7 +54,9 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, object]:
 
 
 def _commit() -> str | None:
-    """The commit of the checkout that this file is in, "-dirty" if it is changed; else None."""
+    """$JAXSIM_COMMIT; or that of the checkout of this file, "-dirty" if it is changed; or None."""
+    if told := os.environ.get("JAXSIM_COMMIT"):  # where launchers copied the files without git's
+        return told
     here = Path(__file__)
 
     def git(*arguments: str) -> str:

@@ -78,6 +78,7 @@ ensure_slice() {
 
 # Packs the files that git does not ignore, once: every restart runs the same code.
 pack() {
+  commit=$(git describe --always --dirty --abbrev=12 2>/dev/null || true) # for the checkpoints
   run mkdir -p build
   run bash -c "git ls-files -z --cached --others --exclude-standard | tar --null -T - -czf build/tree.tgz"
 }
@@ -91,7 +92,7 @@ install() {
 }
 
 train() {
-  on_all_workers "jaxsim/launch/tpu_worker.sh train $(quoted --config="$CONFIG" --workdir="$WORKDIR" "$@")"
+  on_all_workers "${commit:+JAXSIM_COMMIT=$commit }jaxsim/launch/tpu_worker.sh train $(quoted --config="$CONFIG" --workdir="$WORKDIR" "$@")"
 }
 
 finish() { # CODE

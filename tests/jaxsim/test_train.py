@@ -15,7 +15,7 @@ import pytest
 from configs.six_dim import get_config
 from input_pipeline.dataset import DataSet
 from jaxsim import config as config_module
-from jaxsim import non_finite, numpy_model, stopping, train
+from jaxsim import non_finite, numpy_model, record, stopping, train
 from jaxsim.checkpoints import restore_for_inference
 from jaxsim.monitor import Monitor
 from jaxsim.schedule import Plateau, exhausted, learning_rate
@@ -183,6 +183,12 @@ def _assert_same_state(one, other):
     _, *expected, _ = restore_for_inference(one)
     _, *found, _ = restore_for_inference(other)
     jax.tree.map(np.testing.assert_array_equal, found, expected)
+
+
+def test_the_commit_is_told_where_there_is_no_checkout(config, prepared_directory, monkeypatch):
+    data = training_tracks_only(tiny(prepared_directory), ("train",))["train"]
+    monkeypatch.setenv("JAXSIM_COMMIT", "0123456789ab")
+    assert record.record(config, data)["commit"] == "0123456789ab"
 
 
 def test_refuses_to_resume_with_another_configuration(finished, prepared_directory):

@@ -38,6 +38,7 @@ class Machine:
     def __init__(self, folder: Path):
         self.folder = folder
         self.tree = folder / "tree"
+        self.started: list[subprocess.Popen] = []
         shutil.copytree(ROOT / "launch", self.tree / "launch")
         (folder / "bin").mkdir()
         self.environment = {
@@ -59,7 +60,7 @@ class Machine:
         (self.folder / key).write_text("\n".join(answers))
 
     def start(self, script: str, *arguments: str, **variables: str) -> subprocess.Popen:
-        return subprocess.Popen(
+        process = subprocess.Popen(
             ["bash", f"launch/{script}", *arguments],
             cwd=self.tree,
             env=self.environment | variables,
@@ -67,6 +68,8 @@ class Machine:
             stderr=subprocess.PIPE,
             text=True,
         )
+        self.started.append(process)
+        return process
 
     def run(self, script: str, *arguments: str, **variables: str) -> tuple[int, str, str]:
         """Exit code, standard output and standard error of a script."""

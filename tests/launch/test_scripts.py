@@ -66,7 +66,7 @@ def test_shellcheck_finds_nothing():
 @pytest.mark.parametrize("name", DRY_RUNS)
 def test_dry_run_prints_every_command_and_runs_none(machine: Machine, name: str):
     script, variables, arguments = DRY_RUNS[name]
-    for command in ("gcloud", "kubectl", "srun", "scontrol", "nvidia-smi", "python", "git"):
+    for command in ("gcloud", "kubectl", "srun", "scontrol", "nvidia-smi", "python"):
         machine.fake(command)
     code, output, errors = machine.run(script, *arguments, **variables)
     assert (code, errors) == (0, "")
@@ -208,9 +208,8 @@ def laptop(machine: Machine) -> Machine:
     machine.fake("gcloud")
     for name, text in (("kept.py", "1"), ("new.py", "2"), ("runs", "3"), (".gitignore", "runs\n")):
         (machine.tree / name).write_text(text)
-    git = ("git", "-c", "user.name=x", "-c", "user.email=x@example.org")
-    subprocess.run([*git, "init", "--quiet"], cwd=machine.tree, check=True)
-    subprocess.run([*git, "add", "kept.py", ".gitignore"], cwd=machine.tree, check=True)
+    subprocess.run(["git", "init", "--quiet"], cwd=machine.tree, check=True)
+    subprocess.run(["git", "add", "kept.py", ".gitignore"], cwd=machine.tree, check=True)
     return machine
 
 
@@ -230,9 +229,16 @@ def test_a_slice_is_created_used_and_deleted(laptop: Machine):
 
 def test_a_slice_that_is_there_is_used_and_kept(laptop: Machine):
     laptop.answer("gcloud list", "0 READY")
+    git = ("git", "-c", "user.name=x", "-c", "user.email=x@example.org")
+    subprocess.run([*git, "commit", "--quiet", "-m", "x"], cwd=laptop.tree, check=True)
     code, _, errors = laptop.run("tpu_pod.sh", **TPU)
     assert code == 0
     assert laptop.words() == ["list", *TRAINED]
+    described = subprocess.run(
+        ["git", "describe", "--always", "--abbrev=12"], cwd=laptop.tree, capture_output=True
+    )
+    commit = described.stdout.decode().strip()
+    assert f"'--command=JAXSIM_COMMIT={commit} jaxsim/launch/" in laptop.called()
     assert "the slice is still there, and costs" in errors
     assert "gcloud compute tpus tpu-vm delete music --zone=us-west4-a" in errors
 
