@@ -5,7 +5,7 @@ python -m jaxsim.train --config=configs/six_dim.py --workdir=runs/six_dim
 python -m jaxsim.train --config=configs/six_dim.py:demo --workdir=runs/demo
     the same job for a laptop: a narrow network, the embedded scores, some minutes of training
 python -m jaxsim.train --config=configs/six_dim.py:scores --workdir=runs/scores
-    the same with more pieces and 2,000 steps
+    the same with more pieces and 2,800 steps
 """
 
 from ml_collections import ConfigDict
@@ -133,10 +133,6 @@ def laptop(config: ConfigDict) -> None:
 
 def long_run(config: ConfigDict) -> None:
     """As `laptop`, for longer and with more pieces."""
-    # With equal weights key is at chance after 2,000 steps, with four times the weight it comes in
-    # 400 and stays; with that weight to the end, tempo is at chance after 1,200.
-    config.loss.weights.key = 4.0
-    config.loss.weights_steps = 400
-    config.num_steps = 2000
+    config.num_steps = 2800
     config.steps_per_epoch = 400
     config.data.scores.pieces_per_genre = 48
