@@ -122,8 +122,8 @@ def laptop(config: ConfigDict) -> None:
     config.batch_size = 32  # more steps; every dimension still finds its pairs
     config.loss.pick = "all"  # every negative of the band: the most gradient from a small batch
     config.loss.average = "possible"  # a dimension that is learned gives way to the others
-    config.num_steps = 400
-    config.steps_per_epoch = 200
+    config.num_steps = 500
+    config.steps_per_epoch = 250
     config.optimiser.learning_rate = 2e-3
     config.optimiser.schedule = "cosine"  # for a fixed number of steps
     config.optimiser.warmup_steps = 50
