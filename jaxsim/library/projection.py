@@ -55,8 +55,7 @@ def compute(store: Store, space: str = WHOLE) -> np.ndarray:
     count = len(store)
     if count < 3:  # no plane goes through them
         return np.stack([np.linspace(0, 1, count), np.full(count, 0.5)], 1).astype(np.float32)
-    with threadpoolctl.threadpool_limits(limits=1):
-        points = _by_tsne(store, space) if count <= MAX_TSNE else _by_components(store, space)
+    points = _by_tsne(store, space) if count <= MAX_TSNE else _by_components(store, space)
     low, high = points.min(axis=0), points.max(axis=0)
     centred = (points - (low + high) / 2) / max((high - low).max(), 1e-12)
     return np.asarray(np.clip(centred + 0.5, 0, 1), np.float32)
@@ -69,7 +68,11 @@ def _by_tsne(store: Store, space: str) -> np.ndarray:
     if np.ptp(vectors, axis=0).max() < 1e-3:  # to float16 all the same, which TSNE does not survive
         return np.zeros((len(vectors), 2))
     perplexity = min(30.0, (len(vectors) - 1) / 3)
-    return TSNE(perplexity=perplexity, init="pca", random_state=0, n_jobs=1).fit_transform(vectors)
+    tsne = TSNE(perplexity=perplexity, init="pca", random_state=0, n_jobs=1)
+    # The threads of what is imported now wait for each other in busy loops: on a machine that has
+    # other things to do, minutes instead of a second.
+    with threadpoolctl.threadpool_limits(limits=1):
+        return tsne.fit_transform(vectors)
 
 
 def _by_components(store: Store, space: str) -> np.ndarray:

@@ -45,7 +45,7 @@ from jaxsim.library.messages import (
     Step,
     Track,
 )
-from jaxsim.library.shared import Here, Maps, Shared
+from jaxsim.library.shared import Here, MapFailed, Maps, Shared
 from jaxsim.library.store import Store
 from jaxsim.library.where import TEXTS
 
@@ -297,6 +297,7 @@ PROBLEMS: dict = {
     RequestValidationError: _wrong_form,
     ValueError: _problem(422),
     UnusableTrack: _problem(422),
+    MapFailed: _problem(500),
     uploads.Busy: lambda _, error: JSONResponse({"error": str(error)}, 429, {"retry-after": "5"}),
     sqlite3.OperationalError: _not_written,
 }

@@ -16,6 +16,10 @@ from jaxsim.library.uploads import Uploads
 from jaxsim.library.where import NUMBERS, TEXTS
 
 
+class MapFailed(Exception):
+    """A map could not be computed."""
+
+
 class Maps:
     """Maps of a library, computed in the background when they are first asked for."""
 
@@ -25,14 +29,18 @@ class Maps:
         self._turn = threading.Lock()  # one is computed at a time
         self._points: dict[str, np.ndarray] = {}
         self._running: dict[str, threading.Thread] = {}
+        self._failures: dict[str, Exception] = {}
 
     def get(self, space: str) -> np.ndarray | None:
         """Points as `projection.load` gives them, or None while they are computed.
 
         Raises:
           ValueError: there is no such space.
+          MapFailed: it could not be computed; the next call tries again.
         """
         with self._lock:
+            if failure := self._failures.pop(space, None):
+                raise MapFailed(f"the map cannot be drawn ({failure!r})") from failure
             running = self._running.get(space)
             if space not in self._points and running is None:
                 if projection.is_there(self._library, space):
@@ -49,7 +57,10 @@ class Maps:
                 points = projection.load(self._library, space)
             with self._lock:
                 self._points[space] = points
-        finally:  # after a failure the next request tries again
+        except Exception as error:
+            with self._lock:
+                self._failures[space] = error
+        finally:
             with self._lock:
                 del self._running[space]
 

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -11,7 +12,7 @@ import soundfile
 from fastapi.testclient import TestClient
 
 from input_pipeline.features import UnusableTrack
-from jaxsim.library import guard, query, store, uploads, writing
+from jaxsim.library import guard, projection, query, store, uploads, writing
 from jaxsim.library.service import create_app
 from jaxsim.library.store import Store
 from tests.jaxsim.library.conftest import DIMENSIONS, describe, entry, random_vectors
@@ -536,8 +537,6 @@ def points(answer) -> np.ndarray:
 
 
 def test_the_map_comes_when_it_is_computed(client: TestClient, library: Store) -> None:
-    import time
-
     deadline = time.monotonic() + 120
     while (answer := client.get("/api/map/tempo")).status_code == 202:
         assert answer.json() == {"state": "computing"}
@@ -550,6 +549,21 @@ def test_the_map_comes_when_it_is_computed(client: TestClient, library: Store) -
     wrong = client.get("/api/map/colour")
     assert wrong.status_code == 422
     assert "'colour' is no space" in problem(wrong)
+
+
+def test_a_map_that_fails_says_so(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("no memory")
+
+    monkeypatch.setattr(projection, "compute", fail)
+    while (answer := client.get("/api/map/key")).status_code == 202:
+        time.sleep(0.02)
+    assert answer.status_code == 500
+    assert problem(answer) == "the map cannot be drawn (RuntimeError('no memory'))"
+    monkeypatch.undo()
+    while (answer := client.get("/api/map/key")).status_code == 202:
+        time.sleep(0.02)
+    assert len(points(answer)) == TRACKS
 
 
 def test_values_colour_the_map(client: TestClient) -> None:
