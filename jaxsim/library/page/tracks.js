@@ -25,7 +25,10 @@ export function degree(likeness, dimension) {
   return "very unlike";
 }
 
-const listed = (texts) => new Intl.ListFormat("en").format(texts);
+const MOST_NAMED = 3; // dimensions in a sentence
+
+const listed = (names) => new Intl.ListFormat("en-GB").format(names.slice(0, MOST_NAMED));
+const within = (names) => `${names.length > MOST_NAMED ? "most of all " : ""}in ${listed(names)}`;
 
 /** Why a hit is where it is: which dimensions speak for it, and which against. */
 export function why(hit, dimensions, weights) {
@@ -42,8 +45,8 @@ export function why(hit, dimensions, weights) {
   const unlike = names((each) => each.value > 0 && each.weight < 0);
   const against = names((each) => each.value < 0);
   const parts = [];
-  if (alike.length) parts.push(`Alike in ${listed(alike)}`);
-  if (unlike.length) parts.push(`${parts.length ? "unlike" : "Unlike"} in ${listed(unlike)}, as asked`);
+  if (alike.length) parts.push(`Alike ${within(alike)}`);
+  if (unlike.length) parts.push(`${parts.length ? "unlike" : "Unlike"} ${within(unlike)}, as asked`);
   if (against.length) parts.push(`${parts.length ? "against" : "Against"} it: ${listed(against)}`);
   return parts.length ? `${parts.join("; ")}.` : "No dimension tells it from the others.";
 }

@@ -2,6 +2,7 @@
 
 import dataclasses
 import os
+import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -12,7 +13,7 @@ import soundfile
 from fastapi.testclient import TestClient
 
 from input_pipeline.features import UnusableTrack
-from jaxsim.library import guard, projection, query, store, uploads, writing
+from jaxsim.library import guard, presets, projection, query, store, uploads, writing
 from jaxsim.library.service import create_app
 from jaxsim.library.store import Store
 from tests.jaxsim.library.conftest import DIMENSIONS, describe, entry, random_vectors
@@ -327,13 +328,18 @@ def test_a_question_is_answered_once(client: TestClient) -> None:
     assert client.post("/api/judge/ben/preset").status_code == 409
 
 
-def test_a_library_that_cannot_be_written_to_says_so(client: TestClient, library: Store) -> None:
-    (library.path / store.DATABASE).chmod(0o400)
-    if os.access(library.path / store.DATABASE, os.W_OK):
-        pytest.skip("this user writes to read-only files")
+def test_a_library_that_cannot_be_written_to_says_so(
+    client: TestClient, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def read_only(*_: object, **__: object) -> None:
+        with sqlite3.connect(":memory:") as connection:
+            connection.execute("PRAGMA query_only = ON")
+            connection.execute("CREATE TABLE presets (name)")
+
+    monkeypatch.setattr(presets, "save", read_only)
     answer = client.put("/api/presets/mine", json={"weights": {"genre": 1}})
     assert answer.status_code == 503
-    assert "cannot be written to" in problem(answer)
+    assert "cannot be written to (attempt to write a readonly database)" in problem(answer)
 
 
 # Uploads
