@@ -14,6 +14,9 @@ export function combobox(element, chosen) {
   element.append(list);
   let found = [];
   let active = -1;
+  let listed = ""; // the text that the list is of
+  let taken = ""; // the text of what was chosen: Enter there is not for the list
+  let hasty = false; // whether Enter came before the list of what was typed
 
   for (const [name, value] of Object.entries({
     role: "combobox", "aria-expanded": "false", "aria-controls": list.id, "aria-autocomplete": "list",
@@ -38,7 +41,8 @@ export function combobox(element, chosen) {
   const choose = (index) => {
     const track = found[index];
     if (!track) return;
-    input.value = chosen(track) ?? "";
+    input.value = taken = chosen(track) ?? "";
+    listed = "";
     found = [];
     open(false);
   };
@@ -62,6 +66,11 @@ export function combobox(element, chosen) {
     announce(found.length ? `${found.length} tracks` : "No track");
     open(true);
     activate(found.length ? 0 : -1);
+    listed = text;
+    if (hasty && text === input.value.trim()) {
+      hasty = false;
+      choose(0);
+    }
   };
 
   const search = latest(async () => {
@@ -82,7 +91,10 @@ export function combobox(element, chosen) {
     if (document.activeElement === input) show(text);
   });
 
-  input.addEventListener("input", search);
+  input.addEventListener("input", () => {
+    hasty = false;
+    search();
+  });
   input.addEventListener("blur", () => open(false));
   input.addEventListener("keydown", (event) => {
     const moves = { ArrowDown: active + 1, ArrowUp: active - 1 + found.length, PageDown: found.length - 1, PageUp: 0 };
@@ -90,13 +102,14 @@ export function combobox(element, chosen) {
       event.preventDefault();
       if (list.hidden) open(true);
       activate(moves[event.key] % found.length);
-    } else if (event.key === "Enter" && !list.hidden && active >= 0) {
+    } else if (event.key === "Enter" && input.value.trim() && input.value !== taken) {
       event.preventDefault();
-      choose(active);
+      if (listed !== input.value.trim()) hasty = true;
+      else if (!list.hidden && active >= 0) choose(active);
     } else if (event.key === "Escape") {
       if (list.hidden) input.value = "";
       open(false);
     }
   });
-  return { set: (track) => (input.value = named(track)) };
+  return { set: (track) => (input.value = taken = named(track)) };
 }

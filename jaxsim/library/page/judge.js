@@ -9,6 +9,7 @@ import { named, tags } from "./tracks.js";
 
 let asked = null; // the state that the service answered last
 let busy = false;
+let turn = 0; // of the newest request
 
 const path = () => `/api/judge/${encodeURIComponent(byId("listener").value.trim() || "personal")}`;
 
@@ -16,7 +17,7 @@ export function prepare() {
   byId("listener").addEventListener("change", open);
   byId("reveal").addEventListener("change", () => asked && showQuestion());
   document.addEventListener("keydown", (event) => {
-    if (byId("judge").hidden || event.target.closest("input, select, textarea") || event.ctrlKey || event.metaKey || event.altKey) return;
+    if (byId("judge").hidden || event.target.closest("input:not([type=checkbox])") || event.ctrlKey || event.metaKey || event.altKey) return;
     const key = event.key.toLowerCase();
     const action = { 1: "anchor", 2: "a", 3: "b" }[key];
     if (action) byId("question").querySelector(`[data-which=${action}] .play`)?.click();
@@ -26,41 +27,43 @@ export function prepare() {
   });
 }
 
-export async function open() {
-  await run(async () => (asked = await get(path())));
-}
+export const open = () => show(() => get(path()));
 
 async function choose(choice) {
   if (!asked || busy) return;
   const ids = Object.fromEntries(["anchor", "a", "b"].map((which) => [which, asked.question[which].id]));
   stop();
-  await run(async () => {
+  await show(async () => {
     try {
-      asked = await post(path(), { ...ids, choice });
+      return await post(path(), { ...ids, choice });
     } catch (error) {
-      asked = await get(path()); // as when it is answered in another window
-      throw error;
+      byId("judge-status").textContent = error.message;
+      return get(path()); // as when it is answered in another window
     }
   });
 }
 
-async function run(action) {
+/** Shows the state that a request answers, unless there is a newer request. */
+async function show(request) {
+  const mine = ++turn;
+  const question = byId("question");
   busy = true;
-  byId("question").setAttribute("aria-busy", "true");
-  const status = byId("judge-status");
-  status.textContent = "";
+  question.setAttribute("aria-busy", "true");
+  byId("judge-status").textContent = "";
+  let found = null;
   try {
-    await action();
+    found = await request();
   } catch (error) {
-    status.textContent = error.message;
-  } finally {
-    busy = false;
-    byId("question").setAttribute("aria-busy", "false");
+    if (mine === turn) byId("judge-status").textContent = error.message;
   }
+  if (mine !== turn) return;
+  asked = found ?? asked;
   if (asked) {
     showQuestion();
     showWeights();
   }
+  busy = false;
+  question.setAttribute("aria-busy", "false");
 }
 
 function showQuestion() {
