@@ -54,6 +54,8 @@ def paper() -> ConfigDict:
     model.width = 1.0  # scales all channel counts
     model.trunk_width = 1.0  # scales those of blocks 3 to 6 once more
     model.trunk_start = "mixed"  # of blocks 3 to 6; or "separate": one network per input at first
+    # What a sub-space reads at first in a separate trunk, if the network has it; else all inputs.
+    model.first_input = ConfigDict({"tempo": "tempogram", "key": "cens"})
     model.norm = "none"  # after every convolution: "none" (papers) or "batch"
     model.branch_norm = "none"  # of each input's branch before they meet: "none" or "batch"
     model.embedding_norm = "layer"  # A; or "none"
@@ -72,7 +74,6 @@ def paper() -> ConfigDict:
     loss.track_weight = 0.0  # of the track regularisation beside the triplets; C: 0.5
     loss.tempo_classes = 30  # of an octave, for proxies and classification
     loss.weights = ConfigDict(dict.fromkeys(config.dimensions, 1.0))  # in the mean (A Eq. 2)
-    loss.weights_steps = 0  # after so many steps all dimensions weigh 1; 0 = never
     loss.distance = "cosine"  # of triplets (B); or "euclidean" of unit embeddings (C)
     loss.margin = 0.1  # a distance (B §4.2)
     loss.band = 0.1  # width of the semi-hard band, a distance (A §3.3)
@@ -122,8 +123,8 @@ def laptop(config: ConfigDict) -> None:
     config.batch_size = 32  # more steps; every dimension still finds its pairs
     config.loss.pick = "all"  # every negative of the band: the most gradient from a small batch
     config.loss.average = "possible"  # a dimension that is learned gives way to the others
-    config.num_steps = 500
-    config.steps_per_epoch = 250
+    config.num_steps = 400
+    config.steps_per_epoch = 200
     config.optimiser.learning_rate = 2e-3
     config.optimiser.schedule = "cosine"  # for a fixed number of steps
     config.optimiser.warmup_steps = 50

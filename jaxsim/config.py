@@ -55,6 +55,11 @@ def check(config: ConfigDict, *, devices: int) -> None:
     ):
         if not _get(config, field) > 0:
             raise ValueError(f"config.{field} is {_get(config, field)}, expected more than 0")
+    for name, first in config.model.first_input.items():
+        if first not in INPUTS:
+            raise ValueError(
+                f"config.model.first_input.{name} is {first!r}, expected one of {', '.join(INPUTS)}"
+            )
     for name in config.dimensions:
         weight = config.loss.weights.get(name)
         if weight is None or not 0 < weight < math.inf:

@@ -3,8 +3,10 @@
 In a random trunk every channel mixes all inputs, and what only one of them says (tempo, key) is
 soon too faint to be found: logistic regression finds 96 % of the tempo classes after the
 tempogram's own blocks and 48 % after the first block that sees all inputs. Here the kernels of
-blocks 3 to 6 are zero between channels of different inputs at first. So is the dense layer's: every
-sub-space has units of each input, and the scale of the LayerNorm after it chooses among them.
+blocks 3 to 6 are zero between channels of different inputs at first. So is the dense layer's: a
+sub-space reads one input at first, or has units of each, and the scale of the LayerNorm after it
+chooses among them. Where tempo reads the tempogram and key the chromagram (A §3.1 has them for
+these), neither begins as noise in the other's network.
 """
 
 from collections.abc import Mapping, Sequence
@@ -24,9 +26,15 @@ def separated(
     *,
     width: float,
     trunk_width: float,
-    subspaces: int,
+    first_inputs: Sequence[Sequence[str]],
 ) -> dict[str, Any]:
-    """The network's initial parameters with a separate trunk for each of several inputs."""
+    """The network's initial parameters with a separate trunk for each of several inputs.
+
+    Args:
+      params: of `jaxsim.model.Inception`, as it initialises them.
+      inputs, width, trunk_width: its attributes.
+      first_inputs: those that each sub-space reads at first.
+    """
     result = dict(params)
     last = [params[f"{kind}_block_{BRANCH_BLOCKS}"]["reduction"] for kind in inputs]
     widths = [block_width(number, width, trunk_width) for number in range(BLOCKS)]
@@ -41,7 +49,9 @@ def separated(
             params[name], owners, len(inputs), reduce_channels(widths[number])
         )
     dense = params["embedding"]["kernel"]
-    units = np.tile(_dealt(dense.shape[1] // subspaces, len(inputs)), subspaces)
+    size = dense.shape[1] // len(first_inputs)
+    read = [np.array([inputs.index(name) for name in names]) for names in first_inputs]
+    units = np.concatenate([numbers[_dealt(size, len(numbers))] for numbers in read])
     owners = np.tile(owners, len(dense) // len(owners))  # of every pixel of the last map
     result["embedding"] = params["embedding"] | {"kernel": _masked(dense, owners, units)}
     return result
@@ -75,7 +85,7 @@ def _outputs(layer: Mapping[str, Any]) -> int:
 
 
 def _dealt(channels: int, count: int) -> np.ndarray:
-    """The owner of each channel: equal runs."""
+    """The owner of each channel, of `count`: equal runs."""
     return np.arange(channels) * count // channels
 
 

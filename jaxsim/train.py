@@ -348,8 +348,7 @@ class Run:
             jax.device_get(self.loss_step(self.state, self._place(batch))) for batch in batches
         ]
         total = jax.tree.map(lambda *x: np.sum(x, axis=0), *(term.loss for term in terms))
-        weights = np.asarray(training.weights(config, config.num_steps))  # those of the end
-        loss = float(np.mean(weights * total.mean()))
+        loss = float(np.mean(training.weights(config) * total.mean()))
         if config.loss.track_weight:
             track = jax.tree.map(lambda *x: np.sum(x), *(term.track for term in terms))
             loss += config.loss.track_weight * float(track.mean())

@@ -6,6 +6,7 @@ from typing import Any
 import flax.struct
 import jax
 import jax.numpy as jnp
+import numpy as np
 import optax
 from jax.typing import ArrayLike
 from jaxtyping import Array
@@ -61,7 +62,7 @@ def initial_state(config: ConfigDict, example: Mapping[str, ArrayLike]) -> State
                 model.inputs,
                 width=model.width,
                 trunk_width=model.trunk_width,
-                subspaces=len(config.dimensions) if config.loss.disentangled else 1,
+                first_inputs=_first_inputs(config),
             )
         if shapes:
             params["classes"] = {
@@ -76,6 +77,15 @@ def initial_state(config: ConfigDict, example: Mapping[str, ArrayLike]) -> State
         )
 
     return jax.jit(init)(example)
+
+
+def _first_inputs(config: ConfigDict) -> list[tuple[str, ...]]:
+    """The inputs that each sub-space reads at first; an undivided space reads all."""
+    inputs, chosen = tuple(config.model.inputs), config.model.first_input
+    if not config.loss.disentangled:
+        return [inputs]
+    firsts = (chosen.get(name) for name in config.dimensions)
+    return [(first,) if first in inputs else inputs for first in firsts]
 
 
 def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], learning_rate: Array):
@@ -96,7 +106,7 @@ def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], lea
         )
         terms = objective_terms(embeddings, classes(params), batch, key, config, axis=AXIS)
         # This device's part of the mean over all triplets, averaged over dimensions (A Eq. 2).
-        part = jnp.mean(weights(config, state.step) * _part(terms.loss))
+        part = jnp.mean(weights(config) * _part(terms.loss))
         return part + config.loss.track_weight * _part(terms.track), (terms, updates)
 
     gradients, (terms, updates) = jax.grad(loss, has_aux=True)(state.params)
@@ -109,11 +119,9 @@ def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], lea
     )
 
 
-def weights(config: ConfigDict, step: ArrayLike) -> Array:
-    """Weights of the dimensions' losses at a step [S]; all 1 in A Eq. 2."""
-    first = jnp.array([config.loss.weights[name] for name in config.dimensions], jnp.float32)
-    last = config.loss.weights_steps
-    return jnp.where(jnp.logical_and(last, step >= last), 1.0, first)
+def weights(config: ConfigDict) -> np.ndarray:
+    """Weights of the dimensions' losses [S]; all 1 in A Eq. 2."""
+    return np.array([config.loss.weights[name] for name in config.dimensions], np.float32)
 
 
 def _part(total: Total) -> Array:

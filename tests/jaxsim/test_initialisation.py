@@ -9,12 +9,18 @@ from jaxsim import training
 from jaxsim.inputs import images
 
 
-def test_a_separate_trunk_mixes_no_inputs() -> None:
-    """Every channel and unit moves with one input at most; their sizes are He's."""
+@pytest.mark.parametrize("disentangled", [True, False])
+def test_a_separate_trunk_mixes_no_inputs(disentangled) -> None:
+    """Every channel and unit moves with one input at most; their sizes are He's.
+
+    The units of tempo and key move with their own input, those of other dimensions and of an
+    undivided space with all, each with one of them.
+    """
     layers = ("block_3", "block_6", "embedding")
     config = get_config()
     config.model.update(width=0.09, trunk_width=2.0, trunk_start="separate", dtype="float32")
     config.model.update(embedding_size=36, embedding_norm="none")
+    config.loss.disentangled = disentangled
     random = np.random.default_rng(3)
     example = {
         "mel": random.random((2, 129, 128)),
@@ -46,7 +52,8 @@ def test_a_separate_trunk_mixes_no_inputs() -> None:
         moved = np.stack([moved_by[block, kind] for kind in config.model.inputs])
         assert moved.sum(axis=0).max() == 1, "no channel reads two inputs"
         assert moved.any(axis=1).all(), "every input is read"
-    of_dimension = moved.reshape(3, 6, 6).sum(axis=2)
-    np.testing.assert_array_equal(of_dimension, 2)  # each sub-space has units of every input
+    every = np.repeat([0, 1, 2], 2)
+    expected = [every] * 4 + [[1] * 6, [2] * 6] if disentangled else np.repeat(every, 6)
+    np.testing.assert_array_equal(moved.argmax(axis=0), np.ravel(expected))
     gains = state.params["block_4"]["naive"]["point"]["kernel"]
     assert np.std(gains) == pytest.approx(np.sqrt(2 / gains.shape[2]), rel=0.1)

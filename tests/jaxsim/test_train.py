@@ -206,6 +206,11 @@ def test_refuses_to_resume_with_another_configuration(finished, prepared_directo
         ("num_steps", 0, r"config\.num_steps is 0, expected more than 0"),
         ("loss.pick", "hardest", r"config\.loss\.pick is 'hardest', expected one of nearest"),
         ("loss.weights.key", 0.0, r"config\.loss\.weights\.key is 0\.0, expected more than 0"),
+        (
+            "model.first_input.key",
+            "chroma",
+            r"config\.model\.first_input\.key is 'chroma', expected",
+        ),
         ("loss.band", 0.2, r"config\.loss\.band is 0\.2, expected at most"),
         ("model.embedding_size", 385, r"config\.model\.embedding_size is 385, expected a multiple"),
         ("model.inputs", ("mel", "mel"), r"config\.model\.inputs is"),

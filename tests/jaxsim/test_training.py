@@ -132,15 +132,6 @@ def test_a_weight_scales_its_dimensions_gradient_alone(variant, monkeypatch) -> 
     np.testing.assert_allclose(factor.reshape(3, 8), [[1] * 8, [5] * 8, [1] * 8], rtol=1e-4)
 
 
-def test_weights_of_the_first_steps() -> None:
-    config = get_config()
-    config.dimensions, config.loss.weights.key = ("key", "mood"), 4.0
-    assert training.weights(config, 10**6).tolist() == [4, 1]
-    config.loss.weights_steps = 3
-    weights = [training.weights(config, np.int32(step)).tolist() for step in (0, 2, 3, 4)]
-    assert weights == [[4, 1], [4, 1], [1, 1], [1, 1]]
-
-
 def test_batch_statistics_move_only_with_batch_normalisation(variant) -> None:
     config, before, (after, _) = variant
     changed = [
