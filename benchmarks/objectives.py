@@ -17,23 +17,10 @@ import rich.table
 import tqdm
 from absl import app, flags
 
+from benchmarks import examples
 from jaxsim import parallel, published, training
 
 STEPS = 3  # of each objective in a round
-TAGS = {"genre": 28, "mood": 12, "instrument": 5, "era": 5}  # of the MSD's 50
-
-
-def examples(batch_size: int) -> dict[str, np.ndarray]:
-    """Random features, and labels of which every dimension finds pairs."""
-    random = np.random.default_rng(0)
-    batch = {name: random.random((batch_size, tags)) < 0.2 for name, tags in TAGS.items()}
-    return batch | {
-        "mel": random.random((batch_size, 129, 128)).astype(np.float16),
-        "cens": random.random((batch_size, 129, 12)).astype(np.float16),
-        "onset": random.random((batch_size, 512)).astype(np.float32),
-        "index": np.arange(batch_size, dtype=np.int32),
-        "track": np.arange(batch_size, dtype=np.int32) // 2,
-    }
 
 
 def stepper(row: str, batch: dict[str, np.ndarray], width: float):
@@ -65,7 +52,7 @@ def stepper(row: str, batch: dict[str, np.ndarray], width: float):
 
 
 def main(_) -> None:
-    batch = examples(_BATCH_SIZE.value)
+    batch = examples.batch(_BATCH_SIZE.value)
     steppers = {
         row: stepper(row, batch, _WIDTH.value)
         for row in tqdm.tqdm(published.B_ROWS, desc="compiling", unit="objective")

@@ -3,65 +3,18 @@
 import functools
 from collections.abc import Callable, Mapping
 
-import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import numpy as np
 import pytest
 
+from benchmarks.plain import Plain
 from jaxsim.model import Inception
 
 WIDTH = 0.0625  # channels 64, 48, 96, 32 become 4, 3, 6, 2
 EMBEDDING = 6
 SIZES = {"mel": (128, 129), "tempogram": (384, 129), "cens": (16, 129)}
 INPUTS = [("mel",), ("mel", "tempogram", "cens")]
-STRIDES = {"mel": (2, 2), "tempogram": (2, 2), "cens": (1, 2)}  # of one input's stem and blocks
-
-
-class Plain(nn.Module):
-    """The table, line by line: every convolution by itself, pooling where the table has it."""
-
-    inputs: tuple[str, ...]
-
-    @nn.compact
-    def __call__(self, images):
-        separate = 6 if len(self.inputs) == 1 else 2
-        branches = []
-        for kind in self.inputs:
-            stem_strides = (3, 1) if kind == "tempogram" else (1, 1)
-            x = conv(images[kind], f"{kind}: stem", 64, 5, stem_strides)
-            x = nn.max_pool(x, STRIDES[kind], STRIDES[kind])
-            for i in range(separate):
-                x = block(x, f"{kind}: block {i}", STRIDES[kind])
-            assert x.shape[1:3] == ((1, 1) if separate == 6 else (16, 16))
-            branches.append(x)
-        x = jnp.concatenate(branches, axis=-1)
-        for i in range(separate, 6):
-            x = block(x, f"common: block {i}", (2, 2))
-        assert x.shape[1:3] == (1, 1)
-        x = nn.Dense(EMBEDDING, name="dense")(x[:, 0, 0])
-        return nn.LayerNorm(name="layer norm")(x)
-
-
-def conv(x, name: str, channels: int, size: int, strides=(1, 1)):
-    channels = int(channels * WIDTH)
-    return nn.relu(nn.Conv(channels, (size, size), strides, padding="SAME", name=name)(x))
-
-
-def block(x, name: str, strides: tuple[int, int]):
-    """The naive module, then the dimension-reduction module."""
-    point = conv(x, f"{name}, naive 1x1", 48, 1, strides)
-    deep = conv(x, f"{name}, naive 1x1 before 3x3", 64, 1)
-    deep = conv(deep, f"{name}, naive first 3x3", 96, 3)
-    deep = conv(deep, f"{name}, naive second 3x3", 96, 3, strides)
-    x = jnp.concatenate([point, deep, nn.max_pool(x, (3, 3), strides, "SAME")], axis=-1)
-    point = conv(x, f"{name}, 1x1", 64, 1)
-    wide = conv(conv(x, f"{name}, 1x1 before 5x5", 48, 1), f"{name}, 5x5", 64, 5)
-    deep = conv(conv(x, f"{name}, 1x1 before 3x3", 64, 1), f"{name}, first 3x3", 96, 3)
-    deep = conv(deep, f"{name}, second 3x3", 96, 3)
-    pooled = nn.avg_pool(x, (3, 3), (1, 1), "SAME", count_include_pad=False)
-    pooled = conv(pooled, f"{name}, pooled", 32, 1)
-    return jnp.concatenate([point, wide, deep, pooled], axis=-1)
 
 
 def plain_tree(tree: Mapping, inputs: tuple[str, ...]) -> dict:
@@ -141,7 +94,9 @@ def test_equals_the_plain_network(inputs: tuple[str, ...]) -> None:
         functools.partial(model.apply, train=False), params, images
     )
     plain_params = plain_tree(params, inputs)
-    expected, plain_gradient = output_and_gradient(Plain(inputs).apply, plain_params, images)
+    expected, plain_gradient = output_and_gradient(
+        Plain(inputs, EMBEDDING, WIDTH).apply, plain_params, images
+    )
 
     np.testing.assert_allclose(found, expected, atol=1e-4 * np.abs(expected).max())
     gradient = plain_tree(gradient, inputs)

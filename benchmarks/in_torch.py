@@ -1,0 +1,174 @@
+"""The same network and objective in PyTorch, channels last, for `benchmarks.step`.
+
+Images and relations come from jaxsim, once: PyTorch is spared the tempogram and the comparison of
+labels. On a GPU it is compiled by `torch.compile`.
+"""
+
+from collections.abc import Callable, Mapping
+
+import jax
+import numpy as np
+import torch
+import torch.nn.functional as F
+from ml_collections import ConfigDict
+from torch import nn
+
+from benchmarks.plain import STRIDES
+from jaxsim import objective
+from jaxsim.inputs import images
+from jaxsim.relations import relations
+
+DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
+
+
+class Same(nn.Module):
+    """Convolution with the padding of TensorFlow and Flax ("SAME"), and ReLU."""
+
+    def __init__(self, reads: int, gives: int, size: int, strides=(1, 1)):
+        super().__init__()
+        self.convolution = nn.Conv2d(reads, gives, size, strides)
+
+    def forward(self, x):
+        x = F.pad(x, _same(x, self.convolution.kernel_size, self.convolution.stride))
+        return F.relu(self.convolution(x))
+
+
+def _same(x, kernel, strides) -> list[int]:
+    """Padding of the last axis, then of the one before."""
+    padding: list[int] = []
+    for axis in (1, 0):
+        size, stride = x.shape[2 + axis], strides[axis]
+        missing = max((-(-size // stride) - 1) * stride + kernel[axis] - size, 0)
+        padding += [missing // 2, missing - missing // 2]
+    return padding
+
+
+class Block(nn.Module):
+    """The naive module, then the dimension-reduction module."""
+
+    def __init__(self, reads: int, width: float, strides: tuple[int, int]):
+        super().__init__()
+
+        def c(channels: int) -> int:
+            return int(channels * width)
+
+        self.strides = strides
+        self.point = Same(reads, c(48), 1, strides)
+        self.deep = nn.Sequential(
+            Same(reads, c(64), 1), Same(c(64), c(96), 3), Same(c(96), c(96), 3, strides)
+        )
+        reads += c(48) + c(96)
+        self.branches = nn.ModuleList(
+            (
+                Same(reads, c(64), 1),
+                nn.Sequential(Same(reads, c(48), 1), Same(c(48), c(64), 5)),
+                nn.Sequential(Same(reads, c(64), 1), Same(c(64), c(96), 3), Same(c(96), c(96), 3)),
+                nn.Sequential(
+                    nn.AvgPool2d(3, 1, 1, count_include_pad=False), Same(reads, c(32), 1)
+                ),
+            )
+        )
+        self.gives = c(64) + c(64) + c(96) + c(32)
+
+    def forward(self, x):
+        pooled = F.pad(x, _same(x, (3, 3), self.strides), value=-torch.inf)
+        pooled = F.max_pool2d(pooled, 3, self.strides)
+        x = torch.cat([self.point(x), self.deep(x), pooled], dim=1)
+        return torch.cat([branch(x) for branch in self.branches], dim=1)
+
+
+class Network(nn.Module):
+    """A branch of a stem and two blocks per input, then four blocks, dense layer, LayerNorm."""
+
+    def __init__(self, inputs: tuple[str, ...], embedding_size: int, width: float):
+        super().__init__()
+        separate = 6 if len(inputs) == 1 else 2
+        self.inputs = inputs
+        self.branches = nn.ModuleList()
+        reads = 0
+        for kind in inputs:
+            stem = Same(1, int(64 * width), 5, (3, 1) if kind == "tempogram" else (1, 1))
+            layers: list[nn.Module] = [stem, nn.MaxPool2d(STRIDES[kind], STRIDES[kind])]
+            channels = int(64 * width)
+            for _ in range(separate):
+                layers.append(Block(channels, width, STRIDES[kind]))
+                channels = layers[-1].gives
+            self.branches.append(nn.Sequential(*layers))
+            reads += channels
+        common: list[nn.Module] = []
+        for _ in range(separate, 6):
+            common.append(Block(reads, width, (2, 2)))
+            reads = common[-1].gives
+        self.common = nn.Sequential(*common)
+        self.head = nn.Sequential(
+            nn.Flatten(), nn.Linear(reads, embedding_size), nn.LayerNorm(embedding_size)
+        )
+
+    def forward(self, inputs: Mapping[str, torch.Tensor]):
+        x = [branch(inputs[kind]) for kind, branch in zip(self.inputs, self.branches, strict=True)]
+        return self.head(self.common(torch.cat(x, dim=1)))
+
+
+def triplet_loss(embeddings, masks, similar, dissimilar, config: ConfigDict):
+    """Mean over the dimensions of the loss of the nearest negative in each semi-hard band."""
+    x = F.normalize(embeddings.float() * masks[:, None], dim=2)
+    distance = 1 - x @ x.transpose(1, 2)  # [S, B, B]
+    with torch.no_grad():
+        negatives = torch.where(dissimilar, distance, torch.inf)
+        ranked, order = negatives.sort(dim=2)
+        first = torch.searchsorted(ranked, distance, right=True)
+        last = torch.searchsorted(ranked, distance + config.loss.band, right=True)
+        mined = similar & (first < last)
+        chosen = order.gather(2, first.clamp(max=order.shape[2] - 1))
+    loss = F.relu(distance - distance.gather(2, chosen) + config.loss.margin)
+    return (torch.where(mined, loss, 0.0).sum((1, 2)) / mined.sum((1, 2)).clamp(min=1)).mean()
+
+
+def runs(config: ConfigDict, batch) -> dict[tuple[str, str], Callable[[], None]]:
+    """A training step and a forward pass, by form and pass as in `benchmarks.step`."""
+    found = relations(
+        batch,
+        batch,
+        config.dimensions,
+        tempo_tolerance=config.relation.tempo_tolerance,
+        key_relation=config.relation.key,
+    )
+    similar, dissimilar = (_tensor(mask) for mask in found)
+    masks = _tensor(objective.masks_of(config, config.model.embedding_size))
+    inputs = {
+        kind: _tensor(x).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
+        for kind, x in images(batch, config).items()
+    }
+    network = Network(
+        tuple(config.model.inputs), config.model.embedding_size, config.model.width
+    ).to(DEVICE, memory_format=torch.channels_last)
+    compiled = torch.compile(network) if DEVICE == "cuda" else network
+    adam = torch.optim.Adam(network.parameters(), lr=1e-6)
+    half = torch.autocast(
+        DEVICE, dtype=torch.bfloat16, enabled=config.model.dtype == "bfloat16", cache_enabled=False
+    )
+
+    def train() -> None:
+        with half:
+            embeddings = compiled(inputs)
+        loss = triplet_loss(embeddings, masks, similar, dissimilar, config)
+        adam.zero_grad(set_to_none=True)
+        loss.backward()
+        adam.step()
+        _wait()
+
+    def forward() -> None:
+        with torch.inference_mode(), half:
+            compiled(inputs)
+        _wait()
+
+    return {("PyTorch", "training"): train, ("PyTorch", "forward"): forward}
+
+
+def _tensor(array: jax.Array | np.ndarray) -> torch.Tensor:
+    return torch.tensor(np.asarray(array), device=DEVICE)
+
+
+def _wait() -> None:
+    if DEVICE == "cuda":
+        torch.cuda.synchronize()

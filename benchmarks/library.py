@@ -1,0 +1,149 @@
+"""Search in a library of synthetic tracks: time, size, and recall of the approximate index.
+
+python -m benchmarks.library --tracks=100000
+
+Embeddings are drawn around 1,000 centres in every sub-space, independently of each other. Queries
+are tracks of the library; the index is asked with the weights that `jaxsim.library.index.measure`
+asks it with.
+"""
+
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import rich.console
+import rich.table
+import tqdm
+from absl import app, flags
+
+from input_pipeline.tracks import DIMENSIONS
+from jaxsim.library import index, query, store, writing
+
+CENTRES, SIZE = 1000, 64  # of a sub-space
+PART = 2000  # tracks written at once
+ARTISTS = 5000
+
+
+def embeddings(count: int, seed: int = 0) -> Iterator[np.ndarray]:
+    """Parts of [count, S x 64], every sub-space at length 1."""
+    random = np.random.default_rng(seed)
+    centres = random.normal(size=(len(DIMENSIONS), CENTRES, SIZE))
+    for start in range(0, count, PART):
+        rows = min(PART, count - start)
+        chosen = random.integers(CENTRES, size=(len(DIMENSIONS), rows))
+        around = np.stack([c[i] for c, i in zip(centres, chosen, strict=True)], axis=1)
+        vectors = around + random.normal(size=around.shape)
+        yield store.normalised(vectors.reshape(rows, -1), len(DIMENSIONS))
+
+
+def write(folder: Path, count: int) -> None:
+    """Writes a library of `count` tracks, as `jaxsim.embed` does."""
+    description = store.describe(
+        model="0" * 64,
+        dimensions=DIMENSIONS,
+        embedding_size=SIZE * len(DIMENSIONS),
+        feature_version=1,
+        feature_config={},
+        tag_names={},
+    )
+    with writing.open(folder, description, b"none") as writer:
+        number = 0
+        for vectors in tqdm.tqdm(embeddings(count), total=-(-count // PART), desc="writing"):
+            entries = []
+            for vector in vectors:
+                entries.append(entry(number, vector))
+                number += 1
+            writer.add(entries)
+        writer.measure_spread()
+
+
+def entry(number: int, vector: np.ndarray) -> writing.Entry:
+    given = {"title": f"Song {number}", "artist": f"Artist {number % ARTISTS}"}
+    return writing.Entry(
+        path=f"/music/{number}.ogg",
+        track_id=f"{number:07d}",
+        given=given | {"tempo": 60 + number % 120},
+        size=1,
+        modified=1,
+        digest=str(number),
+        tags={},
+        seconds=200.0,
+        vector=vector,
+    )
+
+
+def milliseconds(search: Callable[[int], object], seeds: np.ndarray) -> np.ndarray:
+    """Of every query, after one that is not counted."""
+    search(int(seeds[0]))
+    times = []
+    for seed in seeds:
+        began = time.perf_counter()
+        search(int(seed))
+        times.append(1000 * (time.perf_counter() - began))
+    return np.array(times)
+
+
+def search_table(library: store.Store, queries: int) -> rich.table.Table:
+    """Exact searches by kind."""
+    random = np.random.default_rng(1)
+    seeds = random.choice(library.rows, queries, replace=False)
+    weights = random.uniform(-1, 2, (queries, len(DIMENSIONS)))
+    of_seed = dict(zip(seeds.tolist(), weights, strict=True))
+    kinds: dict[str, Callable[[int], object]] = {
+        "equal weights": lambda s: query.search(library, [s]),
+        "random weights, some negative": lambda s: query.search(library, [s], of_seed[s]),
+        "one dimension": lambda s: query.search(library, [s], {"tempo": 1}),
+        "two of an artist at most": lambda s: query.search(library, [s], max_per_artist=2),
+        "where tempo > 120": lambda s: query.search(library, [s], where="tempo > 120"),
+    }
+    table = rich.table.Table(title=f"Exact search, {len(library):,} tracks, {queries} queries")
+    for heading in ("query", "p50, ms", "p99, ms"):
+        table.add_column(heading, justify="right" if heading != "query" else "left")
+    for kind, search in kinds.items():
+        median, last = np.percentile(milliseconds(search, seeds), (50, 99))
+        table.add_row(kind, f"{median:.1f}", f"{last:.1f}")
+    return table
+
+
+def recall_table(approximate: index.Index, queries: int) -> rich.table.Table:
+    table = rich.table.Table(title="USearch, the exact first ten")
+    for heading in ("weights", "width", "recall", "ms", "exact, ms"):
+        table.add_column(heading, justify="right" if heading != "weights" else "left")
+    for row in index.measure(approximate, queries=queries):
+        times = f"{row.index_ms:.1f}", f"{row.exact_ms:.1f}"
+        table.add_row(row.weights, str(row.width), f"{row.recall:.3f}", *times)
+    return table
+
+
+def size_of(*files: Path) -> float:
+    """MB."""
+    return sum(file.stat().st_size for file in files) / 1e6
+
+
+def main(_) -> None:
+    console = rich.console.Console(width=100)
+    with tempfile.TemporaryDirectory() as folder:
+        path, began = Path(folder, "library"), time.perf_counter()
+        write(path, _TRACKS.value)
+        written = time.perf_counter()
+        size = size_of(*path.iterdir())
+        with store.open(path) as library:
+            opened = time.perf_counter()
+            console.print(search_table(library, _QUERIES.value))
+            building = time.perf_counter()
+            file = index.build(library)
+            built = time.perf_counter()
+            console.print(recall_table(index.Index(library), _QUERIES.value))
+        print(
+            f"written in {written - began:.1f} s ({_TRACKS.value / (written - began):,.0f} "
+            f"tracks/s), {size:.0f} MB; opened in {opened - written:.2f} s; index built in "
+            f"{built - building:.1f} s, {size_of(file):.0f} MB"
+        )
+
+
+if __name__ == "__main__":
+    _TRACKS = flags.DEFINE_integer("tracks", 100_000, "Of the library.")
+    _QUERIES = flags.DEFINE_integer("queries", 200, "Of every kind.")
+    app.run(main)

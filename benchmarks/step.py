@@ -1,0 +1,174 @@
+"""The training step and the network's forward pass, beside plain Flax (and PyTorch, if installed).
+
+python -m benchmarks.step --width=1 --batch_size=32 --rounds=3
+
+All forms train the same network on the same batch with the same objective (six dimensions, mining
+included). The rounds alternate; ratios are medians over them. Peak: the rate of a matrix product
+measured in the same run. Operations: of the convolutions and products that the papers' table asks
+for, the same for all forms.
+"""
+
+import functools
+import importlib.util
+import platform
+import time
+from collections.abc import Callable
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+import rich.console
+import rich.table
+import tqdm
+from absl import app, flags
+from ml_collections import ConfigDict
+
+from benchmarks import examples
+from benchmarks.plain import Plain
+from configs.six_dim import get_config
+from jaxsim import training
+from jaxsim.inputs import images
+from jaxsim.objective import objective_terms
+
+PRODUCT = 2048  # rows and columns of the product that measures the peak
+
+
+def configured(width: float, batch_size: int, dtype: str) -> ConfigDict:
+    """The papers' network and objective."""
+    config = get_config()
+    config.batch_size = batch_size
+    config.model.update(width=width, dtype=dtype)
+    return config
+
+
+def networks(config: ConfigDict) -> dict[str, Callable]:
+    """apply(params, images) of each form, with its initial parameters as `.params`."""
+    model = training.build_model(config)
+    plain = Plain(
+        tuple(config.model.inputs),
+        config.model.embedding_size,
+        config.model.width,
+        jnp.dtype(config.model.dtype),
+    )
+    batch = examples.batch(2)
+    shapes = images(batch, config)
+    forms = {}
+    for name, module, options in (("jaxsim", model, {"train": False}), ("plain Flax", plain, {})):
+        apply = functools.partial(_apply, module, options)
+        params = jax.jit(functools.partial(module.init, **options))(jax.random.key(0), shapes)
+        forms[name] = (apply, params["params"])
+    return forms
+
+
+def _apply(module, options, params, inputs):
+    return module.apply({"params": params}, inputs, **options)
+
+
+def trainer(config: ConfigDict, apply: Callable, params, batch) -> Callable[[], None]:
+    """A function that makes one training step, compiled."""
+    adam = optax.adam(1e-6)
+
+    def loss(params, batch):
+        embeddings = apply(params, images(batch, config))
+        terms = objective_terms(embeddings, {}, batch, jax.random.key(0), config)
+        return jnp.mean(terms.loss.mean())
+
+    @functools.partial(jax.jit, donate_argnums=(0, 1))
+    def step(params, moments, batch):
+        gradients = jax.grad(loss)(params, batch)
+        updates, moments = adam.update(gradients, moments, params)
+        return optax.apply_updates(params, updates), moments
+
+    params = jax.tree.map(jnp.array, params)  # it is given away at every step
+    state = [params, adam.init(params)]
+
+    def run() -> None:
+        state[:] = step(*state, batch)
+        jax.block_until_ready(state)
+
+    return run
+
+
+def embedder(config: ConfigDict, apply: Callable, params, batch) -> Callable[[], None]:
+    forward = jax.jit(lambda params, batch: apply(params, images(batch, config)))
+    return lambda: jax.block_until_ready(forward(params, batch))
+
+
+def operations(config: ConfigDict) -> float:
+    """Of the plain forward pass of one example, as the compiler counts them."""
+    apply, params = networks(config)["plain Flax"]
+    batch = examples.batch(2)
+    lowered = jax.jit(lambda p, b: apply(p, images(b, config))).lower(params, batch)
+    return lowered.cost_analysis()["flops"] / 2
+
+
+def peak(dtype: str) -> float:
+    """Operations per second of a square matrix product, the best of ten."""
+    a = jnp.ones((PRODUCT, PRODUCT), dtype)
+    product = jax.jit(lambda a: a @ a)
+    return 2 * PRODUCT**3 / min(_seconds(lambda: product(a).block_until_ready()) for _ in range(11))
+
+
+def _seconds(run: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    run()
+    return time.perf_counter() - began
+
+
+def main(_) -> None:
+    config = configured(_WIDTH.value, _BATCH_SIZE.value, _DTYPE.value)
+    batch = jax.device_put(examples.batch(_BATCH_SIZE.value))
+    runs = {}
+    for name, (apply, params) in networks(config).items():
+        runs[name, "training"] = trainer(config, apply, params, batch)
+        runs[name, "forward"] = embedder(config, apply, params, batch)
+    if importlib.util.find_spec("torch"):
+        from benchmarks import in_torch
+
+        runs |= in_torch.runs(config, batch)
+    for run in tqdm.tqdm(runs.values(), desc="compiling"):
+        run()
+    times = {
+        what: [_seconds(run)]
+        for what, run in tqdm.tqdm(runs.items(), desc="first round", unit="form")
+    }
+    for _ in tqdm.trange(_ROUNDS.value - 1, desc="more rounds"):
+        for what, run in runs.items():
+            times[what].append(_seconds(run))
+    forward, fastest = operations(config), peak(_DTYPE.value)
+    table = rich.table.Table(title="Whole batches, median of the rounds")
+    headings = ("pass", "form", "s", "examples/s", "GFLOP/s", "of peak", "x plain Flax")
+    for heading in headings:
+        table.add_column(heading, justify="left" if heading in ("pass", "form") else "right")
+    for kind, factor in (("training", 3), ("forward", 1)):
+        reference = np.array(times["plain Flax", kind])
+        for (name, other), seconds in times.items():
+            if other == kind:
+                median = float(np.median(seconds))
+                rate = factor * forward * _BATCH_SIZE.value / median
+                ratio = float(np.median(reference / np.array(seconds)))
+                table.add_row(
+                    kind,
+                    name,
+                    f"{median:.3f}",
+                    f"{_BATCH_SIZE.value / median:.1f}",
+                    f"{rate / 1e9:.1f}",
+                    f"{rate / fastest:.3f}",
+                    f"{ratio:.2f}",
+                )
+    rich.console.Console(width=110).print(table)
+    print(
+        f"width {_WIDTH.value}, batch {_BATCH_SIZE.value}, {_DTYPE.value}, {_ROUNDS.value} rounds, "
+        f"{forward / 1e9:.2f} GFLOP forward per example, product of {PRODUCT}: "
+        f"{fastest / 1e9:.0f} GFLOP/s, {jax.devices()[0].device_kind} ({platform.machine()}), "
+        f"jax {jax.__version__}"
+    )
+
+
+if __name__ == "__main__":
+    _WIDTH = flags.DEFINE_float("width", 1.0, "Of the network.")
+    _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Examples.")
+    _DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "Of the computation.")
+    _ROUNDS = flags.DEFINE_integer("rounds", 3, "Rounds of timing.")
+    app.run(main)
