@@ -34,6 +34,7 @@ def paper() -> ConfigDict:
 
     config.data = data = ConfigDict()
     data.dir = ""  # a prepared data set; empty = the embedded scores, built at first use
+    data.group_size = 2  # rows of a batch that are drawn to be similar in a dimension; even
     data.read_ahead = 4  # batches
     data.scores = scores = ConfigDict()
     scores.pieces_per_genre = 48
@@ -123,6 +124,7 @@ def laptop(config: ConfigDict) -> None:
     config.batch_size = 32  # more steps; every dimension still finds its pairs
     config.loss.pick = "all"  # every negative of the band: the most gradient from a small batch
     config.loss.average = "possible"  # a dimension that is learned gives way to the others
+    config.loss.weights.key = 2.0  # else it may lose the branch of CENS to the four kinds of tags
     config.num_steps = 400
     config.steps_per_epoch = 200
     config.optimiser.learning_rate = 2e-3
@@ -137,5 +139,3 @@ def long_run(config: ConfigDict) -> None:
     config.num_steps = 2800
     config.steps_per_epoch = 400
     config.data.scores.pieces_per_genre = 48
-    # At this rate, and with so many pieces, key loses the CENS branch to the tags otherwise.
-    config.loss.weights.key = 2.0

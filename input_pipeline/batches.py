@@ -34,21 +34,25 @@ def compose(
     frames: int,
     seed: int,
     step: int,
+    group_size: int = 2,
 ) -> Composition:
     """Draws a global batch in which every dimension finds (anchor, positive) pairs.
 
-    Rows 2i and 2i + 1 are a pair that is similar in dimension i mod S: the first is drawn from a
-    class (tag, tempo or key) that is itself drawn evenly, so that rare classes are seen; the second
-    from the tracks similar to it. Every dimension therefore has at least B / 2S pairs, and
-    whatever else the rows share. A pair of one track (`SameTrack`) overlaps by half at most.
+    The batch consists of P groups of K = group_size rows, P x K = B. Group i is similar in
+    dimension i mod S: its first row is drawn from a class (tag, tempo or key) that is itself drawn
+    evenly, so that rare classes are seen; the others are different tracks that are similar to it.
+    Every dimension therefore has at least (K - 1) B / K S pairs, however few tracks have its label,
+    and whatever else the rows share. Segments of one track (`SameTrack`) come in pairs that overlap
+    by half at most.
     """
     random = np.random.default_rng((seed, step))
-    pairs = [partners[i % len(partners)].draw(random) for i in range((batch_size + 1) // 2)]
-    track = np.array(pairs, np.int64).reshape(-1)[:batch_size]
+    count = -(-batch_size // group_size)
+    groups = [partners[i % len(partners)].draw(random, group_size) for i in range(count)]
+    track = np.array(groups, np.int64).reshape(-1)[:batch_size]
     room = num_frames[track] - frames
     start = random.integers(0, room, endpoint=True)
     for row in range(0, len(track) - 1, 2):
-        if track[row] == track[row + 1]:
+        if track[row] == track[row + 1] and room[row] >= _least_apart(frames):
             apart = random.integers(_least_apart(frames), room[row], endpoint=True)
             first = random.integers(room[row] - apart, endpoint=True)
             start[row : row + 2] = random.permutation([first, first + apart])
@@ -60,7 +64,7 @@ def _least_apart(frames: int) -> int:
 
 
 class Partners:
-    """Draws pairs of similar tracks in one dimension.
+    """Draws groups of similar tracks in one dimension.
 
     Args:
       classes: bool [N, C], the classes of each track; a track without any is not drawn as first.
@@ -81,18 +85,24 @@ class Partners:
         """Number of classes in which a pair can be drawn."""
         return len(self._firsts)
 
-    def draw(self, random: np.random.Generator) -> tuple[int, int]:
-        """Two different similar tracks."""
+    def draw(self, random: np.random.Generator, count: int = 2) -> tuple[int, ...]:
+        """A track and count - 1 that are similar to it: different ones, or all there are, again."""
         number = random.integers(len(self._firsts))
-        first = random.choice(self._firsts[number])
-        second = first
-        while second == first:
-            second = random.choice(self._seconds[number])
-        return first, second
+        similar = self._seconds[number]
+        group = [random.choice(self._firsts[number])]
+        fresh = set(group)  # tracks that have been drawn in this round
+        while len(group) < count:
+            if len(fresh) == len(similar):
+                fresh = {group[0]}
+            other = random.choice(similar)
+            if other not in fresh:
+                fresh.add(other)
+                group.append(other)
+        return tuple(group)
 
 
 class SameTrack:
-    """Draws pairs of segments of one track, for the track regularisation (C)."""
+    """Draws segments of one track in pairs, for the track regularisation (C)."""
 
     def __init__(self, num_frames: np.ndarray, *, frames: int):
         self._tracks = np.flatnonzero(num_frames - frames >= _least_apart(frames))
@@ -101,9 +111,10 @@ class SameTrack:
         """Number of tracks that are long enough for two segments."""
         return len(self._tracks)
 
-    def draw(self, random: np.random.Generator) -> tuple[int, int]:
-        """A track, twice."""
-        return (random.choice(self._tracks),) * 2
+    def draw(self, random: np.random.Generator, count: int = 2) -> tuple[int, ...]:
+        """Tracks, each twice in a row; `count` is even."""
+        drawn = [random.choice(self._tracks) for _ in range(count // 2)]
+        return tuple(np.repeat(drawn, 2))
 
 
 def partners_of(
@@ -179,6 +190,7 @@ def training_batches(
     num_steps: int,
     tempo_tolerance: float,
     key_relation: str,
+    group_size: int = 2,
     track_pairs: bool = False,
     process_index: int = 0,
     process_count: int = 1,
@@ -189,6 +201,7 @@ def training_batches(
     Args:
       data: the training split.
       batch_size: of the global batch; a multiple of process_count.
+      group_size: rows that are drawn to be similar, see `compose`.
       track_pairs: whether batches have pairs of segments of one track, see `SameTrack`.
       read_ahead: batches that are read before they are asked for.
 
@@ -211,7 +224,13 @@ def training_batches(
 
     def batch(step: int) -> Batch:
         composition = compose(
-            partners, data.num_frames, batch_size=batch_size, frames=frames, seed=seed, step=step
+            partners,
+            data.num_frames,
+            batch_size=batch_size,
+            frames=frames,
+            seed=seed,
+            step=step,
+            group_size=group_size,
         )
         return read_batch(data, composition, rows, frames)
 

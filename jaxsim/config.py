@@ -55,6 +55,10 @@ def check(config: ConfigDict, *, devices: int) -> None:
     ):
         if not _get(config, field) > 0:
             raise ValueError(f"config.{field} is {_get(config, field)}, expected more than 0")
+    if config.data.group_size < 2 or config.data.group_size % 2:
+        raise ValueError(
+            f"config.data.group_size is {config.data.group_size}, expected an even number"
+        )
     for name, first in config.model.first_input.items():
         if first not in INPUTS:
             raise ValueError(

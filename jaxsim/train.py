@@ -232,6 +232,7 @@ class Run:
             num_steps=num_steps,
             tempo_tolerance=config.relation.tempo_tolerance,
             key_relation=config.relation.key,
+            group_size=config.data.group_size,
             track_pairs=config.loss.track_weight > 0,
             process_index=jax.process_index() if own else 0,
             process_count=jax.process_count() if own else 1,

@@ -10,6 +10,7 @@ import pytest
 
 from input_pipeline import dataset
 from input_pipeline.batches import (
+    Partners,
     compose,
     partners_of,
     track_segments,
@@ -229,6 +230,34 @@ def test_track_segments_cover_every_segment_once() -> None:
     for row, (number, start) in enumerate(expected):
         assert onset[row, 0] == 1000 * number + start
         np.testing.assert_array_equal(mel[row], data.read(number, start, FRAMES)[0])
+
+
+def test_groups_are_similar_to_their_first() -> None:
+    """P x K: each group of eight is similar to its first row in its dimension, by the relations."""
+    data = fake_data(200)
+    size, dimensions = 8, ("genre", "tempo", "key")
+    partners = partners_of(data, dimensions, **OPTIONS)
+    options = dict(batch_size=6 * size, frames=FRAMES, seed=0, group_size=size)
+    for step in range(20):
+        track = compose(partners, data.num_frames, step=step, **options).track
+        labels = {"genre": data.tags["genre"], "tempo": data.tempo, "key": data.key}
+        labels = {name: jnp.asarray(values[track]) for name, values in labels.items()}
+        labels["index"] = jnp.arange(len(track))
+        similar = np.asarray(relations(labels, labels, dimensions, **OPTIONS).similar)
+        for group in range(6):
+            first = group * size
+            members = track[first : first + size]
+            assert similar[group % 3, first, first + 1 : first + size].all()
+            assert len(set(members)) == size or group % 3 > 0  # every genre has ten tracks and more
+
+
+def test_a_class_that_is_smaller_than_a_group_repeats_all_of_its_tracks() -> None:
+    classes = np.zeros((20, 1), bool)
+    classes[[3, 7, 9]] = True
+    for seed in range(10):
+        drawn = Partners(classes).draw(np.random.default_rng(seed), 7)
+        first, *others = drawn
+        assert set(others[:2]) == set(others[2:4]) == set(others[4:]) == {3, 7, 9} - {first}
 
 
 def test_segments_of_one_track_overlap_by_half_at_most() -> None:
