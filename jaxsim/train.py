@@ -136,7 +136,8 @@ class Run:
         if not self.triplets:
             raise ValueError(
                 f"{data['validation'].directory}: the validation split has no triplet (two similar "
-                f"tracks and a dissimilar one) in any of {', '.join(config.dimensions)}"
+                f"tracks and a dissimilar one) in any of {', '.join(config.dimensions)}; hold more "
+                "out of a small collection (a folder's --option=held_out=0.4)"
             )
         self.monitor = Monitor(
             workdir,

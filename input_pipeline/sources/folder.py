@@ -4,13 +4,20 @@ Genre and mood are the files' own; era is the decade of the original release whe
 else of the date; tempo and key are known where the tags have them.
 """
 
+import math
 import os
 from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 from input_pipeline import file_tags, manifest
-from input_pipeline.collection import Collection, Collector, era_of_date, split_of_group
+from input_pipeline.collection import (
+    HELD_OUT,
+    Collection,
+    Collector,
+    era_of_date,
+    split_of_group,
+)
 
 MANIFESTS = ("manifest.csv", "manifest.jsonl", "tracks.csv")
 GROUPINGS = ("album", "artist", "track")
@@ -23,7 +30,7 @@ LABEL_DESCRIPTIONS = {
 }
 
 
-def read(path: str | Path, *, group: str = "album") -> Collection:
+def read(path: str | Path, *, group: str = "album", held_out: str | float = HELD_OUT) -> Collection:
     """Reads a folder of audio files and the folders in it, or its manifest if it has one.
 
     Ids are paths relative to the folder. Splits are drawn by a hash of the group: album artist and
@@ -33,6 +40,8 @@ def read(path: str | Path, *, group: str = "album") -> Collection:
     Args:
       path: the folder; `manifest.csv`, `manifest.jsonl` or `tracks.csv` in it takes the place of
         what the files say.
+      held_out: share of the groups for validation and test together; of a small folder take more,
+        or no pair of its few held-out tracks may be similar.
       group: what is never divided: "album"; "artist", so that no artist is in two splits; or
         "track", for collections of few artists (tests are then on albums that were trained on).
 
@@ -45,12 +54,18 @@ def read(path: str | Path, *, group: str = "album") -> Collection:
         raise NotADirectoryError(f"{path}: no such folder")
     if group not in GROUPINGS:
         raise ValueError(f"group is {group!r}, expected one of {', '.join(GROUPINGS)}")
+    try:
+        share = float(held_out)
+    except ValueError:
+        share = math.nan
+    if not 0 < share < 1:
+        raise ValueError(f"held_out is {held_out!r}, expected a number between 0 and 1")
     for name in MANIFESTS:
         if (path / name).is_file():
             return manifest.read(path / name)
     collector = Collector()
     for file in _audio_files(path, collector):
-        _add(collector, file, path, group)
+        _add(collector, file, path, group, share)
     return collector.collection(
         path,
         name="folder",
@@ -103,7 +118,7 @@ def _name(file: Path, folder: Path) -> str:
     return os.fsencode(file.relative_to(folder).as_posix()).decode(errors="backslashreplace")
 
 
-def _add(collector: Collector, file: Path, folder: Path, grouping: str) -> None:
+def _add(collector: Collector, file: Path, folder: Path, grouping: str, held_out: float) -> None:
     name = _name(file, folder)
     try:
         fields = file_tags.read(file)
@@ -124,7 +139,7 @@ def _add(collector: Collector, file: Path, folder: Path, grouping: str) -> None:
     collector.add(
         name,
         track_id=name,
-        split=split_of_group(group),
+        split=split_of_group(group, held_out),
         audio=file.absolute(),
         group=group,
         artist=first.get("artist", ""),

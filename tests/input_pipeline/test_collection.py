@@ -80,6 +80,10 @@ def test_splits_are_drawn_by_the_group_alone():
     shares = Counter(split_of_group(f"group {number}") for number in range(10_000))
     assert shares["train"] == pytest.approx(8000, abs=150)
     assert shares["validation"] == pytest.approx(1000, abs=120)
+    more = Counter(split_of_group(f"group {number}", 0.5) for number in range(10_000))
+    assert [more[split] for split in ("train", "validation", "test")] == pytest.approx(
+        [5000, 2500, 2500], abs=180
+    )
     assert split_of_group("\ud800")  # even what UTF-8 cannot encode
 
 

@@ -157,6 +157,8 @@ def test_groups(tmp_path, name, tags, by_album, by_artist):
     assert folder.read(tmp_path).tracks[0].group == by_album
     assert folder.read(tmp_path, group="artist").tracks[0].group == by_artist
     assert folder.read(tmp_path, group="track").tracks[0].group == name
+    (track,) = folder.read(tmp_path, held_out="0.999").tracks
+    assert track.split == split_of_group(track.group, 0.999) != "train"
 
 
 def test_a_new_file_changes_no_other_track(tmp_path):
@@ -230,6 +232,9 @@ def test_errors(tmp_path):
         folder.read(tmp_path / "none")
     with pytest.raises(ValueError, match="group is 'song', expected one of album, artist, track"):
         folder.read(tmp_path, group="song")
+    for held_out in ("1", "half"):
+        with pytest.raises(ValueError, match=f"held_out is '{held_out}', expected a number betw"):
+            folder.read(tmp_path, held_out=held_out)
     (tmp_path / "cover.jpg").touch()
     with pytest.raises(ValueError, match="no track that can be used"):
         folder.read(tmp_path)
