@@ -92,6 +92,7 @@ def paper() -> ConfigDict:
 
     config.parallel = ConfigDict()
     config.parallel.mapping = "pmap"  # or "shard_map": the same numbers
+    config.parallel.parts = 1  # of a device's batch that are embedded one after the other: memory
 
     config.evaluation = evaluation = ConfigDict()
     evaluation.triplets = 4000  # per dimension, of the validation split

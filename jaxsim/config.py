@@ -74,6 +74,7 @@ def check(config: ConfigDict, *, devices: int) -> None:
                 f"config.{field} is {_get(config, field)}, expected a multiple of "
                 f"{devices} (the number of devices)"
             )
+    _check_parts(config, devices)
     if config.loss.disentangled and config.model.embedding_size % len(config.dimensions):
         raise ValueError(
             f"config.model.embedding_size is {config.model.embedding_size}, expected a multiple of "
@@ -88,6 +89,21 @@ def check(config: ConfigDict, *, devices: int) -> None:
         raise ValueError(
             f"config.loss.band is {config.loss.band}, expected at most config.loss.margin = "
             f"{config.loss.margin} with the pick 'all'"
+        )
+
+
+def _check_parts(config: ConfigDict, devices: int) -> None:
+    parts, model = config.parallel.parts, config.model
+    if parts < 1 or config.batch_size % (devices * parts):
+        raise ValueError(
+            f"config.parallel.parts is {parts}, expected a divisor of the {config.batch_size} / "
+            f"{devices} examples of a device"
+        )
+    norms = (model.norm, model.embedding_norm, model.branch_norm)
+    if parts > 1 and any(norm in ("batch", "batch_layer") for norm in norms):
+        raise ValueError(
+            f"config.parallel.parts is {parts}, expected 1 with batch normalisation (model.norm, "
+            "branch_norm or embedding_norm), whose statistics are of the whole batch"
         )
 
 

@@ -16,10 +16,10 @@ from ml_collections import ConfigDict
 from input_pipeline.batches import Batch, track_segments
 from input_pipeline.dataset import DataSet
 from jaxsim import metrics, parallel, training
+from jaxsim.inputs import FEATURES
 from jaxsim.metrics import Score, Triplets
 from jaxsim.relations import relations
 
-FEATURES = ("mel", "cens", "onset")  # of a batch, which the network needs
 ANCHORS = 512  # whose relations to all tracks are in memory at once
 
 

@@ -9,6 +9,8 @@ from ml_collections import ConfigDict
 from jaxsim.model_format import CHROMA_ROWS
 from jaxsim.tempogram import tempogram
 
+FEATURES = ("mel", "cens", "onset")  # of a batch, which the network needs
+
 
 def images(batch: Mapping[str, Array], config: ConfigDict) -> dict[str, Array]:
     """Float32 images [B, bins, frames, 1] of the inputs in `config.model.inputs`.

@@ -24,6 +24,7 @@ from input_pipeline.dataset import DataSet
 from jaxsim import (
     evaluation,
     export,
+    inputs,
     metrics,
     non_finite,
     parallel,
@@ -241,7 +242,7 @@ class Run:
         )
 
     def _place(self, batch: Batch):
-        wanted = (*evaluation.FEATURES, *self.config.dimensions, "index", "track")
+        wanted = (*inputs.FEATURES, *self.config.dimensions, "index", "track")
         return parallel.to_devices(
             {name: batch[name] for name in wanted}, local_devices=jax.local_device_count()
         )
@@ -325,7 +326,7 @@ class Run:
                 "spread": dict(zip(dimensions, spread, strict=True)),
                 "loss of the track regularisation": {"all": track},
             },
-            offending=non_finite.offending_tracks(batch, evaluation.FEATURES, ids),
+            offending=non_finite.offending_tracks(batch, inputs.FEATURES, ids),
             tracks=[ids[number] for number in batch["track"]],
         )
         path = self.workdir / "non_finite.json"

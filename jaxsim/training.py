@@ -1,6 +1,7 @@
 """The training state and the step: pure functions, written for one device of the axis `data`."""
 
-from collections.abc import Mapping
+import functools
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import flax.struct
@@ -13,7 +14,7 @@ from jaxtyping import Array
 from ml_collections import ConfigDict
 
 from jaxsim.initialisation import separated
-from jaxsim.inputs import images
+from jaxsim.inputs import FEATURES, images
 from jaxsim.losses import Total
 from jaxsim.model import Inception
 from jaxsim.objective import Terms, class_shapes, objective_terms
@@ -94,29 +95,77 @@ def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], lea
     Returns:
       The next state and the batch's `Terms`, both equal on all devices.
     """
-    model = build_model(config)
     key = jax.random.fold_in(jax.random.key(config.seed), state.step)
 
-    def loss(params):
-        embeddings, updates = model.apply(
-            {"params": params, "batch_stats": state.batch_stats},
-            images(batch, config),
-            train=True,
-            mutable=["batch_stats"],
-        )
-        terms = objective_terms(embeddings, classes(params), batch, key, config, axis=AXIS)
+    def objective(embeddings, class_vectors):
+        terms = objective_terms(embeddings, class_vectors, batch, key, config, axis=AXIS)
         # This device's part of the mean over all triplets, averaged over dimensions (A Eq. 2).
         part = jnp.mean(weights(config) * _part(terms.loss))
-        return part + config.loss.track_weight * _part(terms.track), (terms, updates)
+        return part + config.loss.track_weight * _part(terms.track), terms
 
-    gradients, (terms, updates) = jax.grad(loss, has_aux=True)(state.params)
+    by_parts = config.parallel.parts > 1
+    gradients, terms, batch_stats = (_gradients_by_parts if by_parts else _gradients)(
+        config, state, batch, objective
+    )
     gradients, terms = jax.lax.psum((gradients, terms), AXIS)
     direction, moments = optax.scale_by_adam().update(gradients, state.moments, state.params)
     params = jax.tree.map(lambda p, d: p - learning_rate * d, state.params, direction)
-    return (
-        State(state.step + 1, params, updates.get("batch_stats", state.batch_stats), moments),
-        terms,
+    return State(state.step + 1, params, batch_stats, moments), terms
+
+
+def _gradients(config: ConfigDict, state: State, batch: Mapping[str, Array], objective: Callable):
+    """Gradients of the objective(embeddings, class vectors), its terms, and the new statistics."""
+
+    def loss(params):
+        embeddings, batch_stats = _embedded(config, state, params, batch)
+        value, terms = objective(embeddings, classes(params))
+        return value, (terms, batch_stats)
+
+    gradients, (terms, batch_stats) = jax.grad(loss, has_aux=True)(state.params)
+    return gradients, terms, batch_stats
+
+
+def _gradients_by_parts(
+    config: ConfigDict, state: State, batch: Mapping[str, Array], objective: Callable
+):
+    """As `_gradients`, exact, with the network's memory for one part of the batch.
+
+    The parts are embedded one after the other, the objective sees the embeddings of all, and its
+    gradient goes back through the network part by part, which embeds each a second time.
+    """
+    count = config.parallel.parts
+    features = {name: batch[name] for name in FEATURES if name in batch}
+    parts = jax.tree.map(lambda x: x.reshape(count, x.shape[0] // count, *x.shape[1:]), features)
+
+    def embedded(params, part):
+        return _embedded(config, state, params, part)[0]
+
+    embeddings = jax.lax.map(functools.partial(embedded, state.params), parts)
+    (by_embedding, by_class), terms = jax.grad(objective, argnums=(0, 1), has_aux=True)(
+        embeddings.reshape(-1, embeddings.shape[-1]), classes(state.params)
     )
+
+    def add(total, part_and_gradient):
+        part, gradient = part_and_gradient
+        (more,) = jax.vjp(lambda params: embedded(params, part), state.params)[1](gradient)
+        return jax.tree.map(jnp.add, total, more), None
+
+    zero = jax.tree.map(jnp.zeros_like, state.params)
+    gradients, _ = jax.lax.scan(add, zero, (parts, by_embedding.reshape(embeddings.shape)))
+    if by_class:
+        gradients = gradients | {"classes": by_class}
+    return gradients, terms, state.batch_stats
+
+
+def _embedded(config: ConfigDict, state: State, params, batch: Mapping[str, Array]):
+    """Embeddings [B, E] in training, and the new batch statistics."""
+    embeddings, updates = build_model(config).apply(
+        {"params": params, "batch_stats": state.batch_stats},
+        images(batch, config),
+        train=True,
+        mutable=["batch_stats"],
+    )
+    return embeddings, updates.get("batch_stats", state.batch_stats)
 
 
 def weights(config: ConfigDict) -> np.ndarray:

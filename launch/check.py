@@ -31,7 +31,7 @@ from input_pipeline.dataset import ARRAY_DTYPES
 from input_pipeline.features import FeatureConfig
 from input_pipeline.tracks import TAG_DIMENSIONS
 from jaxsim import config as config_module
-from jaxsim import evaluation, train, training
+from jaxsim import inputs, train, training
 from jaxsim.data import open_splits
 
 TAGS = {"genre": 28, "mood": 12, "instrument": 5, "era": 5}  # of the MSD's 50
@@ -109,7 +109,7 @@ def example_shapes(config: ConfigDict, *, rows: int) -> dict[str, jax.ShapeDtype
         "tempo": ((), np.float32),
         "key": ((), np.int32),
     }
-    wanted = (*evaluation.FEATURES, *config.dimensions)
+    wanted = (*inputs.FEATURES, *config.dimensions)
     shapes = {name: shapes[name] for name in wanted} | dict.fromkeys(
         ("index", "track"), ((), np.int32)
     )

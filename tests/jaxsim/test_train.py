@@ -212,6 +212,8 @@ def test_refuses_to_resume_with_another_configuration(finished, prepared_directo
             r"config\.model\.first_input\.key is 'chroma', expected",
         ),
         ("data.group_size", 3, r"config\.data\.group_size is 3, expected an even number"),
+        ("parallel.parts", 0, r"config\.parallel\.parts is 0, expected a divisor of the 32 / "),
+        ("parallel.parts", 2, r"config\.parallel\.parts is 2, expected 1 with batch norm"),
         ("loss.band", 0.2, r"config\.loss\.band is 0\.2, expected at most"),
         ("model.embedding_size", 385, r"config\.model\.embedding_size is 385, expected a multiple"),
         ("model.inputs", ("mel", "mel"), r"config\.model\.inputs is"),

@@ -103,6 +103,43 @@ def test_eight_devices_equal_one(variant) -> None:
         assert found.step == 1
 
 
+def test_parts_equal_the_whole(monkeypatch) -> None:
+    monkeypatch.setattr(model, "BLOCKS", 1)
+    config, before = prepare("no normalisation")
+    expected, expected_terms = run_step(config, before, "pmap", jax.devices()[:1])
+    config.parallel.parts = 4
+    for mapping in parallel.MAPPINGS:
+        found, terms = run_step(config, before, mapping, jax.devices()[:2])
+        for one, other in zip(terms, expected_terms, strict=True):
+            np.testing.assert_allclose(one.mean(), other.mean(), rtol=1e-4)
+        assert_close(found.moments.mu, expected.moments.mu)
+
+
+def test_parts_keep_class_vectors(monkeypatch) -> None:
+    """Gradients of class vectors too, and less memory than the whole batch at once."""
+    monkeypatch.setattr(model, "BLOCKS", 1)
+    config, _ = prepare("no normalisation")
+    config.loss.method = "proxy"
+    state = drawn_state(config, batch())
+    found, memory = {}, {}
+    for parts in (1, 8):
+        config = config.copy_and_resolve_references()
+        config.parallel.parts = parts
+        step = parallel.map_over_devices(
+            functools.partial(training.train_step, config),
+            split=(False, True, False),
+            mapping="pmap",
+            devices=jax.devices()[:1],
+        )
+        dealt = jax.tree.map(lambda x: x[None], batch())
+        compiled = step.lower(state, dealt, np.float32(0.01)).compile()
+        memory[parts] = compiled.memory_analysis().temp_size_in_bytes
+        found[parts], _ = jax.device_get(compiled(state, dealt, np.float32(0.01)))
+    assert np.abs(found[1].moments.mu["classes"]["genre"]).max() > 0
+    assert_close(found[8].moments.mu, found[1].moments.mu)
+    assert memory[8] < memory[1] / 2
+
+
 def test_a_step_is_adams(variant) -> None:
     """The first step moves every parameter against its gradient by the learning rate."""
     _, before, (after, _) = variant
