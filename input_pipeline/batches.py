@@ -205,6 +205,9 @@ def training_batches(
       track_pairs: whether batches have pairs of segments of one track, see `SameTrack`.
       read_ahead: batches that are read before they are asked for.
 
+    Raises:
+      ValueError, OSError: a file of the data set was damaged after it was opened.
+
     Yields:
       mel float16 [b, T, 128], cens float16 [b, T, 12], onset float32 [b, T + 383], the labels
       (bool [b, C], tempo [b], key [b]), index int32 [b] (row in the global batch) and
@@ -234,8 +237,14 @@ def training_batches(
         )
         return read_batch(data, composition, rows, frames)
 
+    failed: list[Exception] = []
+
     def read(step: np.ndarray) -> list[np.ndarray]:
-        return list(batch(int(step)).values())
+        try:
+            return list(batch(int(step)).values())
+        except (OSError, ValueError) as error:
+            failed.append(error)
+            raise
 
     example = batch(0)
     types = [tf.as_dtype(array.dtype) for array in example.values()]
@@ -248,8 +257,13 @@ def training_batches(
         )
         .prefetch(read_ahead)
     )
-    for arrays in batches.as_numpy_iterator():
-        yield dict(zip(example, arrays, strict=True))
+    try:
+        for arrays in batches.as_numpy_iterator():
+            yield dict(zip(example, arrays, strict=True))
+    except tf.errors.OpError:
+        if failed:  # TensorFlow makes another error of it, with a traceback as its message
+            raise failed[0] from None
+        raise
 
 
 def track_segments(data: DataSet, *, batch_size: int) -> Iterator[Batch]:

@@ -10,7 +10,7 @@ import dataclasses
 import json
 import os
 import tempfile
-import zipfile
+import weakref
 from pathlib import Path
 from typing import Any
 
@@ -62,7 +62,7 @@ class DataSet:
     tempo_confidence: np.ndarray
     key_estimated: np.ndarray
     key_confidence: np.ndarray
-    _shards: list[np.memmap]
+    _shards: list["Shard"]
     _shard_of_track: np.ndarray
     _offsets: dict[str, np.ndarray]
 
@@ -74,15 +74,16 @@ class DataSet:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Reads a crop of track `index`, `frames` frames from `start` on.
 
-        Returns:
-          mel: float16 [frames, n_mels].
-          cens: float16 [frames, n_chroma].
-          onset: float32 [frames + window - 1], a slice of the envelope padded as
-            `librosa.feature.tempogram` pads it, so that frame t of the crop's tempogram is made
-            from onset[t : t + window].
+          Returns:
+            mel: float16 [frames, n_mels].
+            cens: float16 [frames, n_chroma].
+            onset: float32 [frames + window - 1], a slice of the envelope padded as
+              `librosa.feature.tempogram` pads it, so that frame t of the crop's tempogram is made
+              from onset[t : t + window].
 
-        Raises:
-          IndexError: the crop reaches beyond the track.
+          Raises:
+            IndexError: the crop reaches beyond the track.
+        ValueError: the file was cut after it was opened.
         """
         length = int(self.num_frames[index])
         if not 0 <= start <= start + frames <= length:
@@ -119,13 +120,34 @@ class DataSet:
         stride = columns * dtype.itemsize
         begin = int(self._offsets[name][index]) + start * stride
         shard = self._shards[self._shard_of_track[index]]
-        # tobytes copies, so that the result is aligned and does not pin the memory map.
-        data = shard[begin : begin + rows * stride].tobytes()
+        data = shard.read(begin, rows * stride)
         return np.frombuffer(bytearray(data), dtype).reshape(rows, columns)
 
     @staticmethod
     def _pad_onset(onset: np.ndarray, width: int, left: bool, right: bool) -> np.ndarray:
         return np.pad(onset, (width * left, width * right), mode="linear_ramp", end_values=0)
+
+
+class Shard:
+    """An open file; it is closed with the last reference to it.
+
+    It is not mapped into memory: where a mapped file was cut, or its disk fails, the process ends
+    without a word.
+    """
+
+    def __init__(self, path: Path):
+        self._path, self._descriptor = path, os.open(path, os.O_RDONLY)
+        weakref.finalize(self, os.close, self._descriptor)
+
+    def read(self, begin: int, size: int) -> bytes:
+        """Gives `size` bytes; raises ValueError where the file ends before."""
+        data = os.pread(self._descriptor, size, begin)
+        if len(data) < size:
+            raise ValueError(
+                f"{self._path}: ends before byte {begin + size}, so it was changed after it was "
+                "opened; prepare the data set again"
+            )
+        return data
 
 
 def open(directory: str | Path, split: str, feature_config: FeatureConfig) -> DataSet:
@@ -159,7 +181,7 @@ def open(directory: str | Path, split: str, feature_config: FeatureConfig) -> Da
         tempo_confidence=index["tempo_confidence"],
         key_estimated=index["key_estimated"],
         key_confidence=index["key_confidence"],
-        _shards=[np.memmap(path, mode="r") for path in shards],
+        _shards=[Shard(path) for path in shards],
         _shard_of_track=index["shard"],
         _offsets={name: index[f"{name}_offset"] for name in ARRAY_DTYPES},
     )
@@ -218,8 +240,8 @@ def _load_index(directory: Path, split: str, shards: list[Path]) -> dict[str, np
     path = directory / f"index-{split}.npz"
     stamps = [(p.stat().st_size, p.stat().st_mtime_ns) for p in shards]
     stamp = np.array([(INDEX_VERSION, 0), *stamps])
-    unreadable = (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile)
-    with contextlib.suppress(*unreadable), np.load(path) as file:
+    # A broken archive can raise anything.
+    with contextlib.suppress(Exception), np.load(path) as file:
         if np.array_equal(file["stamp"], stamp):
             return dict(file)
     index = _build_index(directory, split, shards)

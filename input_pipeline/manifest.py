@@ -102,19 +102,32 @@ def _read_json_lines(file: TextIO, path: Path, collector: Collector) -> dict[str
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
-        except ValueError as error:
-            collector.skip(where, f"line is no JSON ({error})")
-            continue
-        if not isinstance(row, dict):
-            kind = type(row).__name__
-            collector.skip(where, f"line is a JSON {kind}, expected an object of fields")
-        elif number == 1 and set(row) == {"collection"}:
-            header = _checked_header(row["collection"], path)
-        else:
-            _check_fields(f"{path}, line {number}", row)
-            _add(collector, where, {k: v for k, v in row.items() if v is not None}, path.parent)
+            row = _json_object(line)
+            if number == 1 and set(row) == {"collection"}:
+                header = _checked_header(row["collection"], path)
+            else:
+                _check_fields(f"{path}, line {number}", row)
+                _add(collector, where, {k: v for k, v in row.items() if v is not None}, path.parent)
+        except _UnusableLine as error:
+            collector.skip(where, str(error))
+        except RecursionError:
+            collector.skip(where, "line is nested too deeply")
     return header
+
+
+class _UnusableLine(Exception):
+    """A line is no object of fields; the message is the reason."""
+
+
+def _json_object(line: str) -> dict[str, Any]:
+    try:
+        row = json.loads(line)
+    except ValueError as error:
+        raise _UnusableLine(f"line is no JSON ({error})") from None
+    if not isinstance(row, dict):
+        kind = type(row).__name__
+        raise _UnusableLine(f"line is a JSON {kind}, expected an object of fields")
+    return row
 
 
 def _checked_header(header: Any, path: Path) -> dict[str, Any]:

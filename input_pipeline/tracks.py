@@ -111,7 +111,7 @@ def parse_tempo(value: str | float) -> float:
     """
     try:
         tempo = math.nan if isinstance(value, bool) else float(value)
-    except (TypeError, ValueError):
+    except (OverflowError, TypeError, ValueError):
         tempo = math.nan
     if not 0 < tempo < 1000:  # false for nan too
         raise ValueError(f"tempo is {value!r}, expected beats per minute in (0, 1000)")

@@ -86,12 +86,12 @@ class Checkpoints:
         manager, args = self._manager, ocp.args.Composite
         with_record = args(record=ocp.args.JsonRestore())
         with_state = args(state=ocp.args.StandardRestore(abstract))
-        record = _attempt(lambda: manager.restore(step, args=with_record).record)
+        record = _attempt(lambda: _checked(manager.restore(step, args=with_record).record))
         accept(record)
         saved = _attempt(lambda: _shapes(manager.item_metadata(step)["state"].tree))
         self._check_shapes(step, saved, _shapes(abstract))
         state = _attempt(lambda: _verified(manager.restore(step, args=with_state).state, record))
-        return state, Plateau(**record["plateau"]), record
+        return state, _plateau(record), record
 
     def _check_shapes(self, step: int, saved: dict[str, str], expected: dict[str, str]) -> None:
         """Raises ValueError if the arrays of a checkpoint are not those of this run's state."""
@@ -164,7 +164,9 @@ def restore_for_inference(directory: str | Path) -> Restored:
                 state=ocp.args.StandardRestore(numbers), record=ocp.args.JsonRestore()
             )
             restored = manager.restore(step, args=args)
-            state, record = _verified(restored.state, restored.record), restored.record
+            record = _checked(restored.record)
+            state, config = _verified(restored.state, record), ConfigDict(record["config"])
+            arrays = state["params"], state["batch_stats"] or {}
         except Exception as error:  # as in _attempt
             damaged[step] = _summary(error)
             continue
@@ -175,8 +177,7 @@ def restore_for_inference(directory: str | Path) -> Restored:
                 f"using step {step}, the newest that is whole",
                 file=sys.stderr,
             )
-        record |= {"step": step}
-        return ConfigDict(record["config"]), state["params"], state["batch_stats"] or {}, record
+        return config, *arrays, record | {"step": step}
     raise ValueError(f"{directory}: no checkpoint can be read: {_reasons(damaged)}")
 
 
@@ -238,6 +239,25 @@ def _digest(state) -> str:
         digest.update(name.encode())
         digest.update(np.asarray(leaf).tobytes())
     return digest.hexdigest()
+
+
+def _checked(record: Any) -> dict[str, Any]:
+    """The record, if it is one."""
+    if not isinstance(record, dict) or not isinstance(record.get("config"), dict):
+        raise ValueError("the record has no config")
+    _plateau(record)
+    return record
+
+
+def _plateau(record: Mapping[str, Any]) -> Plateau:
+    saved = record.get("plateau")
+    kinds = {"cuts": int, "best": int | float, "waited": int}
+    if not isinstance(saved, dict) or saved.keys() != kinds.keys():
+        raise ValueError("the record has no plateau")
+    for name, kind in kinds.items():
+        if not isinstance(saved[name], kind):
+            raise ValueError(f"the record's plateau.{name} is {saved[name]!r:.100}")
+    return Plateau(**saved)
 
 
 def _verified(state, record: Mapping[str, Any]):

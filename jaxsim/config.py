@@ -1,6 +1,7 @@
 """Checks a configuration before anything is built from it."""
 
 import math
+from typing import Any
 
 from ml_collections import ConfigDict
 
@@ -8,10 +9,42 @@ from input_pipeline.tracks import DIMENSIONS
 from jaxsim.initialisation import TRUNK_STARTS
 from jaxsim.losses import AVERAGES, DISTANCES, PICKS
 from jaxsim.model import BRANCH_NORMS, EMBEDDING_NORMS, INPUTS, NORMS
+from jaxsim.model_format import MAX_WIDTH
 from jaxsim.objective import METHODS
 from jaxsim.parallel import MAPPINGS
 from jaxsim.relations import KEY_RELATIONS, TAG_RULES, UNLABELLED
 from jaxsim.schedule import SCHEDULES
+
+LARGE = 2**31  # of numbers; what is counted by them fits int32
+POSITIVE = (
+    "batch_size",
+    "num_steps",
+    "steps_per_epoch",
+    "log_steps",
+    "data.read_ahead",
+    "evaluation.batch_size",
+    "evaluation.loss_batches",
+    "evaluation.triplets",
+    "features.tempogram_window",
+    "loss.tempo_classes",
+    "model.embedding_size",
+    "model.trunk_width",
+    "model.width",
+    "optimiser.learning_rate",
+    "optimiser.plateau_factor",
+    "optimiser.plateau_patience",
+)
+NOT_NEGATIVE = (
+    "checkpoint_minutes",
+    "loss.band",
+    "loss.margin",
+    "loss.track_weight",
+    "optimiser.minimum_rate",
+    "optimiser.plateau_cuts",
+    "optimiser.warmup_steps",
+    "relation.tempo_tolerance",
+    "seed",
+)
 
 
 def check(config: ConfigDict, *, devices: int) -> None:
@@ -44,20 +77,11 @@ def check(config: ConfigDict, *, devices: int) -> None:
                 f"config.{field} is {values}, expected some of {', '.join(allowed)}, "
                 "each at most once"
             )
-    for field in (
-        "batch_size",
-        "num_steps",
-        "steps_per_epoch",
-        "log_steps",
-        "model.width",
-        "model.trunk_width",
-        "loss.tempo_classes",
-    ):
-        if not _get(config, field) > 0:
-            raise ValueError(f"config.{field} is {_get(config, field)}, expected more than 0")
-    if config.data.group_size < 2 or config.data.group_size % 2:
+    _check_numbers(config)
+    group = config.data.group_size
+    if group % 2 or not 2 <= group <= max(config.batch_size, 2):
         raise ValueError(
-            f"config.data.group_size is {config.data.group_size}, expected an even number"
+            f"config.data.group_size is {group}, expected an even number up to config.batch_size"
         )
     for name, first in config.model.first_input.items():
         if first not in INPUTS:
@@ -66,8 +90,14 @@ def check(config: ConfigDict, *, devices: int) -> None:
             )
     for name in config.dimensions:
         weight = config.loss.weights.get(name)
-        if weight is None or not 0 < weight < math.inf:
+        if weight is None or not 0 < weight < LARGE:
             raise ValueError(f"config.loss.weights.{name} is {weight}, expected more than 0")
+    for name, pair in config.features.standardise.items():
+        if not _are_mean_and_deviation(pair):
+            raise ValueError(
+                f"config.features.standardise.{name} is {pair}, expected a mean and a deviation "
+                "above 0"
+            )
     for field in ("batch_size", "evaluation.batch_size"):
         if _get(config, field) % devices:
             raise ValueError(
@@ -105,6 +135,25 @@ def _check_parts(config: ConfigDict, devices: int) -> None:
             f"config.parallel.parts is {parts}, expected 1 with batch normalisation (model.norm, "
             "branch_norm or embedding_norm), whose statistics are of the whole batch"
         )
+
+
+def _check_numbers(config: ConfigDict) -> None:
+    for fields, least, expected in (
+        (POSITIVE, math.ulp(0), "more than 0"),
+        (NOT_NEGATIVE, 0, "at least 0"),
+    ):
+        for field in fields:
+            value = _get(config, field)
+            largest = MAX_WIDTH if field.endswith("width") else LARGE
+            if not least <= value < largest:
+                raise ValueError(
+                    f"config.{field} is {value}, expected {expected} and less than {largest}"
+                )
+
+
+def _are_mean_and_deviation(pair: Any) -> bool:
+    numbers = [each for each in pair if isinstance(each, int | float) and abs(each) < LARGE]
+    return len(numbers) == len(pair) == 2 and numbers[1] > 0
 
 
 def _get(config: ConfigDict, field: str):

@@ -63,7 +63,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--store", required=True, help="folder of the store; made if there is none")
     add(
         "--model",
-        help="a run's directory or an exported .npz; default: the store's, else jaxsim's own",
+        help="a run's directory or an exported model; default: the store's, else jaxsim's own",
     )
     add("--workers", type=_count, default=cores, help="processes that read audio")
     add("--batch_size", type=_count, default=BATCH_SIZE, help="segments at once in the network")

@@ -1,6 +1,7 @@
 """Writes a trained network as one file that `jaxsim.numpy_model` reads without JAX.
 
 python -m jaxsim.export --checkpoint=runs/demo --out=model.npz
+python -m jaxsim.export --checkpoint=runs/demo --out=model.safetensors
 """
 
 import importlib.metadata
@@ -8,16 +9,16 @@ import json
 import os
 import secrets
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 from absl import app, flags
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
-from jaxsim import model_format
+from jaxsim import model_format, safetensors_format
 
 # Embedding norms once batch normalisation is folded away.
 EXPORTED_NORM = {"layer": "layer", "batch_layer": "layer", "none": "none"}
@@ -35,7 +36,7 @@ def export(
     path: str | Path,
     dtype: str = "float32",
 ) -> None:
-    """Writes the network of `params` to `path` (an `.npz`), whole or not at all.
+    """Writes the network of `params` to `path`, whole or not at all.
 
     Batch normalisation is folded into kernels and biases with its running statistics. It follows
     its layer directly, before ReLU and maximum, so that the network stays the same; that of the
@@ -47,12 +48,13 @@ def export(
       tag_names: per tag dimension, the names of its tags.
       feature_config: the fields of the data set's `input_pipeline.features.FeatureConfig`.
       feature_version: the `input_pipeline.features.FEATURE_VERSION` of the data set.
-      path: a file there is replaced; its folder is made if there is none.
+      path: ends in .safetensors for a file of that format (needs the extra safetensors), else it
+        is an `.npz`; a file there is replaced, and its folder is made if there is none.
       dtype: of the parameters in the file: "float32", or "float16" for half the size.
 
     Raises:
       ValueError: the parameters are not those of this config's network or are not finite in this
-        dtype, or config and feature_config contradict each other.
+        dtype, or config and feature_config contradict each other; or safetensors is missing.
     """
     metadata = _metadata(config, tag_names, feature_config, feature_version, path)
     with np.errstate(over="ignore"):  # what float16 cannot hold is not finite, and told below
@@ -61,8 +63,42 @@ def export(
             for name, array in parameters(params, batch_stats, config).items()
         }
     model_format.check(metadata, arrays, path)
-    text = json.dumps(metadata, sort_keys=True).encode()
-    _save(Path(path), {model_format.METADATA: np.frombuffer(text, np.uint8), **arrays})
+    text = json.dumps(metadata, sort_keys=True)
+    path = Path(path)
+    if path.suffix == safetensors_format.SUFFIX:
+        content = _safetensors(text, arrays)
+        _save(path, lambda file: file.write(content))
+    else:
+        stored = {model_format.METADATA: np.frombuffer(text.encode(), np.uint8), **arrays}
+        _save(path, lambda file: np.savez(file, allow_pickle=False, **stored))
+
+
+def export_checkpoint(directory: str | Path, path: str | Path, *, dtype: str = "float32") -> None:
+    """Writes the network of a run's newest checkpoint; see `export`.
+
+    Raises:
+      FileNotFoundError: there is no checkpoint.
+      ValueError: as `export`; or there are only damaged checkpoints, or what the checkpoint says of
+        its run is not complete.
+    """
+    from jaxsim.checkpoints import restore_for_inference
+
+    config, params, batch_stats, record = restore_for_inference(directory)
+    try:
+        export(
+            params,
+            batch_stats,
+            config,
+            tag_names=record["tag_names"],
+            feature_config=record["feature_config"],
+            feature_version=record["feature_version"],
+            path=path,
+            dtype=dtype,
+        )
+    except (AttributeError, KeyError, TypeError) as error:
+        raise ValueError(
+            f"{directory}: the checkpoint does not say all that an export needs ({error})"
+        ) from error
 
 
 def parameters(
@@ -169,12 +205,23 @@ def _version() -> str:
         return "not installed"  # run from a checkout
 
 
-def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
+def _safetensors(metadata: str, arrays: Mapping[str, np.ndarray]) -> bytes:
+    try:
+        import safetensors.numpy
+    except ModuleNotFoundError:
+        raise ValueError(
+            "a .safetensors file needs the package safetensors: pip install '.[safetensors]'"
+        ) from None
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    return safetensors.numpy.save(contiguous, {model_format.METADATA: metadata})
+
+
+def _save(path: Path, write: Callable[[BinaryIO], Any]) -> None:
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with temporary.open("xb") as file:
-            np.savez(file, allow_pickle=False, **arrays)
+            write(file)
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -182,20 +229,8 @@ def _save(path: Path, arrays: Mapping[str, np.ndarray]) -> None:
 
 def main(checkpoint: str, out: str, dtype: str = "float32") -> None:
     """Exports a checkpoint; expected problems are one line on stderr and exit code 1."""
-    from jaxsim.checkpoints import restore_for_inference
-
     try:
-        config, params, batch_stats, record = restore_for_inference(checkpoint)
-        export(
-            params,
-            batch_stats,
-            config,
-            tag_names=record["tag_names"],
-            feature_config=record["feature_config"],
-            feature_version=record["feature_version"],
-            path=out,
-            dtype=dtype,
-        )
+        export_checkpoint(checkpoint, out, dtype=dtype)
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
     print(f"model: {out}")
@@ -204,7 +239,9 @@ def main(checkpoint: str, out: str, dtype: str = "float32") -> None:
 if __name__ == "__main__":
     # Defined here only, so that other programs can import this module and have such flags too.
     _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A run's directory.", required=True)
-    _OUT = flags.DEFINE_string("out", None, "The .npz file to write.", required=True)
+    _OUT = flags.DEFINE_string(
+        "out", None, "The .npz or .safetensors file to write.", required=True
+    )
     _DTYPE = flags.DEFINE_enum("dtype", "float32", model_format.DTYPES, "Of its parameters.")
 
     def _main(arguments: list[str]) -> None:

@@ -1,6 +1,7 @@
 """The file of an exported network: what is in it, and how it is read and checked. NumPy alone.
 
-An `.npz` archive without pickles. The array `metadata` (uint8) is UTF-8 JSON:
+An `.npz` archive without pickles, or a safetensors file. The archive's array `metadata` (uint8),
+or the text of that name in the header of the other, is UTF-8 JSON:
 
   format, format_version: "jaxsim-model" and 2.
   jaxsim_version: of the exporting program.
@@ -19,14 +20,13 @@ become "layer".
 """
 
 import json
-import math
-import zipfile
-import zlib
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from jaxsim import archives, safetensors_format
 
 FORMAT = "jaxsim-model"
 FORMAT_VERSION = 2  # Raise it whenever the metadata, the array names or the network change.
@@ -41,6 +41,7 @@ DTYPES = ("float32", "float16")  # of parameters in a file
 BRANCH_BLOCKS = 2
 BLOCKS = 6
 EMBEDDING_NORMS = ("layer", "none")
+MAX_WIDTH, MAX_SIZE, MAX_NUMBER = 1000, 10**6, 1e9  # far above what any network has
 
 _FIELDS: dict[str, tuple[type, ...]] = {
     "dimensions": (list,),
@@ -73,20 +74,24 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         misshapen or non-finite arrays; the message names the file and the field.
     """
     try:
-        file = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: not a jaxsim export ({error})") from None
-    if not isinstance(file, np.lib.npyio.NpzFile):
-        raise ValueError(f"{path}: not a jaxsim export (one array, expected an .npz archive)")
-    with file:
-        if METADATA not in file.files:
-            raise ValueError(f"{path}: not a jaxsim export (it has no array {METADATA!r})")
-        text = _read_array(file, METADATA, ("uint8",), path).tobytes()
-        try:
-            metadata = json.loads(text)
-        except ValueError as error:
-            raise ValueError(f"{path}: {METADATA} is not JSON ({error})") from None
-        return metadata, check(metadata, file, path)
+        if safetensors_format.is_one(path):
+            texts, arrays = safetensors_format.read(path)
+            metadata = _parsed(texts.get(METADATA, "null"), path)
+            return metadata, check(metadata, arrays, path)
+        with archives.opened(path, "a jaxsim export") as file:
+            if METADATA not in file.files:
+                raise ValueError(f"{path}: not a jaxsim export (it has no array {METADATA!r})")
+            metadata = _parsed(_read_array(file, METADATA, ("uint8",), path).tobytes(), path)
+            return metadata, check(metadata, file, path)
+    except RecursionError:
+        raise ValueError(f"{path}: {METADATA} is nested too deeply") from None
+
+
+def _parsed(text: str | bytes, path: str | Path) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{path}: {METADATA} is not JSON ({error})") from None
 
 
 def check(metadata: Any, arrays: Mapping[str, Any], source: str | Path) -> dict[str, np.ndarray]:
@@ -121,13 +126,9 @@ def check(metadata: Any, arrays: Mapping[str, Any], source: str | Path) -> dict[
 def _read_array(
     arrays: Mapping[str, Any], name: str, dtypes: tuple[str, ...], source: str | Path
 ) -> np.ndarray:
-    try:
-        array = arrays[name]
-    except (ValueError, EOFError, OSError, zipfile.BadZipFile, zlib.error) as error:
-        raise ValueError(f"{source}: {name} cannot be read ({error})") from None
-    found = getattr(array, "dtype", type(array).__name__)
-    if found not in dtypes:
-        raise ValueError(f"{source}: {name} is {found}, expected {' or '.join(dtypes)}")
+    array = archives.array(arrays, name, source)
+    if array.dtype not in dtypes:
+        raise ValueError(f"{source}: {name} is {array.dtype}, expected {' or '.join(dtypes)}")
     return array
 
 
@@ -163,15 +164,16 @@ def _conditions(metadata: dict[str, Any]) -> Iterator[tuple[str, Any, str, bool]
     yield "model.inputs", inputs, f"some of {known}", different and all(i in known for i in inputs)
     size, count = model["embedding_size"], len(dimensions)
     multiple = f"a positive multiple of {count} (the number of dimensions)"
-    yield "model.embedding_size", size, multiple, size > 0 and size % count == 0
+    right = 0 < size < MAX_SIZE and size % count == 0
+    yield "model.embedding_size", size, multiple, right
     for field in ("width", "trunk_width"):
         width = model[field]
-        yield f"model.{field}", width, "a positive number", 0 < width < math.inf
+        yield f"model.{field}", width, "a positive number", 0 < width < MAX_WIDTH
     norm = model["embedding_norm"]
     yield "model.embedding_norm", norm, f"one of {EMBEDDING_NORMS}", norm in EMBEDDING_NORMS
     for kind in inputs:
         pair = metadata["standardise"].get(kind)
-        right = isinstance(pair, list) and len(pair) == 2 and all(map(_is_finite, pair))
+        right = isinstance(pair, list) and len(pair) == 2 and all(map(_is_number, pair))
         yield f"standardise.{kind}", pair, "a mean and a positive deviation", right and pair[1] > 0
     rows = metadata["feature_config"]["n_chroma"]
     yield "feature_config.n_chroma", rows, f"1 to {CHROMA_ROWS}", 1 <= rows <= CHROMA_ROWS
@@ -184,8 +186,8 @@ def _are_names(value: Any) -> bool:
     return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
 
 
-def _is_finite(value: Any) -> bool:
-    return isinstance(value, int | float) and math.isfinite(value)
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) < MAX_NUMBER
 
 
 def own_blocks(inputs: list[str]) -> int:

@@ -1,14 +1,22 @@
 """What a run says while it runs: a progress line, TensorBoard scalars and a JSON-lines log."""
 
 import json
+import resource
 import sys
 import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import jax
+import numpy as np
 import tensorboardX
 import tqdm
+from ml_collections import ConfigDict
+
+from jaxsim.objective import Terms
+
+MIB = 2**20
 
 
 class Monitor:
@@ -24,7 +32,7 @@ class Monitor:
             return
         self._path = workdir / "log.jsonl"
         if self._path.exists():
-            kept = [row for row in _rows(self._path) if row["step"] <= first_step]
+            kept = [row for row in rows(self._path) if row["step"] <= first_step]
             shorter = self._path.with_suffix(".new")
             shorter.write_text("".join(json.dumps(row) + "\n" for row in kept))
             shorter.replace(self._path)
@@ -66,11 +74,46 @@ class Monitor:
         self._events.close()
 
 
-def _rows(path: Path) -> list[dict[str, Any]]:
-    rows = []
+def step_numbers(config: ConfigDict, terms: Terms) -> dict[str, Any]:
+    """What a step's `Terms` say, for a row: per dimension, and of the track regularisation."""
+    row: dict[str, Any] = {
+        name: dict(zip(config.dimensions, np.round(total.mean(), 5).tolist(), strict=True))
+        for name, total in (
+            ("loss", terms.loss),
+            ("active", terms.active),
+            ("spread", terms.spread),
+        )
+    }
+    if config.loss.track_weight:
+        row["track_loss"] = round(float(terms.track.mean()), 5)
+    return row
+
+
+def peak_memory() -> dict[str, float]:
+    """The most memory used so far [MiB]: on the fullest own device, or by a process on CPUs.
+
+    The name of the number says which; CPUs tell nothing of their devices.
+    """
+    told = [device.memory_stats() or {} for device in jax.local_devices()]
+    peaks = [stats["peak_bytes_in_use"] for stats in told if "peak_bytes_in_use" in stats]
+    if peaks:
+        return {"device_peak_mib": round(max(peaks) / MIB, 1)}
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes of ru_maxrss
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return {"process_peak_mib": round(peak / MIB, 1)}
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a `log.jsonl`; none if there is none.
+
+    The last one may be cut, of a run that was killed while it wrote: it is left out.
+    """
+    if not path.is_file():
+        return []
+    found = []
     for line in path.read_text().splitlines():
         try:
-            rows.append(json.loads(line))
+            found.append(json.loads(line))
         except json.JSONDecodeError:
-            break  # the last line of a run that was killed while it wrote
-    return rows
+            break
+    return found

@@ -3,7 +3,6 @@
 import dataclasses
 import functools
 import json
-import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -16,7 +15,7 @@ from ml_collections import ConfigDict
 from input_pipeline.batches import Batch, track_segments
 from input_pipeline.dataset import DataSet
 from input_pipeline.features import mfcc_statistics
-from jaxsim import evaluation, parallel, training
+from jaxsim import archives, evaluation, monitor, parallel, training
 from jaxsim.checkpoints import Restored
 
 Splits = Mapping[str, DataSet]  # "train", and the evaluated one under "test"
@@ -75,7 +74,7 @@ def of_run(
         "config": json.loads(config.to_json()),
         "step": record["step"],
         "commit": record.get("commit"),
-        "log": _log(run / "log.jsonl"),
+        "log": monitor.rows(run / "log.jsonl"),
     }
     embed = evaluation.embedder(config)
     embedded = functools.partial(_of_state, config, embed, data, batch_size=batch_size)
@@ -106,19 +105,13 @@ def external(path: str | Path, data: Splits) -> System:
       ValueError: it is no `.npz`, knows none of the tracks, or has vectors of different lengths or
         with values that are not finite; the message names the file and the track.
     """
-    try:
-        file = np.load(path, allow_pickle=False)
-    except (ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise ValueError(f"{path}: not an .npz of track id to vector ({error})") from None
-    if not isinstance(file, np.lib.npyio.NpzFile):
-        raise ValueError(f"{path}: one array, expected an .npz with one vector per track id")
-    with file:
+    with archives.opened(path, "an .npz of track id to vector") as file:
         ids = set(file.files)
         found = {}
         for split in ("train", "test"):
             for track_id in data[split].track_ids:
                 if track_id in ids:
-                    found[track_id] = _vector(file[track_id], track_id, path)
+                    found[track_id] = _vector(archives.array(file, track_id, path), track_id, path)
     if not any(track_id in found for track_id in data["test"].track_ids):
         raise ValueError(
             f"{path}: has none of the {len(data['test'])} tracks of {data['test'].directory}; its "
@@ -143,7 +136,7 @@ def external(path: str | Path, data: Splits) -> System:
 
 
 def _vector(vector: np.ndarray, track_id: str, path: str | Path) -> np.ndarray:
-    if vector.ndim != 1 or not np.issubdtype(vector.dtype, np.number):
+    if vector.ndim != 1 or not len(vector) or vector.dtype.kind not in "iuf":
         raise ValueError(
             f"{path}: {track_id!r} has shape {vector.shape} of {vector.dtype}, expected one vector "
             "of numbers"
@@ -230,9 +223,3 @@ def _example(config: ConfigDict, data: DataSet) -> dict[str, Any]:
     rows = np.zeros(jax.device_count(), int)
     labels = {**data.tags, "tempo": data.tempo, "key": data.key}
     return batch | {name: labels[name][rows] for name in config.dimensions}
-
-
-def _log(path: Path) -> list[dict[str, Any]]:
-    if not path.is_file():
-        return []
-    return [json.loads(line) for line in path.read_text().splitlines()]

@@ -11,7 +11,6 @@ import time
 import traceback
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
 
 import jax
 import numpy as np
@@ -29,6 +28,7 @@ from jaxsim import (
     non_finite,
     parallel,
     processes,
+    profiling,
     record,
     stopping,
     training,
@@ -37,7 +37,7 @@ from jaxsim import (
 from jaxsim.checkpoints import Checkpoints
 from jaxsim.config import check
 from jaxsim.data import open_splits
-from jaxsim.monitor import Monitor
+from jaxsim.monitor import Monitor, peak_memory, step_numbers
 from jaxsim.objective import Terms
 from jaxsim.schedule import Plateau, exhausted, learning_rate
 from jaxsim.workdir import Claim
@@ -54,14 +54,15 @@ def main(arguments: list[str]) -> None:
             processes.join()
         except ValueError as error:
             sys.exit(f"error: {error}")
-    stopping.leave(guarded(_CONFIG.value, Path(str(_WORKDIR.value))))
+    workdir = Path(str(_WORKDIR.value))
+    stopping.leave(guarded(_CONFIG.value, workdir, profile=_PROFILE.value))
 
 
-def guarded(config: ConfigDict, workdir: Path) -> int:
+def guarded(config: ConfigDict, workdir: Path, *, profile: str = "") -> int:
     """`train` that says what is wrong, in one line where that is known; returns the exit code."""
     try:
         check(config, devices=jax.device_count())
-        return train(config, workdir)
+        return train(config, workdir, profile=profile)
     except (ValueError, OSError, FloatingPointError) as error:
         print(f"error: {error}", file=sys.stderr)
         return stopping.FAILED
@@ -70,17 +71,21 @@ def guarded(config: ConfigDict, workdir: Path) -> int:
         return stopping.CRASHED
 
 
-def train(config: ConfigDict, workdir: Path) -> int:
+def train(config: ConfigDict, workdir: Path, *, profile: str = "") -> int:
     """Trains to `config.num_steps`; writes checkpoints, logs, a table and the exported model.
+
+    Args:
+      profile: steps to record for the profiler, such as "100:110"; see `profiling`.
 
     Returns:
       The exit code: whether it came to the end, or was stopped, with its state saved.
     """
+    profiled = profiling.parse(profile, num_steps=config.num_steps) if profile else range(0)
     claim = Claim(workdir)
     try:
         with processes.first_goes_first("data"):
             data = open_splits(config, ("train", "validation"))
-        run = Run(config, workdir, data)
+        run = Run(config, workdir, data, profiled=profiled)
         if run.finished and (workdir / "model.npz").exists():
             run.monitor.say(f"{workdir}: was trained to step {run.step} already")
             run.close()
@@ -118,7 +123,9 @@ def mapped_train_step(config: ConfigDict, *, devices: Sequence[jax.Device] | Non
 class Run:
     """One training run: its state, and the compiled functions that change it."""
 
-    def __init__(self, config: ConfigDict, workdir: Path, data: dict[str, DataSet]):
+    def __init__(
+        self, config: ConfigDict, workdir: Path, data: dict[str, DataSet], *, profiled: range
+    ):
         self.config, self.workdir, self.data = config, workdir, data
         self.train_step = mapped_train_step(config)
         self.loss_step = parallel.map_over_devices(
@@ -131,6 +138,7 @@ class Run:
         self.state, self.plateau = self._initial_or_restored()
         self.step = int(self.state.step)
         self.saved_at = time.monotonic()
+        self.flops: float | None = None  # of a step on one device
         self.triplets = evaluation.sample_triplets(
             data["validation"], config, count=config.evaluation.triplets, seed=config.seed
         )
@@ -145,6 +153,12 @@ class Run:
             first_step=self.step,
             num_steps=config.num_steps,
             silent=not processes.first(),
+        )
+        self.trace = profiling.Trace(
+            profiled if processes.first() else range(0),
+            workdir / "profile",
+            first_step=self.step,
+            say=self.monitor.say,
         )
         self.requests = stopping.Requests()
 
@@ -166,11 +180,15 @@ class Run:
             batch = self._place(next(batches))
             waited += time.monotonic() - asked
             rate = parallel.replicate(np.float32(learning_rate(config, self.step, self.plateau)))
+            if self.flops is None:
+                self.flops = profiling.flops(self.train_step, self.state, batch, rate)
+            self.trace.before_step(self.step, self.state)
             self.state, terms = self.train_step(self.state, batch, rate)
             # The numbers of step n - 1 are fetched while the devices work on step n.
             if pending is not None:
                 self._report(*pending, began=began, first=first, waited=waited)
             pending = (self.step, terms)
+            self.trace.after_step(self.step, self.state)
             self.step += 1
             self.monitor.step()
             if self.requests.save:
@@ -185,6 +203,7 @@ class Run:
 
     def finish(self) -> None:
         """Compares with the untrained network, prints the table, exports the model."""
+        self.trace.close()
         unseen = self.data["validation"]
         trained = self._embeddings(self.state)
         untrained = self._embeddings(self._initial_state())
@@ -216,6 +235,7 @@ class Run:
             print(f"{self.workdir / name}: {what}")
 
     def close(self) -> None:
+        self.trace.close()
         self.monitor.close()
         self.checkpoints.close()
 
@@ -289,21 +309,15 @@ class Run:
         if (step + 1) % config.log_steps:
             return
         seconds = time.monotonic() - began
-        rate = (step + 1 - first) * config.batch_size / seconds
-        row: dict[str, Any] = {
-            name: dict(zip(config.dimensions, np.round(values, 5).tolist(), strict=True))
-            for name, values in (
-                ("loss", loss),
-                ("active", terms.active.mean()),
-                ("spread", spread),
-            )
-        }
-        if config.loss.track_weight:
-            row["track_loss"] = round(track, 5)
-        row |= {
+        steps_per_second = (step + 1 - first) / seconds
+        rate = steps_per_second * config.batch_size
+        row = {
+            **step_numbers(config, terms),
             "learning_rate": learning_rate(config, step, self.plateau),
             "examples_per_second": round(rate, 2),
             "input_bound_share": round(waited / seconds, 4),
+            "device_teraflops_per_second": (self.flops or 0) * steps_per_second / 1e12,
+            **peak_memory(),
         }
         losses = " ".join(f"{name[:5]} {value:.3f}" for name, value in row["loss"].items())
         self.monitor.write(
@@ -397,6 +411,7 @@ def parse_flags(arguments: list[str]) -> list[str]:
 if __name__ == "__main__":
     _CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration file, with :variant.")
     _WORKDIR = flags.DEFINE_string("workdir", None, "Where everything of this run is written.")
+    _PROFILE = flags.DEFINE_string("profile", "", "Steps to record, such as 100:110.")
     _DISTRIBUTED = flags.DEFINE_bool("distributed", False, "One process of several.")
     flags.mark_flags_as_required(["config", "workdir"])
     app.run(main, flags_parser=parse_flags)

@@ -21,6 +21,7 @@ import numpy as np
 
 from jaxsim.metrics import Triplets
 
+MAX_VOTES = 1e9  # for or against a track
 Table = list[list[str]]
 Parsed = tuple[list[tuple[str, str, str]], list[float]]
 GENERIC = ("anchor", "positive", "negative")
@@ -83,7 +84,7 @@ def read(path: str | Path) -> Judgements:
                 raise ValueError(f"{path}: has no triplet on which the votes differ")
             return Judgements(path.stem, ids, np.array(agreement))
     raise ValueError(
-        f"{path}: has columns {', '.join(sorted(columns)) or 'none'}; expected "
+        f"{path}: has columns {', '.join(sorted(map(str, columns))) or 'none'}; expected "
         f"{', '.join(GENERIC)}, or {', '.join(DIM_SIM)}, or {', '.join(ODD_ONE_OUT)}"
     )
 
@@ -106,13 +107,13 @@ def _rows(path: Path) -> list[dict[str, Any]]:
             delimiter = "\t" if "\t" in file.readline() else ","
             file.seek(0)
             return list(csv.DictReader(file, delimiter=delimiter))
-    except (ValueError, TypeError, csv.Error) as error:
+    except (ValueError, TypeError, RecursionError, csv.Error) as error:
         raise ValueError(f"{path}: no table of triplets ({error})") from None
 
 
 def _value(row: dict[str, Any], column: str, number: int, path: Path) -> str:
     value = row.get(column)
-    text = "" if value is None else str(value)
+    text = str(value) if isinstance(value, str | int | float) else ""
     votes = column.endswith(("_vote", "_numvotes"))
     if not text or (votes and not _is_count(text)):
         expected = "a number of votes" if votes else "a track id"
@@ -122,7 +123,7 @@ def _value(row: dict[str, Any], column: str, number: int, path: Path) -> str:
 
 def _is_count(value: str) -> bool:
     try:
-        return float(value) >= 0
+        return 0 <= float(value) < MAX_VOTES
     except ValueError:
         return False
 

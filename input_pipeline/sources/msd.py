@@ -6,6 +6,7 @@ uses, pickles. The audio is 30-second previews of 7digital, named 8/9/8947470.cl
 """
 
 import contextlib
+import re
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
@@ -29,6 +30,7 @@ TAGS = (
 )
 LEE_TRAIN_TRACKS = 201_680  # the first of Lee's training list; the rest is for validation
 MINIMUM_VALUE = 50  # a Last.fm tag counts if its value, 0 to 100, is above
+LONGEST_VALUE = 1_000_000  # bytes of a row of lastfm_tags.db
 CITATION = (
     "Bertin-Mahieux, Ellis, Whitman, Lamere: The Million Song Dataset. ISMIR 2011. Division: "
 )
@@ -115,9 +117,9 @@ def audio_files(path: Path) -> Mapping[str, str]:
     locations = _pickled_dict(path / "7D_id_to_path.pkl")
     previews = _pickled_dict(path / "MSD_id_to_7D_id.pkl")
     return {
-        track_id: locations[str(preview)]
+        track_id: location
         for track_id, preview in previews.items()
-        if str(preview) in locations
+        if isinstance(location := locations.get(_name(preview)), str)
     }
 
 
@@ -138,7 +140,7 @@ def _lists(path: Path) -> dict[str, list[str]]:
         parts = {"train": "train", "validation": "valid", "test": "test"}
         return {split: _lines(path / f"{part}_x_msd_id.txt") for split, part in parts.items()}
     train, test = (
-        [str(track_id) for track_id in _pickled(path / f"filtered_list_{part}.cP", list)]
+        [_name(track_id) for track_id in _pickled(path / f"filtered_list_{part}.cP", list)]
         for part in ("train", "test")
     )
     return {
@@ -164,10 +166,11 @@ def _division_tags(path: Path, collector: Collector) -> Iterator[tuple[str, list
     file = path / "50tagList.txt"
     names = _lines(file) if file.is_file() else list(TAGS)
     for track_id, vector in _pickled_dict(path / "msd_id_to_tag_vector.cP").items():
-        if np.shape(vector) == (len(names),):
-            yield track_id, [names[number] for number in np.flatnonzero(vector)]
+        values = _numbers(vector)
+        if len(values) == len(names):
+            yield track_id, [name for name, value in zip(names, values, strict=True) if value]
         else:
-            reason = f"tag vector is of shape {np.shape(vector)}, expected ({len(names)},)"
+            reason = f"tag vector is of {len(values)} numbers, expected {len(names)}"
             collector.leave_out(track_id, reason)
 
 
@@ -178,12 +181,14 @@ def _lastfm_tags(file: Path, wanted: set[str]) -> dict[str, list[str]]:
     query = (
         "SELECT tids.tid, tags.tag FROM tid_tag JOIN tids ON tid_tag.tid = tids.ROWID "
         "JOIN tags ON tid_tag.tag = tags.ROWID WHERE tid_tag.val > ? "
+        "AND typeof(tids.tid) = 'text' AND typeof(tags.tag) = 'text' "
         "ORDER BY tid_tag.tid, tid_tag.val DESC, tags.tag"
     )
     found: dict[str, list[str]] = {}
     try:
         address = f"{file.absolute().as_uri()}?mode=ro"
         with contextlib.closing(sqlite3.connect(address, uri=True)) as database:
+            _check_tables(database)
             for track_id, tag in database.execute(query, (MINIMUM_VALUE,)):
                 if track_id in wanted:
                     found.setdefault(track_id, []).append(tag)
@@ -194,11 +199,23 @@ def _lastfm_tags(file: Path, wanted: set[str]) -> dict[str, list[str]]:
     return found
 
 
+def _check_tables(database: sqlite3.Connection) -> None:
+    """Raises sqlite3.Error for views and computed columns: they could compute without end."""
+    database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
+    found = dict(database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
+    for name in ("tids", "tags", "tid_tag"):
+        if re.search(r"\b(AS|VIRTUAL)\b", str(found.get(name, "virtual")), re.IGNORECASE):
+            raise sqlite3.DatabaseError(f"{name} is no plain table")
+
+
 def _lines(file: Path, *, like: Path | None = None) -> list[str]:
     """The lines of a text file; as many as another one has."""
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such file")
-    lines = file.read_text(encoding="utf-8").splitlines()
+    try:
+        lines = file.read_text(encoding="utf-8").splitlines()
+    except UnicodeDecodeError as error:
+        raise ValueError(f"{file}: cannot be read as UTF-8 text ({error})") from None
     if like is not None and len(lines) != len(_lines(like)):
         expected = f"{len(_lines(like))} as {like.name}"
         raise ValueError(f"{file}: has {len(lines)} lines, expected {expected}")
@@ -210,7 +227,7 @@ def _array(file: Path) -> np.ndarray:
         raise FileNotFoundError(f"{file}: no such file")
     try:
         return np.load(file, allow_pickle=False)
-    except (ValueError, EOFError) as error:
+    except Exception as error:  # a broken array can raise anything
         raise ValueError(f"{file}: no NumPy array ({error})") from None
 
 
@@ -222,4 +239,18 @@ def _pickled(file: Path, kind: type) -> Any:
 
 
 def _pickled_dict(file: Path) -> dict[str, Any]:
-    return {str(name): value for name, value in _pickled(file, dict).items()}
+    return {_name(name): value for name, value in _pickled(file, dict).items()}
+
+
+def _name(value: Any) -> str:
+    """An id as text; empty, which no id is, if it is neither text nor number."""
+    return str(value) if isinstance(value, str | int | np.integer) else ""
+
+
+def _numbers(vector: Any) -> list[float]:
+    """The numbers of an array or list; none if it is of anything else."""
+    values = vector.tolist() if isinstance(vector, np.ndarray) and vector.ndim == 1 else vector
+    kinds = (int, float, np.bool_, np.number)
+    if not isinstance(values, list) or not all(isinstance(value, kinds) for value in values):
+        return []
+    return values

@@ -10,6 +10,7 @@ import csv
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from pathlib import Path
+from typing import TextIO
 
 from input_pipeline.tracks import TAG_DIMENSIONS
 
@@ -25,26 +26,33 @@ def read(path: str | Path) -> TagMap:
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: other columns, or a row with another dimension.
+      ValueError: it is no UTF-8 text, has other columns, or a row with another dimension.
     """
     path = Path(path)
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such tag map")
+    try:
+        with path.open(newline="", encoding="utf-8-sig") as file:
+            return _read(file, path)
+    except (UnicodeDecodeError, csv.Error) as error:
+        raise ValueError(f"{path}: cannot be read as UTF-8 text ({error})") from None
+
+
+def _read(file: TextIO, path: Path) -> TagMap:
     entries: dict[str, tuple[tuple[str, str], ...]] = {}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        if reader.fieldnames != COLUMNS:
-            found = ",".join(reader.fieldnames or ())
-            raise ValueError(f"{path}: columns are {found!r}, expected {','.join(COLUMNS)!r}")
-        for row in reader:
-            tag, dimension, label = (row[column] or "" for column in COLUMNS)
-            if dimension not in ("", *TAG_DIMENSIONS):
-                raise ValueError(
-                    f"{path}, line {reader.line_num}: dimension is {dimension!r}, expected one of "
-                    f"{', '.join(TAG_DIMENSIONS)} or nothing"
-                )
-            known = entries.get(tag.lower(), ())
-            entries[tag.lower()] = (*known, (dimension, label or tag)) if dimension else known
+    reader = csv.DictReader(file)
+    if reader.fieldnames != COLUMNS:
+        found = ",".join(reader.fieldnames or ())
+        raise ValueError(f"{path}: columns are {found!r}, expected {','.join(COLUMNS)!r}")
+    for row in reader:
+        tag, dimension, label = (row[column] or "" for column in COLUMNS)
+        if dimension not in ("", *TAG_DIMENSIONS):
+            raise ValueError(
+                f"{path}, line {reader.line_num}: dimension is {dimension!r}, expected one of "
+                f"{', '.join(TAG_DIMENSIONS)} or nothing"
+            )
+        known = entries.get(tag.lower(), ())
+        entries[tag.lower()] = (*known, (dimension, label or tag)) if dimension else known
     return entries
 
 

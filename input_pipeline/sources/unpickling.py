@@ -5,11 +5,13 @@ and NumPy arrays of numbers and texts, and refuses a file that asks for anything
 """
 
 import codecs
+import io
 import pickle
 import re
-from collections.abc import Callable
+import struct
+from collections.abc import Callable, Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 import numpy as np
 
@@ -25,13 +27,60 @@ def load(path: str | Path) -> Any:
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such pickle")
     try:
-        with path.open("rb") as file:
-            return _Unpickler(file, encoding="latin1").load()
+        return _Unpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load()
     except Exception as error:  # a broken pickle can raise anything
-        raise ValueError(f"{path}: no pickle of plain data: {error}") from None
+        reason = str(error) or type(error).__name__
+        raise ValueError(f"{path}: no pickle of plain data: {reason}") from None
 
 
-class _Unpickler(pickle.Unpickler):
+# Where the stack has what becomes keys of a dictionary, or elements of a set.
+_KEYS = {
+    pickle.SETITEM: slice(-2, -1),
+    pickle.SETITEMS: slice(None, None, 2),
+    pickle.DICT: slice(None, None, 2),
+    pickle.ADDITEMS: slice(None),
+    pickle.FROZENSET: slice(None),
+}
+
+
+def _with_plain_keys(opcode: bytes) -> Callable[[Any], None]:
+    load = pickle._Unpickler.dispatch[opcode[0]]
+
+    def checked(unpickler: Any) -> None:
+        _check_keys(unpickler.stack[_KEYS[opcode]])
+        load(unpickler)
+
+    return checked
+
+
+def _check_keys(keys: Iterable[Any]) -> None:
+    """Refuses containers: of tuples in tuples a short file can make keys that take forever."""
+    for key in keys:
+        if isinstance(key, tuple | frozenset):
+            raise pickle.UnpicklingError(f"it has a key of type {type(key).__name__}")
+
+
+def _build(unpickler: Any) -> None:
+    if not isinstance(unpickler.stack[-2], _Type | _Array):
+        raise pickle.UnpicklingError("it sets attributes, which is refused")
+    pickle._Unpickler.dispatch[pickle.BUILD[0]](unpickler)
+
+
+def _bytearray8(unpickler: Any) -> None:
+    (length,) = struct.unpack("<Q", unpickler.read(8))
+    unpickler.append(bytearray(unpickler.read(length)))
+
+
+class _Unpickler(pickle._Unpickler):
+    """The unpickler that is written in Python: that in C takes memory by what a file says."""
+
+    dispatch: ClassVar = {
+        **pickle._Unpickler.dispatch,
+        **{key[0]: _with_plain_keys(key) for key in _KEYS},
+        pickle.BUILD[0]: _build,
+        pickle.BYTEARRAY8[0]: _bytearray8,
+    }
+
     def find_class(self, module: str, name: str) -> Any:
         try:
             return _ALLOWED[_MODERN.get(module, module), name]
@@ -44,7 +93,7 @@ class _Type:
 
     def __init__(self, code: str, *_: Any):
         # Only plain types: others hold pointers, or fields that a file could place anywhere.
-        if not re.fullmatch(r"[biufcSU]\d+", code):
+        if not re.fullmatch(r"[biufcSU][1-9]\d*", code):
             raise pickle.UnpicklingError(f"it has an array of type {code!r}, which is refused")
         self.dtype = np.dtype(code)
 
@@ -80,7 +129,27 @@ def _from_buffer(
 def _encode(text: str | bytes, encoding: str = "latin1") -> bytes:
     if codecs.lookup(encoding).name != "iso8859-1":
         raise pickle.UnpicklingError(f"it has bytes in {encoding!r}, which is refused")
-    return text.encode("latin1") if isinstance(text, str) else text
+    return text.encode("latin1") if isinstance(text, str) else _bytes(text)
+
+
+def _bytes(content: bytes | bytearray = b"") -> bytes:
+    if not isinstance(content, bytes | bytearray):  # a number would be a length
+        raise pickle.UnpicklingError(f"it has bytes of type {type(content).__name__}")
+    return bytes(content)
+
+
+def _bytearray(content: str | bytes = b"", encoding: str = "latin1") -> bytearray:
+    return bytearray(_encode(content, encoding))
+
+
+def _set(items: Iterable[Any] = ()) -> set[Any]:
+    items = list(items)
+    _check_keys(items)
+    return set(items)
+
+
+def _frozenset(items: Iterable[Any] = ()) -> frozenset[Any]:
+    return frozenset(_set(items))
 
 
 _MODERN = {
@@ -89,11 +158,11 @@ _MODERN = {
     "numpy.core.numeric": "numpy._core.numeric",
 }
 _ALLOWED: dict[tuple[str, str], Callable | str] = {
-    ("builtins", "set"): set,
-    ("builtins", "frozenset"): frozenset,
+    ("builtins", "set"): _set,
+    ("builtins", "frozenset"): _frozenset,
     ("builtins", "complex"): complex,
-    ("builtins", "bytes"): bytes,
-    ("builtins", "bytearray"): bytearray,
+    ("builtins", "bytes"): _bytes,
+    ("builtins", "bytearray"): _bytearray,
     ("_codecs", "encode"): _encode,
     ("numpy", "dtype"): _Type,
     ("numpy", "ndarray"): "numpy.ndarray",  # `_array` is given it, and knows already

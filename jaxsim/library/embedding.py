@@ -41,7 +41,7 @@ class Embedder:
         """Reads a model.
 
         Args:
-          source: a training run's directory (its newest checkpoint) or an export (.npz).
+          source: a training run's directory (its newest checkpoint) or an export.
           batch_size: segments that go through the network at once.
 
         Raises:
@@ -151,21 +151,11 @@ def _read(source: Path) -> tuple[numpy_model.Model, bytes]:
     """A model and the bytes of its exported file; a checkpoint is exported first."""
     if not source.is_dir():
         return numpy_model.load(source), source.read_bytes()
-    from jaxsim.checkpoints import restore_for_inference
-    from jaxsim.export import export
+    from jaxsim.export import export_checkpoint
 
-    config, params, batch_stats, record = restore_for_inference(source)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, "model.npz")
-        export(
-            params,
-            batch_stats,
-            config,
-            tag_names=record["tag_names"],
-            feature_config=record["feature_config"],
-            feature_version=record["feature_version"],
-            path=path,
-        )
+        export_checkpoint(source, path)
         return numpy_model.load(path), path.read_bytes()
 
 

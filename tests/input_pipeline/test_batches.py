@@ -72,6 +72,29 @@ def batches(data: DataSet, first: int, last: int, **changes) -> list[dict[str, n
     return list(training_batches(data, first_step=first, num_steps=last, **options | changes))
 
 
+def test_an_error_of_reading_is_told_as_it_is(monkeypatch):
+    read = FakeDataSet.read
+
+    def read_until_it_fails(self, index, start, frames):
+        if index % 7 == 3:
+            raise ValueError(f"track {index} cannot be read")
+        return read(self, index, start, frames)
+
+    following = training_batches(
+        fake_data(),
+        dimensions=DIMENSIONS,
+        batch_size=24,
+        seed=3,
+        first_step=0,
+        num_steps=20,
+        **OPTIONS,
+    )
+    assert len(next(following)["mel"]) == 24
+    monkeypatch.setattr(FakeDataSet, "read", read_until_it_fails)
+    with pytest.raises(ValueError, match=r"^track \d+ cannot be read$"):
+        list(following)
+
+
 def assert_equal(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) -> None:
     assert found.keys() == expected.keys()
     for name, values in expected.items():

@@ -102,17 +102,18 @@ def test_crops_are_slices_of_the_whole(train, index, where):
     np.testing.assert_array_equal(crop[2], onset[start : start + frames + 383])
 
 
-def test_a_crop_in_the_middle_of_a_long_track_needs_no_padding():
+def test_a_crop_in_the_middle_of_a_long_track_needs_no_padding(tmp_path):
     onset = np.arange(1000, dtype=np.float32)
-    data = _single_track(onset)
+    data = _single_track(tmp_path, onset)
     np.testing.assert_array_equal(data.read(0, 300, 129)[2], onset[300 - 192 : 300 + 129 + 191])
 
 
-def _single_track(onset):
+def _single_track(tmp_path, onset):
     frames = len(onset)
     mel = np.zeros((frames, 128), np.float16)
     cens = np.zeros((frames, 12), np.float16)
-    shard = np.frombuffer(mel.tobytes() + cens.tobytes() + onset.tobytes(), np.uint8)
+    shard = tmp_path / "shard"
+    shard.write_bytes(mel.tobytes() + cens.tobytes() + onset.tobytes())
     offsets = {"mel": [0], "cens": [mel.nbytes], "onset": [mel.nbytes + cens.nbytes]}
     empty = {field.name: None for field in dataclasses.fields(dataset.DataSet)}
     return dataset.DataSet(
@@ -121,11 +122,20 @@ def _single_track(onset):
             "feature_config": CONFIG,
             "track_ids": ["a"],
             "num_frames": np.array([frames]),
-            "_shards": [shard],
+            "_shards": [dataset.Shard(shard)],
             "_shard_of_track": np.array([0]),
             "_offsets": {name: np.array(value) for name, value in offsets.items()},
         }
     )
+
+
+def test_a_file_that_is_cut_after_it_was_opened(tmp_path):
+    data = _single_track(tmp_path, np.arange(1000, dtype=np.float32))
+    with (tmp_path / "shard").open("r+b") as file:
+        file.truncate((tmp_path / "shard").stat().st_size - 1000)
+    assert data.read(0, 0, 129)[0].shape == (129, 128)
+    with pytest.raises(ValueError, match=r"shard: ends before byte \d+, so it was changed after"):
+        data.read(0, 800, 129)
 
 
 @pytest.mark.parametrize(("start", "frames"), [(-1, 129), (0, 10_000), (200, 129), (5, -1)])

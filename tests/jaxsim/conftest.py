@@ -11,13 +11,14 @@ from tests.jaxsim.tiny import tiny, training_tracks_only
 
 @pytest.fixture(scope="session")
 def finished(prepared_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of four steps without interruption."""
+    """A run of four steps without interruption, of which the second and third are profiled."""
     from jaxsim import stopping, train
 
     workdir = tmp_path_factory.mktemp("finished")
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(train, "open_splits", training_tracks_only)
-        assert train.train(tiny(prepared_directory), workdir) == stopping.FINISHED
+        config = tiny(prepared_directory)
+        assert train.train(config, workdir, profile="1:3") == stopping.FINISHED
     return workdir
 
 

@@ -159,6 +159,41 @@ def test_half_the_size(single: tuple[ConfigDict, training.State], tmp_path: Path
         write(config, state, tmp_path / "float16.npz", "float16")
 
 
+def test_safetensors_hold_the_same(
+    single: tuple[ConfigDict, training.State], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for dtype in model_format.DTYPES:
+        for name in ("one.safetensors", "two.safetensors", "expected.npz"):
+            write(*single, tmp_path / name, dtype)
+        one = tmp_path / "one.safetensors"
+        assert one.read_bytes() == (tmp_path / "two.safetensors").read_bytes()
+        expected = model_format.read(tmp_path / "expected.npz")
+        with monkeypatch.context() as patch:
+            patch.setitem(sys.modules, "safetensors", None)  # NumPy alone reads it
+            metadata, arrays = model_format.read(one)
+        assert metadata == expected[0]
+        assert arrays.keys() == expected[1].keys()
+        for name, array in expected[1].items():
+            np.testing.assert_array_equal(arrays[name], array, strict=True)
+    assert numpy_model.load(one).dimensions == (
+        "genre",
+        "mood",
+        "instrument",
+        "era",
+        "tempo",
+        "key",
+    )
+
+
+def test_safetensors_need_the_package_to_be_written(
+    single: tuple[ConfigDict, training.State], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "safetensors", None)
+    with pytest.raises(ValueError, match=r"needs the package safetensors: pip install"):
+        write(*single, tmp_path / "model.safetensors")
+    assert not list(tmp_path.iterdir())
+
+
 def test_metadata_says_all_that_a_user_needs(
     single: tuple[ConfigDict, training.State], tmp_path: Path
 ) -> None:

@@ -1,17 +1,18 @@
 """The run: resuming, refusing, and what it leaves behind. One tiny configuration, compiled once."""
 
+import itertools
 import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 import time
+from pathlib import Path
 
 import jax
 import numpy as np
 import pytest
 
+from benchmarks import faults
 from configs.six_dim import get_config
 from input_pipeline.dataset import DataSet
 from jaxsim import config as config_module
@@ -33,6 +34,10 @@ def test_leaves_what_it_says(finished):
     rows = [json.loads(line) for line in (finished / "log.jsonl").read_text().splitlines()]
     assert [row["step"] for row in rows if "loss" in row] == [1, 2, 3, 4]
     assert [row["step"] for row in rows if "validation_own" in row] == [2, 4]
+    for row in rows:
+        if "loss" in row:
+            assert row["process_peak_mib"] > 100 and row["device_teraflops_per_second"] > 0
+    assert list((finished / "profile").rglob("*.xplane.pb"))
     table = json.loads((finished / "validation.json").read_text())
     assert set(table["scores"]) <= {"genre", "mood"}
     assert list((finished / "tensorboard").iterdir())
@@ -127,6 +132,16 @@ def test_parameters_that_are_not_finite_are_not_saved(
     assert capsys.readouterr().err.splitlines()[-1] == error
 
 
+def test_steps_that_the_run_does_not_have_cannot_be_profiled(prepared_directory, tmp_path, capsys):
+    workdir = tmp_path / "run"
+    assert train.guarded(tiny(prepared_directory), workdir, profile="3:5") == stopping.FAILED
+    assert capsys.readouterr().err == (
+        "error: --profile is '3:5', expected the steps first:last such as 100:110, "
+        "with first < last <= 4 (config.num_steps)\n"
+    )
+    assert not workdir.exists()
+
+
 def test_two_runs_in_one_directory(prepared_directory, tmp_path, capsys):
     claim = Claim(tmp_path)
     assert train.guarded(tiny(prepared_directory), tmp_path) == stopping.FAILED
@@ -146,37 +161,34 @@ def test_the_unforeseen_has_a_traceback_and_a_code_of_its_own(
     assert "an accelerator fell over" in found
 
 
-@pytest.mark.slow
-def test_killed_run_goes_on_bit_for_bit(tmp_path):
-    flags = [
-        "--config=configs/six_dim.py:demo",
-        "--config.data.scores.pieces_per_genre=7",
-        "--config.data.scores.renderings=2",
-        "--config.dimensions=('genre','mood')",
-        "--config.model.inputs=('mel',)",
-        "--config.model.width=0.02",
-        "--config.model.embedding_size=8",
-        "--config.batch_size=8",
-        "--config.num_steps=40",
-        "--config.steps_per_epoch=10",
-        "--config.evaluation.triplets=20",
-    ]
-    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    environment["JAXSIM_DATA"] = str(tmp_path)
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (faults.truncate, "damaged at record"),
+        (faults.flip_a_bit, "damaged at record"),
+        (Path.unlink, "missing; prepare the data set again"),
+    ],
+)
+def test_a_damaged_shard_stops_the_run_before_it_begins(
+    prepared_directory, tmp_path, capsys, damage, message
+):
+    data = shutil.copytree(prepared_directory, tmp_path / "data")
+    (shard,) = data.glob("*-train.tfrecord-*")
+    damage(shard)
+    assert train.guarded(tiny(data), tmp_path / "run") == stopping.FAILED
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.startswith(f"error: {shard}: {message}")
+    assert {path.name for path in (tmp_path / "run").iterdir()} <= {"lock"}
 
-    def start(workdir):
-        command = [sys.executable, "-m", "jaxsim.train", f"--workdir={workdir}", *flags]
-        return subprocess.Popen(command, env=environment)
 
-    assert start(tmp_path / "whole").wait() == 0
-    killed = start(tmp_path / "killed")
-    while not (tmp_path / "killed" / "checkpoints" / "20").exists():
-        assert killed.poll() is None
-        time.sleep(0.1)
-    killed.send_signal(signal.SIGKILL)
-    killed.wait()
-    assert start(tmp_path / "killed").wait() == 0
-    _assert_same_state(tmp_path / "whole", tmp_path / "killed")
+def test_a_clock_that_goes_backwards_changes_nothing(
+    finished, prepared_directory, tmp_path, monkeypatch
+):
+    clock, hours = time.time, itertools.count(1)
+    monkeypatch.setattr(time, "time", lambda: clock() - 3600 * next(hours))
+    assert train.train(tiny(prepared_directory, num_steps=2), tmp_path) == stopping.FINISHED
+    assert train.train(tiny(prepared_directory), tmp_path) == stopping.FINISHED
+    _assert_same_state(finished, tmp_path)
 
 
 def _assert_same_state(one, other):
@@ -214,6 +226,17 @@ def test_refuses_to_resume_with_another_configuration(finished, prepared_directo
         ("data.group_size", 3, r"config\.data\.group_size is 3, expected an even number"),
         ("parallel.parts", 0, r"config\.parallel\.parts is 0, expected a divisor of the 32 / "),
         ("parallel.parts", 2, r"config\.parallel\.parts is 2, expected 1 with batch norm"),
+        ("model.width", float("inf"), r"config\.model\.width is inf, expected more than 0"),
+        (
+            "model.width",
+            1e6,
+            r"config\.model\.width is 1000000\.0, expected more than 0 and less than 1000",
+        ),
+        ("loss.margin", float("nan"), r"config\.loss\.margin is nan, expected at least 0"),
+        ("seed", 2**31, r"config\.seed is 2147483648, expected at least 0 and less than 2147"),
+        ("data.read_ahead", 0, r"config\.data\.read_ahead is 0, expected more than 0"),
+        ("features.standardise.mel", (0.1, 0), r"standardise\.mel is \(0\.1, 0\), expected a mean"),
+        ("features.standardise.cens", (1,), r"standardise\.cens is \(1,\), expected a mean"),
         ("loss.band", 0.2, r"config\.loss\.band is 0\.2, expected at most"),
         ("model.embedding_size", 385, r"config\.model\.embedding_size is 385, expected a multiple"),
         ("model.inputs", ("mel", "mel"), r"config\.model\.inputs is"),

@@ -76,7 +76,14 @@ class Call:
         (pickle.dumps(np.array([None, {}])), "it has an array of type 'O8', which is refused"),
         (pickle.dumps(np.zeros(2, "i4,i4")), "it has an array of type 'V8', which is refused"),
         (b"c_codecs\nencode\n(S'a'\nS'zlib'\ntR.", "it has bytes in 'zlib', which is refused"),
-        (b"", "Ran out of input"),
+        (b"cbuiltins\nbytearray\n(I999999999999\ntR.", "it has bytes of type int"),
+        (b"\x80\x05\x96" + b"\xff\xff\xff\xff\xff\0\0\0.", "EOFError"),  # a bytearray
+        (b"\x80\x02Nr\xff\xff\xff\x7f", "EOFError"),  # a place in the memory of 2 ** 31
+        (b"(d)" + b"2\x86" * 60 + b"Ns.", "it has a key of type tuple"),  # of 2 ** 60 elements
+        (b"cbuiltins\nset\n(()" + b"2\x86" * 60 + b"ltR.", "it has a key of type tuple"),
+        (b"c_codecs\nencode\n}S'a'\nNsb.", "it sets attributes, which is refused"),
+        (pickle.dumps(Call(complex, ())), "no pickle of plain data"),
+        (b"", "EOFError"),
         (b"TRAADIN128F931D672\n", "no pickle of plain data"),
     ],
 )

@@ -1,0 +1,330 @@
+"""Makes what can go wrong with a run go wrong, and says what was lost: the fault table.
+
+python -m benchmarks.faults --kills=20 --soak_minutes=120
+
+Every fault meets tiny runs of `python -m jaxsim.train` on a few tones, which save after every step;
+what they come to is compared with a run that nothing happened to, bit for bit. Needs Linux.
+"""
+
+import contextlib
+import dataclasses
+import functools
+import json
+import os
+import random
+import resource
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import numpy as np
+import rich.console
+import rich.table
+import tqdm
+from absl import app, flags
+
+from benchmarks.tiny_runs import (
+    Bench,
+    Lost,
+    differences,
+    last_words,
+    result,
+    said,
+    set_up,
+    wait_for,
+)
+
+SAVED_EXIT = 75  # `jaxsim.stopping.TERMINATED`
+
+
+@dataclasses.dataclass(frozen=True)
+class Outcome:
+    """What became of a fault: how it was made, how often, and what it cost."""
+
+    how: str
+    times: int
+    lost: str = "nothing"
+
+
+def kills(bench: Bench, *, times: int, while_saving: bool = False) -> Outcome:
+    """SIGKILL at random moments from the claim of the workdir to the end, or of the saves."""
+    moments, half_written = random.Random(while_saving), 0
+    for number in tqdm.trange(times, desc="kill -9", file=sys.stderr):
+        workdir = bench.workdir(f"killed-{number}")
+        started = bench.start(workdir)
+        wait_for(workdir / "checkpoints/1" if while_saving else workdir / "lock", started)
+        with contextlib.suppress(subprocess.TimeoutExpired):
+            started.wait(moments.uniform(0, bench.seconds / (4 if while_saving else 1)))
+        while while_saving and started.poll() is None and not is_saving(workdir):
+            pass
+        started.kill()
+        started.wait()
+        half_written += is_saving(workdir)
+        bench.finish(workdir)
+    how = "when a save has begun" if while_saving else "at random moments of the run"
+    return Outcome(f"{how}; {half_written} left a checkpoint half written", times)
+
+
+def is_saving(workdir: Path) -> bool:
+    """Whether a checkpoint is half written at this moment."""
+    return any("tmp" in path.name for path in (workdir / "checkpoints").glob("*"))
+
+
+def sigterm(bench: Bench, *, times: int, seed: int = 2) -> Outcome:
+    """SIGTERM at random moments of the training."""
+    moments = random.Random(seed)
+    for number in tqdm.trange(times, desc="SIGTERM", file=sys.stderr):
+        workdir = bench.workdir(f"terminated-{number}")
+        started = bench.start(workdir)
+        wait_for(workdir / "checkpoints/1", started)
+        time.sleep(moments.uniform(0, bench.seconds / 4))
+        started.send_signal(signal.SIGTERM)
+        if (code := started.wait()) not in (0, SAVED_EXIT):
+            raise Lost(f"exit code {code}, expected {SAVED_EXIT}: {last_words(workdir)}")
+        bench.finish(workdir)
+    return Outcome(f"at random moments of the training; exit code {SAVED_EXIT}", times)
+
+
+@contextlib.contextmanager
+def small_disk(folder: Path, *, size: int) -> Iterator[bool]:
+    """Mounts a file system of `size` bytes at `folder`; False where that is not allowed."""
+    folder.mkdir()
+    mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
+    mounted = os.geteuid() == 0 and subprocess.run(mount, capture_output=True).returncode == 0
+    try:
+        yield mounted
+    finally:
+        if mounted:
+            subprocess.run(["umount", "--lazy", str(folder)], check=True)
+
+
+def disk_full(bench: Bench, *, times: int) -> Outcome:
+    """No space left while a checkpoint is written; the run goes on once there is space again."""
+    how = "a small tmpfs that another file fills"
+    for number in range(times):
+        workdir = bench.workdir(f"disk-{number}")
+        with small_disk(workdir, size=64 * 2**20) as mounted:
+            if mounted:
+                started = bench.start(workdir)
+                wait_for(workdir / "checkpoints" / str(2 + number), started)
+                with contextlib.suppress(OSError), (workdir / "other").open("wb", 0) as other:
+                    while other.write(bytes(4096)):
+                        pass
+                code = started.wait()
+                (workdir / "other").unlink()
+            else:
+                how = "RLIMIT_FSIZE (mounting a tmpfs needs root)"
+                limit = 20_000 + 1000 * number  # bytes: less than a checkpoint's arrays
+                small = functools.partial(
+                    resource.setrlimit, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY)
+                )
+                code = bench.start(workdir, before=small).wait()
+            reasons = [why for why in ("No space left", "File too large") if why in said(workdir)]
+            if code == 0 or not reasons:
+                raise Lost(f"exit code {code}: {last_words(workdir)}")
+            bench.finish(workdir)
+    return Outcome(how, times)
+
+
+def copy_of_data(bench: Bench) -> Path:
+    """A data set to be damaged."""
+    copy = bench.folder / "damaged"
+    shutil.rmtree(copy, ignore_errors=True)
+    return shutil.copytree(bench.folder / "data", copy)
+
+
+def shard_of(data: Path) -> Path:
+    (shard,) = data.glob("*-train.tfrecord-*")
+    return shard
+
+
+def truncate(shard: Path) -> None:
+    with shard.open("r+b") as file:
+        file.truncate(shard.stat().st_size // 2)
+
+
+def flip_a_bit(shard: Path) -> None:
+    content = bytearray(shard.read_bytes())
+    content[len(content) // 2] ^= 16
+    shard.write_bytes(content)
+
+
+DAMAGES: dict[str, Callable[[Path], None]] = {
+    "shard truncated in the middle": truncate,
+    "record with a flipped bit": flip_a_bit,
+    "missing shard": Path.unlink,
+}
+
+
+def damaged_shard(bench: Bench, what: str) -> Outcome:
+    """A damaged shard is one clear error that names it; nothing is trained or saved."""
+    data = copy_of_data(bench)
+    shard = shard_of(data)
+    DAMAGES[what](shard)
+    words = bench.refused(bench.workdir("refused"), data=data)
+    if str(shard) not in words:
+        raise Lost(f"the error does not name {shard.name}: {words}")
+    return Outcome("in a copy of the data; one line names the file", 1)
+
+
+def feature_of_nan(bench: Bench) -> Outcome:
+    """nan in a feature of one track: the run stops and names the track."""
+    import tensorflow as tf
+
+    data = copy_of_data(bench)
+    shard = shard_of(data)
+    records = []
+    for number, record in enumerate(tf.data.TFRecordDataset(str(shard)).as_numpy_iterator()):
+        example = tf.train.Example.FromString(record)
+        if number == 1:
+            bad = example.features.feature["track_id"].bytes_list.value[0].decode()
+            mel = example.features.feature["mel"].bytes_list
+            mel.value[0] = np.full(len(mel.value[0]) // 2, np.nan, np.float16).tobytes()
+        records.append(example.SerializeToString())
+    with tf.io.TFRecordWriter(str(shard)) as writer:
+        for record in records:
+            writer.write(record)
+    workdir = bench.workdir("nan")
+    code = bench.start(workdir, "--config.checkpoint_minutes=9", data=data).wait()
+    report = json.loads((workdir / "non_finite.json").read_text())
+    if code != 1 or report["tracks_with_features_that_are_not_finite"] != {bad: ["mel"]}:
+        raise Lost(f"exit code {code}: {last_words(workdir)}")
+    return Outcome("a record with its checksum; the run names the track", 1)
+
+
+def no_valid_triplet(bench: Bench) -> Outcome:
+    """Batches without any negative in a band: nothing is learned, and all stays finite."""
+    workdir = bench.workdir("no-triplet")
+    code = bench.start(workdir, "--config.loss.band=0", "--config.num_steps=3").wait()
+    if code:
+        raise Lost(f"exit code {code}: {last_words(workdir)}")
+    for _, loss in result(workdir)["losses"]:
+        if set(loss.values()) != {0.0}:
+            raise Lost(f"the loss of no triplet is {loss}")
+    return Outcome("a band of width 0", 3, "nothing: loss 0")
+
+
+BACKWARDS = """
+import runpy, sys, time
+clock, calls = time.time, 0
+def backwards():
+    global calls
+    calls += 1
+    return clock() - 3600.0 * calls
+time.time = backwards
+sys.argv[0] = "jaxsim/train.py"
+runpy.run_module("jaxsim.train", run_name="__main__", alter_sys=True)
+"""
+
+
+def clock_backwards(bench: Bench) -> Outcome:
+    """time.time an hour earlier at every call; stopped once, and resumed."""
+    workdir = bench.workdir("backwards")
+    started = bench.start(workdir, program=("-c", BACKWARDS))
+    wait_for(workdir / "checkpoints/2", started)
+    started.send_signal(signal.SIGTERM)
+    if (code := started.wait()) != SAVED_EXIT:
+        raise Lost(f"exit code {code}: {last_words(workdir)}")
+    bench.finish(workdir, program=("-c", BACKWARDS))
+    return Outcome("time.time an hour earlier at every call", 1)
+
+
+def two_runs(bench: Bench) -> Outcome:
+    """A second run in the workdir is refused, and the first does not notice."""
+    workdir = bench.workdir("shared")
+    first = bench.start(workdir)
+    wait_for(workdir / "lock", first)
+    second = bench.start(workdir)
+    if second.wait() != 1 or "another run writes there" not in said(workdir):
+        raise Lost(f"the second run ended with {second.returncode}: {last_words(workdir)}")
+    if first.wait():
+        raise Lost(f"the first run ended with {first.returncode}")
+    if difference := differences(result(workdir), bench.expected):
+        raise Lost(f"the first run came to other {', '.join(difference)}")
+    return Outcome("the second is refused", 1)
+
+
+def soak(bench: Bench, *, minutes: float) -> Outcome:
+    """The memory of a long run: what it holds after a tenth of it, and at its end."""
+    workdir = bench.workdir("soak")
+    started = bench.start(
+        workdir,
+        "--config.num_steps=100000000",
+        "--config.steps_per_epoch=200",
+        "--config.log_steps=10",
+        "--config.checkpoint_minutes=0.2",
+    )
+    wait_for(workdir / "checkpoints/200", started)
+    began, samples = time.monotonic(), []
+    with tqdm.tqdm(total=round(60 * minutes), unit="s", desc="soak", file=sys.stderr) as bar:
+        while (elapsed := time.monotonic() - began) < 60 * minutes:
+            if started.poll() is not None:
+                raise Lost(f"exit code {started.returncode}: {last_words(workdir)}")
+            samples.append((elapsed, resident(started.pid)))
+            time.sleep(min(1.0, minutes))
+            bar.update(round(elapsed) - bar.n)
+    started.send_signal(signal.SIGTERM)
+    if (code := started.wait()) != SAVED_EXIT:
+        raise Lost(f"exit code {code}: {last_words(workdir)}")
+    seconds, held = np.array(samples).T
+    width = 3 * minutes  # seconds on both sides: a twentieth each
+    early = np.median(held[np.abs(seconds - 6 * minutes) <= width])
+    late = np.median(held[seconds >= seconds[-1] - 2 * width])
+    steps = json.loads((workdir / "log.jsonl").read_text().splitlines()[-1])["step"]
+    told = f"{early / 2**20:.0f} MiB at 10 %, {late / 2**20:.0f} at 100 %, {late / early - 1:+.1%}"
+    if abs(late / early - 1) > 0.05:
+        raise Lost(f"{told} after {steps:,} steps")
+    return Outcome(f"{minutes:g} minutes, {steps:,} steps", 1, f"nothing: {told}")
+
+
+def resident(process: int) -> int:
+    """Bytes of memory that a process holds."""
+    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
+    return pages * resource.getpagesize()
+
+
+def main(_) -> None:
+    table = rich.table.Table(title="Faults", show_lines=True)
+    for heading in ("fault", "how it was made", "times", "what was lost"):
+        table.add_column(heading, justify="right" if heading == "times" else "left")
+    failed = False
+    with tempfile.TemporaryDirectory(prefix="faults-") as folder:
+        bench = set_up(Path(folder))
+        faults: dict[str, Callable[[], Outcome]] = {
+            "kill -9": lambda: kills(bench, times=_KILLS.value),
+            "kill -9 during a save": lambda: kills(bench, times=_SAVES.value, while_saving=True),
+            "SIGTERM": lambda: sigterm(bench, times=_SIGNALS.value),
+            "disk full during a save": lambda: disk_full(bench, times=_DISKS.value),
+            **{what: functools.partial(damaged_shard, bench, what) for what in DAMAGES},
+            "nan in one feature": lambda: feature_of_nan(bench),
+            "batch without a valid triplet": lambda: no_valid_triplet(bench),
+            "clock going backwards": lambda: clock_backwards(bench),
+            "two runs in one workdir": lambda: two_runs(bench),
+            "soak": lambda: soak(bench, minutes=_SOAK.value),
+        }
+        for name, fault in faults.items():
+            if _ONLY.value and name not in _ONLY.value:
+                continue
+            try:
+                found = fault()
+            except Lost as error:
+                failed, found = True, Outcome("", 1, f"FAILED: {error}")
+            print(f"{name}: {found.lost}", file=sys.stderr)
+            table.add_row(name, found.how, str(found.times), found.lost)
+    rich.console.Console(width=110).print(table)
+    sys.exit(failed)
+
+
+if __name__ == "__main__":
+    _KILLS = flags.DEFINE_integer("kills", 20, "Kills at random moments.")
+    _SAVES = flags.DEFINE_integer("saves", 5, "Kills during a save.")
+    _SIGNALS = flags.DEFINE_integer("signals", 3, "SIGTERMs.")
+    _DISKS = flags.DEFINE_integer("disks", 3, "Full disks.")
+    _SOAK = flags.DEFINE_float("soak_minutes", 120, "Of the soak.")
+    _ONLY = flags.DEFINE_list("only", [], "Faults to make, by their names; default: all.")
+    app.run(main)

@@ -1,0 +1,49 @@
+"""Reads `.npz` archives from elsewhere, of which anything may be wrong. NumPy alone."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+
+def opened(path: str | Path, what: str) -> np.lib.npyio.NpzFile:
+    """Opens an archive; nothing in it is unpickled.
+
+    Args:
+      path: of the file.
+      what: the archive should be, for the message.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is no `.npz` archive.
+    """
+    try:
+        file = np.load(path, allow_pickle=False)
+    except FileNotFoundError:
+        raise
+    except Exception as error:  # NumPy, zipfile and zlib have no error in common
+        raise ValueError(f"{path}: not {what} ({first_line(error)})") from None
+    if not isinstance(file, np.lib.npyio.NpzFile):
+        raise ValueError(f"{path}: not {what} (one array, expected an .npz archive)")
+    return file
+
+
+def array(arrays: Mapping[str, Any], name: str, source: str | Path) -> np.ndarray:
+    """One array of an archive.
+
+    Raises:
+      ValueError: it is damaged, or no array.
+    """
+    try:
+        found = arrays[name]
+    except Exception as error:  # as above
+        raise ValueError(f"{source}: {name} cannot be read ({first_line(error)})") from None
+    if not isinstance(found, np.ndarray):
+        raise ValueError(f"{source}: {name} is {type(found).__name__}, expected an array")
+    return found
+
+
+def first_line(error: Exception) -> str:
+    """What an error says first, or its name."""
+    return str(error).strip().partition("\n")[0] or type(error).__name__
