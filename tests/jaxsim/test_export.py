@@ -217,6 +217,7 @@ def test_metadata_says_all_that_a_user_needs(
             "width": 0.0625,
             "trunk_width": 1.5,
             "trunk_start": "mixed",
+            "first_input": {"tempo": "tempogram", "key": "cens"},
             "norm": "batch",
             "branch_norm": "none",
             "embedding_norm": "layer",
