@@ -14,6 +14,7 @@ import csv
 import dataclasses
 import json
 from collections import defaultdict
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,7 @@ def read(path: str | Path) -> Judgements:
                 raise ValueError(f"{path}: has no triplet on which the votes differ")
             return Judgements(path.stem, ids, np.array(agreement))
     raise ValueError(
-        f"{path}: has columns {', '.join(sorted(map(str, columns))) or 'none'}; expected "
+        f"{path}: has columns {', '.join(_shown(columns)) or 'none'}; expected "
         f"{', '.join(GENERIC)}, or {', '.join(DIM_SIM)}, or {', '.join(ODD_ONE_OUT)}"
     )
 
@@ -158,3 +159,8 @@ def _odd_one_out(table: Table) -> Parsed:
             ids.append((anchor, positive, negative))
             agreement.append(votes / (votes + against))
     return ids, agreement
+
+
+def _shown(names: Iterable[Any]) -> list[str]:
+    """Names in order, on one line whatever is in them."""
+    return [name if name.isprintable() else repr(name) for name in sorted(map(str, names))]
