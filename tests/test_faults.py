@@ -4,7 +4,7 @@ import pytest
 
 from benchmarks import faults, tiny_runs
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.faults]
 
 
 @pytest.fixture(scope="module")

@@ -192,7 +192,7 @@ def _lastfm_tags(file: Path, wanted: set[str]) -> dict[str, list[str]]:
             for track_id, tag in database.execute(query, (MINIMUM_VALUE,)):
                 if track_id in wanted:
                     found.setdefault(track_id, []).append(tag)
-    except sqlite3.Error as error:
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # damaged names of tables are no text
         raise ValueError(
             f"{file}: no SQLite file with the tables tids, tags and tid_tag ({error})"
         ) from None
