@@ -130,12 +130,16 @@ class Page:
         script = "return [...document.querySelectorAll('#hits > .hit')].map((e) => e.dataset.id)"
         return self.run(script)
 
+    def glides(self) -> bool:
+        """Whether hits still move to their places: what is clicked then may be a neighbour."""
+        return self.run("return hits.getAnimations({ subtree: true }).length > 0")
+
     def shows(self, library: Store, seeds: list, weights: Any, **options: Any) -> None:
-        """Waits until the hits are those of a search."""
+        """Waits until the hits are those of a search, each in its place."""
         expected = [
             library.ids[hit.row] for hit in query.search(library, seeds, weights, **options)
         ]
-        self.wait(lambda: self.hits() == expected)
+        self.wait(lambda: self.hits() == expected and not self.glides())
 
     def view(self, name: str) -> None:
         self.one(f"#tab-{name}").click()
