@@ -30,7 +30,13 @@ class Checkpoints:
 
     def __init__(self, directory: str | Path, *, keep: int = 2):
         self.directory = Path(directory).absolute()
-        options = ocp.CheckpointManagerOptions(max_to_keep=keep, create=True)
+        options = ocp.CheckpointManagerOptions(
+            max_to_keep=keep,
+            create=True,
+            # Made in the background, they are waited for by a signal between threads, and orbax
+            # 0.12.8 lost one: the save ended after five minutes with an error.
+            async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
+        )
         self._manager = ocp.CheckpointManager(
             self.directory, options=options, item_handlers=_handlers()
         )

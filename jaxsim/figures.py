@@ -93,14 +93,17 @@ def maps(points: Mapping[str, Sequence[Sequence[float]]], labels: Sequence[Seque
 
 
 def curves(log: Sequence[Mapping[str, Any]], dimensions: Sequence[str]) -> str:
-    """Loss, active triplets and validation score of every dimension over the training steps."""
-    panels = (
-        ("training loss", "loss"),
-        ("active pairs", "active"),
-        ("validation, own sub-space", "validation_own"),
-    )
+    """Whatever the log has of loss, active pairs and validation score over the training steps."""
+    titles = {
+        "loss": "training loss",
+        "active": "active pairs",
+        "validation_own": "validation, own sub-space",
+    }
+    panels = [(titles[field], field) for field in titles if any(field in row for row in log)]
     with plt.rc_context(STYLE):
-        figure, all_axes = plt.subplots(1, 3, figsize=(10.5, 2.9))
+        width = 3.5 * len(panels)
+        figure, all_axes = plt.subplots(1, len(panels), figsize=(width, 2.9), squeeze=False)
+        all_axes = all_axes[0]
         for axes, (title, field) in zip(all_axes, panels, strict=True):
             rows = [row for row in log if field in row]
             for colour, dimension in zip(COLOURS, dimensions, strict=False):
@@ -121,7 +124,8 @@ def curves(log: Sequence[Mapping[str, Any]], dimensions: Sequence[str]) -> str:
                     )
             axes.set_title(title)
             axes.set_xlabel("step")
-        all_axes[-1].axhline(CHANCE, color="#999", linestyle=":")
+            if field == "validation_own":
+                axes.axhline(CHANCE, color="#999", linestyle=":")
         all_axes[0].legend(loc="upper right", bbox_to_anchor=(-0.2, 1.0), frameon=False)
         return _svg(figure)
 

@@ -122,32 +122,35 @@ def triplet_section(results: Results) -> Section:
     text = (
         f"Share of triplets in which the similar track is nearer than the dissimilar one; chance "
         f"0.5; {results['triplets_per_dimension']} triplets per dimension of three different "
-        f"groups, 95 % intervals over groups of tracks. " + " ".join(_comparisons(results))
+        f"groups, 95 % intervals over groups of tracks."
     )
+    if (comparisons := _comparisons(results)).rows:
+        tables.append(("Differences of paired triplets (95 %, own sub-space)", comparisons))
     shown = dict(list(by_dimension.items())[: len(figures.COLOURS)])
     chart = figures.kiviat(shown) if len(dimensions) > 2 else None
     caption = "Own sub-space's score of every dimension (A Fig. 3); dotted: chance."
     return Section("Triplet prediction", text, tables, [(chart, caption)] if chart else [])
 
 
-def _comparisons(results: Results) -> Iterator[str]:
-    """In words: where the first system is better or worse than each other one."""
+def _comparisons(results: Results) -> Table:
+    """Where the first system is better or worse than each other one."""
     first = next(iter(results["systems"]))
+    rows = []
     for other, sets in results["differences"].items():
-        verdicts: dict[str, list[str]] = {"beats": [], "does not differ from": [], "is below": []}
+        better, same, worse = [], [], []
         for dimension in results["dimensions"]:
             difference = sets[dimension]["own"]
             if difference is None:
                 continue
             if difference["low"] > 0:
-                verdicts["beats"].append(dimension)
+                better.append(dimension)
             elif difference["high"] < 0:
-                verdicts["is below"].append(dimension)
+                worse.append(dimension)
             else:
-                verdicts["does not differ from"].append(dimension)
-        parts = [f"{verb} it in {', '.join(names)}" for verb, names in verdicts.items() if names]
-        if parts:
-            yield f"Against {other}, {first} {'; '.join(parts)} (paired, own sub-space)."
+                same.append(dimension)
+        if better or same or worse:
+            rows.append([other, *(", ".join(names) or "none" for names in (better, same, worse))])
+    return Table([f"{first}, against", "is better in", "does not differ in", "is worse in"], rows)
 
 
 def _published_sub_spaces(systems, dimensions) -> Iterator[list[str]]:
@@ -320,10 +323,13 @@ def _training_section(results: Results) -> Iterator[Section]:
         config, log = system["config"], system["log"]
         dimensions = config["dimensions"]
         steps = [row for row in log if "loss" in row]
+        speed = [row["examples_per_second"] for row in steps]
+        mines = config["loss"]["method"] == "triplet"
+        if not mines:
+            log = [{field: row[field] for field in row if field != "active"} for row in log]
+        active = steps[-1]["active"] if steps and mines else {}
         if steps:
             shown.append((figures.curves(log, dimensions), name))
-        speed = [row["examples_per_second"] for row in steps]
-        active = steps[-1]["active"] if steps else {}
         rows.append(
             [
                 name,

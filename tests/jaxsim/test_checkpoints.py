@@ -11,6 +11,7 @@ import jax
 import numpy as np
 import optax
 import pytest
+from orbax.checkpoint._src.futures import signaling_client
 
 from jaxsim import parallel
 from jaxsim.checkpoints import Checkpoints, restore_for_inference
@@ -185,3 +186,23 @@ print(restore_for_inference({str(whole)!r})[1]["head"]["bias"].tolist())
     assert found.returncode == 0, found.stderr
     expected = np.asarray(state(4).params["head"]["bias"]).tolist()
     assert json.loads(found.stdout) == expected
+
+
+def test_saving_waits_for_no_signal_between_threads(tmp_path: Path, monkeypatch) -> None:
+    """Orbax's signal that the directories are there was lost once, and the run with it."""
+    lost: list[str] = []
+    client = signaling_client.ThreadSafeKeyValueSignalingClient
+    keep = client.key_value_set
+
+    def lose(self, key: str, value: str, **options) -> None:
+        if key.endswith("_creation"):
+            lost.append(key)
+        else:
+            keep(self, key, value, **options)
+
+    monkeypatch.setattr(client, "key_value_set", lose)
+    checkpoints = Checkpoints(tmp_path / "checkpoints")
+    save(checkpoints, 1)
+    assert not lost
+    checkpoints.close()
+    assert restore_for_inference(tmp_path)[-1]["step"] == 1
