@@ -92,6 +92,7 @@ def paper() -> ConfigDict:
 
     config.parallel = ConfigDict()
     config.parallel.mapping = "pmap"  # or "shard_map": the same numbers
+    config.parallel.mining_group = 0  # neighbouring devices that mine together; 0 = all of them
     config.parallel.parts = 1  # of a device's batch that are embedded one after the other: memory
 
     config.evaluation = evaluation = ConfigDict()
@@ -126,8 +127,8 @@ def laptop(config: ConfigDict) -> None:
     config.loss.pick = "all"  # every negative of the band: the most gradient from a small batch
     config.loss.average = "possible"  # a dimension that is learned gives way to the others
     config.loss.weights.key = 2.0  # else it may lose the branch of CENS to the four kinds of tags
-    config.num_steps = 400
-    config.steps_per_epoch = 200
+    config.num_steps = 360
+    config.steps_per_epoch = 180
     config.optimiser.learning_rate = 2e-3
     config.optimiser.schedule = "cosine"  # for a fixed number of steps
     config.optimiser.warmup_steps = 50

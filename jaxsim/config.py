@@ -104,6 +104,12 @@ def check(config: ConfigDict, *, devices: int) -> None:
                 f"config.{field} is {_get(config, field)}, expected a multiple of "
                 f"{devices} (the number of devices)"
             )
+    mining = config.parallel.mining_group
+    if mining < 0 or (mining and devices % min(mining, devices)):
+        raise ValueError(
+            f"config.parallel.mining_group is {mining}, expected a divisor of {devices} (the "
+            "number of devices), or 0 for all of them"
+        )
     _check_parts(config, devices)
     if config.loss.disentangled and config.model.embedding_size % len(config.dimensions):
         raise ValueError(

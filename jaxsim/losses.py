@@ -22,8 +22,8 @@ class Total(NamedTuple):
     weight: Float[Array, "*S"]
 
     def mean(self) -> Float[Array, "*S"]:
-        """The mean; 0 where nothing was counted."""
-        return self.sum / jnp.maximum(self.weight, 1.0)
+        """The mean, 0 where nothing was counted; of NumPy's arrays it is computed by NumPy."""
+        return self.sum / self.weight.clip(1.0)
 
 
 @checked

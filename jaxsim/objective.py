@@ -71,10 +71,7 @@ def objective_terms(
     """
     needed = (*config.dimensions, "index", *(["track"] if config.loss.track_weight else []))
     labels = {name: labels[name] for name in needed}
-    gathered = (embeddings, labels)
-    if axis is not None:
-        gathered = jax.tree.map(lambda x: jax.lax.all_gather(x, axis, tiled=True), gathered)
-    candidates, candidate_labels = gathered
+    candidates, candidate_labels = _gathered((embeddings, labels), axis, config)
     masks = jnp.asarray(masks_of(config, embeddings.shape[1]))
     track = Total(jnp.zeros(()), jnp.zeros(()))
     if config.loss.method != "triplet":
@@ -101,6 +98,20 @@ def objective_terms(
             whole = jnp.ones(embeddings.shape[1])
             track, _ = mine(whole, _same_track(labels, candidate_labels), random[:, -1])
     return Terms(loss, active, jax.vmap(_spread, in_axes=(None, 0))(candidates, masks), track)
+
+
+def _gathered(own, axis: str | None, config: ConfigDict):
+    """The examples among which this device's anchors find positives and negatives."""
+    if axis is None:
+        return own
+    devices, size = jax.lax.axis_size(axis), config.parallel.mining_group
+    groups = None
+    if 0 < size < devices:
+        groups = [list(range(first, first + size)) for first in range(0, devices, size)]
+    gather = functools.partial(
+        jax.lax.all_gather, axis_name=axis, axis_index_groups=groups, tiled=True
+    )
+    return jax.tree.map(gather, own)
 
 
 def _relations(labels, candidate_labels, key, config: ConfigDict) -> Relation:

@@ -176,17 +176,14 @@ class Run:
         waited = 0.0
         batches = self._batches("train", first_step=first, num_steps=last)
         while self.step < last and not self.requests.exchange(save=self._time_to_save()):
-            asked = time.monotonic()
-            batch = self._place(next(batches))
-            waited += time.monotonic() - asked
-            rate = parallel.replicate(np.float32(learning_rate(config, self.step, self.plateau)))
-            if self.flops is None:
-                self.flops = profiling.flops(self.train_step, self.state, batch, rate)
-            self.trace.before_step(self.step, self.state)
-            self.state, terms = self.train_step(self.state, batch, rate)
-            # The numbers of step n - 1 are fetched while the devices work on step n.
-            if pending is not None:
-                self._report(*pending, began=began, first=first, waited=waited)
+            with jax.transfer_guard(
+                "disallow"
+            ):  # but for what is asked for: nothing waits unawares
+                terms, seconds = self._start_step(batches)
+                waited += seconds
+                # The numbers of step n - 1 are fetched while the devices work on step n.
+                if pending is not None:
+                    self._report(*pending, began=began, first=first, waited=waited)
             pending = (self.step, terms)
             self.trace.after_step(self.step, self.state)
             self.step += 1
@@ -200,6 +197,21 @@ class Run:
         if not self.requests.stop:
             self._validate()
         self._save()
+
+    def _start_step(self, batches: Iterator[Batch]) -> tuple[Terms, float]:
+        """Gives the devices the next step; returns its numbers to come, and the wait for its batch.
+
+        The state is that after the step.
+        """
+        asked = time.monotonic()
+        batch = self._place(next(batches))
+        waited = time.monotonic() - asked
+        rate = parallel.replicate(np.float32(learning_rate(self.config, self.step, self.plateau)))
+        if self.flops is None:
+            self.flops = profiling.flops(self.train_step, self.state, batch, rate)
+        self.trace.before_step(self.step, self.state)
+        self.state, terms = self.train_step(self.state, batch, rate)
+        return terms, waited
 
     def finish(self) -> None:
         """Compares with the untrained network, prints the table, exports the model."""

@@ -9,13 +9,12 @@ of an hour.
 """
 
 import dataclasses
-import functools
 import importlib.util
 import os
 import re
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 # Before JAX starts: no TPU is asked for, and none is looked for on the network.
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -121,7 +120,7 @@ def example_shapes(config: ConfigDict, *, rows: int) -> dict[str, jax.ShapeDtype
 def compile_step(config: ConfigDict, devices: Sequence[jax.Device]) -> jax.stages.Compiled:
     """The training step of `jaxsim.train` for these devices."""
     own = example_shapes(config, rows=config.batch_size // len(devices))
-    state = jax.eval_shape(functools.partial(training.initial_state, config), own)
+    state = training.state_shapes(config, own)
     dealt = {
         name: jax.ShapeDtypeStruct((len(devices), *each.shape), each.dtype)
         for name, each in own.items()
@@ -146,7 +145,12 @@ def needs(compiled: jax.stages.Compiled) -> Needs:
 
 
 def estimated_cycles(program: str) -> int:
-    """The cycles of a compiled program: of its instructions, those in loops times their turns.
+    """The cycles of a compiled program: of its instructions, those in loops times their turns."""
+    return sum(cycles for _, cycles in instruction_cycles(program))
+
+
+def instruction_cycles(program: str) -> Iterator[tuple[str, int]]:
+    """The cycles of every instruction, with its text; those in loops times their turns.
 
     Raises:
       ValueError: the number of a loop's turns is not to be seen.
@@ -166,16 +170,14 @@ def estimated_cycles(program: str) -> int:
             raise ValueError(f"the compiled step has a loop of unknown length: {condition}")
         return int(bound[1])
 
-    def cycles(part: str) -> int:
-        total = 0
+    def instructions(part: str, times: int) -> Iterator[tuple[str, int]]:
         for line in parts[part]:
             if own := re.search(r'"estimated_cycles":"?(\d+)', line):
-                total += int(own[1])
+                yield line, times * int(own[1])
             if loop := re.search(r" while\(.*condition=(%?[\w.-]+), body=(%?[\w.-]+)", line):
-                total += turns(loop[1]) * cycles(loop[2])
-        return total
+                yield from instructions(loop[2], times * turns(loop[1]))
 
-    return cycles(entry)
+    yield from instructions(entry, 1)
 
 
 def describe(config: ConfigDict, topology: str, devices: Sequence[jax.Device], found: Needs) -> str:

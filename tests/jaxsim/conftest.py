@@ -1,6 +1,7 @@
 """Fixtures of runs that several tests look at."""
 
 import json
+import logging
 from pathlib import Path
 
 import numpy as np
@@ -10,16 +11,33 @@ from tests.jaxsim.tiny import tiny, training_tracks_only
 
 
 @pytest.fixture(scope="session")
-def finished(prepared_directory: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A run of four steps without interruption, of which the second and third are profiled."""
+def watched_run(
+    prepared_directory: Path, tmp_path_factory: pytest.TempPathFactory
+) -> tuple[Path, list[str]]:
+    """A run of four steps without interruption, of which the second and third are profiled.
+
+    And what JAX said that it compiled.
+    """
+    import jax
+
     from jaxsim import stopping, train
 
-    workdir = tmp_path_factory.mktemp("finished")
-    with pytest.MonkeyPatch.context() as patch:
+    workdir, said = tmp_path_factory.mktemp("finished"), []
+    handler = logging.Handler()
+    handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
+    logging.getLogger("jax").addHandler(handler)
+    with pytest.MonkeyPatch.context() as patch, jax.log_compiles():
         patch.setattr(train, "open_splits", training_tracks_only)
         config = tiny(prepared_directory)
         assert train.train(config, workdir, profile="1:3") == stopping.FINISHED
-    return workdir
+    logging.getLogger("jax").removeHandler(handler)
+    return workdir, said
+
+
+@pytest.fixture(scope="session")
+def finished(watched_run: tuple[Path, list[str]]) -> Path:
+    """The directory of a run of four steps."""
+    return watched_run[0]
 
 
 @pytest.fixture(scope="session")

@@ -11,6 +11,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs.six_dim import get_config
+from jaxsim import parallel
 from jaxsim.losses import PICKS, triplet_loss
 from jaxsim.objective import Terms, class_shapes, objective_terms, subspace_masks
 from jaxsim.relations import Relation, relations
@@ -169,6 +170,37 @@ def test_examples_dealt_out_to_devices_give_the_whole_batch(name: str) -> None:
         np.testing.assert_array_equal(one.weight, other.weight)
     np.testing.assert_allclose(found.spread.mean(), expected.spread.mean(), rtol=1e-5)
     np.testing.assert_allclose(gradient, expected_gradient, atol=1e-5)
+
+
+@pytest.mark.parametrize("mapping", parallel.MAPPINGS)
+def test_groups_of_devices_mine_by_themselves(mapping: str) -> None:
+    """Eight devices in groups of four: as two batches of half the size."""
+    embeddings, labels = batch(2)
+    config = with_pick("nearest")
+    whole = objective_terms(embeddings, {}, labels, KEY, config)
+    config.parallel.mining_group = 4
+
+    def dealt(x):
+        return x.reshape(8, SIZE // 8, *x.shape[1:])
+
+    mapped = parallel.map_over_devices(
+        lambda own: jax.lax.psum(objective_terms(*own, KEY, config, axis="data"), "data"),
+        split=(True,),
+        mapping=mapping,
+        devices=jax.devices()[:8],
+    )
+    found = mapped((dealt(embeddings), {}, jax.tree.map(dealt, labels)))
+    halves = [
+        objective_terms(
+            embeddings[rows], {}, jax.tree.map(lambda x, rows=rows: x[rows], labels), KEY, config
+        )
+        for rows in (slice(SIZE // 2), slice(SIZE // 2, None))
+    ]
+    for field in ("loss", "active"):
+        one, other = (getattr(half, field) for half in halves)
+        np.testing.assert_allclose(getattr(found, field).sum, one.sum + other.sum, rtol=1e-5)
+        np.testing.assert_array_equal(getattr(found, field).weight, one.weight + other.weight)
+    assert np.all(found.active.weight < whole.active.weight)
 
 
 @pytest.mark.parametrize("method", ["proxy", "classification"])

@@ -18,6 +18,7 @@ from input_pipeline.dataset import DataSet
 from jaxsim import config as config_module
 from jaxsim import non_finite, numpy_model, record, stopping, train
 from jaxsim.checkpoints import restore_for_inference
+from jaxsim.inputs import FEATURES
 from jaxsim.monitor import Monitor
 from jaxsim.schedule import Plateau, exhausted, learning_rate
 from jaxsim.workdir import Claim
@@ -41,6 +42,26 @@ def test_leaves_what_it_says(finished):
     table = json.loads((finished / "validation.json").read_text())
     assert set(table["scores"]) <= {"genre", "mood"}
     assert list((finished / "tensorboard").iterdir())
+
+
+def test_the_step_is_compiled_once(watched_run):
+    """Which `jax.pmap` calls _fun; so are the validation loss and the embeddings."""
+    _, said = watched_run
+    compiled = [text for text in said if text.startswith("Finished XLA compilation of jit(_fun)")]
+    assert len(compiled) == 3, compiled
+
+
+def test_no_batch_goes_to_a_device_unasked(prepared_directory, tmp_path, monkeypatch):
+    """On an accelerator the step would wait for it."""
+
+    def unplaced(run, batch):
+        split = jax.local_device_count()
+        names = (*FEATURES, *run.config.dimensions, "index", "track")
+        return {name: batch[name].reshape(split, -1, *batch[name].shape[1:]) for name in names}
+
+    monkeypatch.setattr(train.Run, "_place", unplaced)
+    with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
+        train.train(tiny(prepared_directory), tmp_path)
 
 
 def test_a_run_that_is_done_is_left_as_it_is(finished, prepared_directory):
@@ -224,6 +245,11 @@ def test_refuses_to_resume_with_another_configuration(finished, prepared_directo
             r"config\.model\.first_input\.key is 'chroma', expected",
         ),
         ("data.group_size", 3, r"config\.data\.group_size is 3, expected an even number"),
+        (
+            "parallel.mining_group",
+            3,
+            r"config\.parallel\.mining_group is 3, expected a divisor of ",
+        ),
         ("parallel.parts", 0, r"config\.parallel\.parts is 0, expected a divisor of the 32 / "),
         ("parallel.parts", 2, r"config\.parallel\.parts is 2, expected 1 with batch norm"),
         ("model.width", float("inf"), r"config\.model\.width is inf, expected more than 0"),

@@ -1,0 +1,156 @@
+"""The training step on a TPU slice, by the TPU's compiler and without a TPU, beside plain Flax.
+
+python -m benchmarks.tpu --topology=v5e:2x2 --batch_size=256 --forms=jaxsim,plain
+
+Compiles the papers' network with six dimensions, mining and the exchange between chips in
+bfloat16, and prints the compiler's estimates: cycles of every layer per example, memory, share of
+the peak. The estimates are the same in every run. Each form takes a quarter of an hour. Share of
+the peak: of the operations that the papers' table asks for, the same for all forms.
+"""
+
+import collections
+import contextlib
+import re
+import sys
+import time
+from collections.abc import Mapping
+from unittest import mock
+
+# First: it sees to it that JAX looks for no TPU.
+from launch import check  # isort: skip
+
+import jax
+import jax.numpy as jnp
+import rich.console
+import rich.table
+from absl import app, flags
+from ml_collections import ConfigDict
+
+from benchmarks.plain import Plain
+from benchmarks.step import configured, operations
+from jaxsim import training
+
+FORMS = ("jaxsim", "plain")
+REST = (  # what is not the network, by what its operations are called
+    ("exchange between chips", r"all-gather|all-reduce|psum|all_gather"),
+    ("inputs, tempogram", r"/fft|tempogram|images"),
+)
+
+
+class PlainModel(Plain):
+    """`Plain` with the network's interface; what is not a convolution is named by its block."""
+
+    def __call__(self, images, *, train: bool):
+        return super().__call__(images)
+
+    def block(self, x, name: str, strides: tuple[int, int]):
+        with jax.named_scope(f"{name}, rest"):
+            return super().block(x, name, strides)
+
+
+def plain_model(config: ConfigDict) -> PlainModel:
+    model = config.model
+    return PlainModel(
+        tuple(model.inputs), model.embedding_size, model.width, jnp.dtype(model.dtype)
+    )
+
+
+def compiled(form: str, config: ConfigDict, topology: str) -> jax.stages.Compiled:
+    """The training step of `jaxsim.train` with this form of the network."""
+    plain = mock.patch.object(training, "build_model", plain_model)
+    with plain if form == "plain" else contextlib.nullcontext():
+        return check.compile_step(config, check.slice_devices(topology))
+
+
+def layer(instruction: str) -> str:
+    """The layer that an instruction of a compiled program belongs to, by its operation's name."""
+    found = re.search(r'op_name="([^"]*)"', instruction)
+    name = found[1] if found else ""
+    if at := re.search(r"(mel|tempogram|cens)(?:_|: )(stem|block)(?:[_ ](\d))?", name):
+        number = int(at[3]) + (": " in at[0]) if at[3] else ""  # the plain form counts from 0
+        return f"{at[1]}: {at[2]} {number}".strip()
+    if at := re.search(r"common: block (\d)", name):
+        return f"block {int(at[1]) + 1}"
+    if at := re.search(r"/block_(\d)", name):
+        return f"block {at[1]}"
+    if re.search(r"/embedding|/dense|layer norm", name):
+        return "embedding"
+    for title, pattern in REST:
+        if re.search(pattern, name) or re.search(pattern, instruction.partition("(")[0]):
+            return title
+    if "Inception" in name or "PlainModel" in name:
+        return "between layers"
+    return "objective, mining, Adam, copies"
+
+
+def by_layer(program: str, examples: int) -> dict[str, float]:
+    """Estimated cycles per example of every layer, forward and backward."""
+    cycles: collections.Counter[str] = collections.Counter()
+    for instruction, count in check.instruction_cycles(program):
+        cycles[layer(instruction)] += count
+    return {name: count / examples for name, count in cycles.items()}
+
+
+def order(name: str) -> tuple:
+    """Through the network, then what is not the network."""
+    at = re.match(r"(?:(mel|tempogram|cens): )?(stem|block)\s?(\d?)", name)
+    if at is None:
+        return (2, name != "embedding", name)
+    return (1 if at[1] is None else 0, ("mel", "tempogram", "cens", None).index(at[1]), at[3])
+
+
+def show(layers: Mapping[str, Mapping[str, float]]) -> None:
+    table = rich.table.Table(title="Estimated cycles per example, forward and backward")
+    table.add_column("layer")
+    for form in layers:
+        table.add_column(form, justify="right")
+    for name in sorted({name for cycles in layers.values() for name in cycles}, key=order):
+        table.add_row(name, *(f"{cycles.get(name, 0):,.0f}" for cycles in layers.values()))
+    table.add_section()
+    table.add_row("all", *(f"{sum(cycles.values()):,.0f}" for cycles in layers.values()))
+    rich.console.Console(width=110).print(table)
+
+
+def main(arguments: list[str]) -> None:
+    if len(arguments) > 1:
+        sys.exit(f"unexpected argument {arguments[1]!r}; options start with --")
+    topology, rows = _TOPOLOGY.value, _BATCH_SIZE.value
+    try:
+        chips = len(check.slice_devices(topology))
+    except (ValueError, ModuleNotFoundError) as error:
+        sys.exit(f"error: {error}")
+    config = configured(_WIDTH.value, rows * chips, "bfloat16")
+    chip = check.CHIPS[topology.partition(":")[0]]
+    # Forward once, backward twice; at the peak, whatever form computes it.
+    ideal = 3 * operations(config) / chip.peak * chip.clock
+    layers = {}
+    for form in _FORMS.value:
+        began = time.monotonic()
+        step = compiled(form, config, topology)
+        program = step.as_text()
+        assert program is not None, "libtpu knows it"
+        found = check.needs(step)
+        layers[form] = by_layer(program, rows)
+        cycles = sum(layers[form].values())
+        print(
+            f"{form}: {cycles:,.0f} cycles per example, {ideal / cycles:.1%} of the peak, "
+            f"{chip.clock / cycles:,.0f} examples/s a chip; {found.flops / rows / 1e9:.2f} GFLOP "
+            f"per example as compiled; memory {found.memory / check.GIB:.2f} of "
+            f"{chip.memory / check.GIB:.2f} GiB a chip "
+            f"(compiled in {time.monotonic() - began:.0f} s)",
+            flush=True,
+        )
+    show(layers)
+    print(
+        f"{topology}, {rows} examples a chip, width {_WIDTH.value}, bfloat16; at the peak of "
+        f"{chip.peak / 1e12:.0f} TFLOP/s {ideal:,.0f} cycles per example at "
+        f"{chip.clock / 1e9:.2f} GHz; jax {jax.__version__}"
+    )
+
+
+if __name__ == "__main__":
+    _TOPOLOGY = flags.DEFINE_string("topology", "v5e:2x2", "Slice, such as v5e:4x4 or v6e:2x2.")
+    _BATCH_SIZE = flags.DEFINE_integer("batch_size", 256, "Examples a chip.")
+    _WIDTH = flags.DEFINE_float("width", 1.0, "Of the network.")
+    _FORMS = flags.DEFINE_list("forms", FORMS, f"Of {', '.join(FORMS)}.")
+    app.run(main)
