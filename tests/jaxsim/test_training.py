@@ -41,7 +41,7 @@ def prepare(variant: str):
 
 def drawn_state(config, examples):
     """A state of random parameters, without compiling."""
-    shapes = jax.eval_shape(functools.partial(training.initial_state, config), examples)
+    shapes = training.state_shapes(config, examples)
     random = np.random.default_rng(1)
 
     def draw(leaf):
