@@ -31,6 +31,14 @@ def test_every_published_row_is_there() -> None:
     assert set(published.B_ROWS) <= names
 
 
+OFTEN = (  # one of each kind
+    "lee2020_icassp/euclidean_track",
+    "lee2020_ismir/classification",
+    "lee2020_ismir/proxy_disentangled",
+    "ribecky2021/six_multi_384",
+)
+
+
 @pytest.mark.parametrize("row", ROWS)
 def test_a_row_is_valid_and_says_its_command(row: str) -> None:
     module = load(row)
@@ -39,7 +47,9 @@ def test_a_row_is_valid_and_says_its_command(row: str) -> None:
     assert f"--config=configs/{row}.py" in module.__doc__
 
 
-@pytest.mark.parametrize("row", ROWS)
+@pytest.mark.parametrize(
+    "row", [row if row in OFTEN else pytest.param(row, marks=pytest.mark.slow) for row in ROWS]
+)
 def test_a_row_trains_one_step(row: str) -> None:
     """Narrow, and of one or two blocks: both ends of the network move, the loss is finite."""
     config = load(row).get_config()

@@ -202,6 +202,7 @@ def test_a_damaged_shard_stops_the_run_before_it_begins(
     assert {path.name for path in (tmp_path / "run").iterdir()} <= {"lock"}
 
 
+@pytest.mark.slow
 def test_a_clock_that_goes_backwards_changes_nothing(
     finished, prepared_directory, tmp_path, monkeypatch
 ):

@@ -1,0 +1,112 @@
+"""What mining over all chips costs as a slice grows, by the TPU's compiler and without a TPU.
+
+python -m benchmarks.scaling --topologies=v5e:4x4,v5e:16x16 --groups=0,16
+
+Compiles the objective alone (embeddings and labels exchanged between chips, six dimensions mined,
+gradient back to each chip's embeddings) and prints the compiler's estimates beside the bytes that
+every chip receives. Groups: neighbouring chips that mine together (config.parallel.mining_group);
+0 = all. The estimates leave out the time on the wires.
+"""
+
+import sys
+
+# First: it sees to it that JAX looks for no TPU.
+from launch import check  # isort: skip
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import rich.console
+import rich.table
+from absl import app, flags
+from ml_collections import ConfigDict
+
+from benchmarks.step import configured
+from jaxsim import inputs, parallel
+from jaxsim.objective import objective_terms
+
+
+def compiled(config: ConfigDict, topology: str, rows: int) -> jax.stages.Compiled:
+    """Loss and gradient of `rows` embeddings a chip, as in the training step."""
+    devices = check.slice_devices(topology)
+    labels = {
+        name: jax.ShapeDtypeStruct((len(devices), *each.shape), each.dtype)
+        for name, each in check.example_shapes(config, rows=rows).items()
+        if name not in inputs.FEATURES
+    }
+    size = config.model.embedding_size
+    embeddings = jax.ShapeDtypeStruct((len(devices), rows, size), np.float32)
+
+    def gradient(embeddings, labels):
+        def loss(embeddings):
+            key = jax.random.key(0)
+            terms = objective_terms(embeddings, {}, labels, key, config, axis=parallel.AXIS)
+            return jnp.mean(terms.loss.mean())
+
+        return jax.grad(loss)(embeddings)
+
+    mapped = parallel.map_over_devices(
+        gradient,
+        split=(True, True),
+        split_result=True,
+        mapping=config.parallel.mapping,
+        devices=devices,
+    )
+    return mapped.lower(embeddings, labels).compile()  # type: ignore[attr-defined]
+
+
+def received(config: ConfigDict, candidates: int) -> int:
+    """Bytes that a chip receives: embeddings and labels of all candidates, gradients of its own."""
+    label_bytes = sum(
+        each.dtype.itemsize * int(np.prod(each.shape))
+        for name, each in check.example_shapes(config, rows=1).items()
+        if name not in inputs.FEATURES and name != "track"
+    )
+    return candidates * (2 * 4 * config.model.embedding_size + label_bytes)
+
+
+def main(arguments: list[str]) -> None:
+    if len(arguments) > 1:
+        sys.exit(f"unexpected argument {arguments[1]!r}; options start with --")
+    rows = _BATCH_SIZE.value
+    table = rich.table.Table(title=f"Mining with {rows} anchors a chip, forward and backward")
+    for heading in (
+        "slice",
+        "chips",
+        "mine together",
+        "candidates",
+        "received, MB",
+        "memory, GiB",
+        "cycles per example",
+        "ms",
+    ):
+        table.add_column(heading, justify="left" if heading == "slice" else "right")
+    for topology in _TOPOLOGIES.value:
+        try:
+            chips = len(check.slice_devices(topology))
+        except (ValueError, ModuleNotFoundError) as error:
+            sys.exit(f"error: {error}")
+        for group in sorted({min(int(group), chips) or chips for group in _GROUPS.value}):
+            config = configured(1.0, rows * chips, "bfloat16")
+            config.parallel.mining_group = group
+            found = check.needs(compiled(config, topology, rows))
+            clock = check.CHIPS[topology.partition(":")[0]].clock
+            table.add_row(
+                topology,
+                str(chips),
+                str(group),
+                f"{group * rows:,}",
+                f"{received(config, group * rows) / 1e6:.1f}",
+                f"{found.memory / check.GIB:.2f}",
+                f"{found.cycles / rows:,.0f}",
+                f"{found.cycles / clock * 1e3:.2f}",
+            )
+            print(f"{topology}, {group}: compiled", file=sys.stderr, flush=True)
+    rich.console.Console(width=110).print(table)
+
+
+if __name__ == "__main__":
+    _TOPOLOGIES = flags.DEFINE_list("topologies", "v5e:4x4,v5e:16x16", "Slices.")
+    _GROUPS = flags.DEFINE_list("groups", "0,16", "Chips that mine together; 0 = all.")
+    _BATCH_SIZE = flags.DEFINE_integer("batch_size", 256, "Examples a chip.")
+    app.run(main)
