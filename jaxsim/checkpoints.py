@@ -16,6 +16,7 @@ import jax
 import numpy as np
 import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
+from orbax.checkpoint import checkpoint_managers as policies
 
 from jaxsim import parallel, processes
 from jaxsim.schedule import Plateau
@@ -26,12 +27,14 @@ Restored = tuple[ConfigDict, Any, Any, dict[str, Any]]
 
 
 class Checkpoints:
-    """The checkpoints of one run, in `directory`/<step>."""
+    """The checkpoints of one run, in `directory`/<step>: the newest, and the best in validation."""
 
     def __init__(self, directory: str | Path, *, keep: int = 2):
         self.directory = Path(directory).absolute()
+        best = policies.BestN(get_metric_fn=_score, n=1, keep_checkpoints_without_metrics=False)
         options = ocp.CheckpointManagerOptions(
-            max_to_keep=keep,
+            preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(keep), best]),
+            best_fn=_score,
             create=True,
             # Made in the background, they are waited for by a signal between threads, and orbax
             # 0.12.8 lost one: the save ended after five minutes with an error.
@@ -44,8 +47,23 @@ class Checkpoints:
     def latest_step(self) -> int | None:
         return self._manager.latest_step()
 
-    def save(self, state: State, plateau: Plateau, record: dict[str, Any]) -> None:
-        """Saves in the background; a step that is saved already is left as it is."""
+    def best_step(self) -> int | None:
+        """The step with the highest score in validation; None if no step was validated."""
+        return self._manager.best_step()
+
+    def save(
+        self,
+        state: State,
+        plateau: Plateau,
+        record: dict[str, Any],
+        *,
+        score: float | None = None,
+    ) -> None:
+        """Saves in the background; a step that is saved already is left as it is.
+
+        Args:
+          score: in validation, if there was one at this step; higher is better.
+        """
         step = int(state.step)
         if step in self._manager.all_steps():
             return
@@ -56,6 +74,7 @@ class Checkpoints:
                 state=ocp.args.StandardSave(parallel.of_all_processes(state)),
                 record=ocp.args.JsonSave(record),
             ),
+            metrics=None if score is None else {"score": score},
         )
 
     def restore(
@@ -144,7 +163,7 @@ def restore_for_inference(directory: str | Path) -> Restored:
     """Config, parameters, batch statistics and record of the newest checkpoint that is whole.
 
     Args:
-      directory: the checkpoints' directory or the run's (its parent).
+      directory: the checkpoints' directory or the run's (its parent); or that of one checkpoint.
 
     Raises:
       FileNotFoundError: there is no checkpoint.
@@ -153,10 +172,14 @@ def restore_for_inference(directory: str | Path) -> Restored:
     directory = Path(directory).absolute()
     if (directory / "checkpoints").is_dir():
         directory = directory / "checkpoints"
+    only = int(directory.name) if (directory / "record").is_dir() else None
+    if only is not None:
+        directory = directory.parent
     manager = (
         ocp.CheckpointManager(directory, item_handlers=_handlers()) if directory.is_dir() else None
     )
     steps = sorted(manager.all_steps(), reverse=True) if manager else []
+    steps = [step for step in steps if only in (None, step)]
     if manager is None or not steps:
         raise FileNotFoundError(
             f"{directory}: has no checkpoint; train first (python -m jaxsim.train)"
@@ -202,6 +225,10 @@ def _attempt(read: Callable[[], T]) -> T:
     if processes.worst(not result):
         raise _Damaged(reason)
     return result[0]
+
+
+def _score(metrics: Mapping[str, float]) -> float:
+    return metrics["score"]
 
 
 def _handlers() -> dict[str, ocp.CheckpointHandler]:

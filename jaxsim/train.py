@@ -188,15 +188,13 @@ class Run:
             self.trace.after_step(self.step, self.state)
             self.step += 1
             self.monitor.step()
-            if self.requests.save:
+            if self.requests.save and self.step < last:  # the last step is saved once validated
                 self._report(*pending, began=began, first=first, waited=waited)
                 pending = None
                 self._save()
         if pending is not None:
             self._report(*pending, began=began, first=first, waited=waited)
-        if not self.requests.stop:
-            self._validate()
-        self._save()
+        self._save(score=None if self.requests.stop else self._validate())
 
     def _start_step(self, batches: Iterator[Batch]) -> tuple[Terms, float]:
         """Gives the devices the next step; returns its numbers to come, and the wait for its batch.
@@ -242,7 +240,10 @@ class Run:
             ("validation.json", "the table above"),
             ("log.jsonl", "every number of the run"),
             ("tensorboard", "the same for TensorBoard"),
-            ("checkpoints", "to go on training"),
+            (
+                "checkpoints",
+                f"to go on training; step {self.checkpoints.best_step()} is the best in validation",
+            ),
         ):
             print(f"{self.workdir / name}: {what}")
 
@@ -297,14 +298,17 @@ class Run:
     def _time_to_save(self) -> bool:
         return time.monotonic() - self.saved_at > 60 * self.config.checkpoint_minutes
 
-    def _save(self) -> None:
+    def _save(self, *, score: float | None = None) -> None:
         state = self.state
         if not non_finite.all_finite((state.params, state.batch_stats, state.moments)):
             raise FloatingPointError(
                 f"step {self.step}: the parameters are not finite; {self._last_checkpoint()}"
             )
         self.checkpoints.save(
-            self.state, self.plateau, record.record(self.config, self.data["train"])
+            self.state,
+            self.plateau,
+            record.record(self.config, self.data["train"]),
+            score=score,
         )
         self.saved_at = time.monotonic()
 
@@ -367,8 +371,12 @@ class Run:
         step = self.checkpoints.latest_step()
         return "there is no checkpoint yet" if step is None else f"step {step} is saved"
 
-    def _validate(self) -> None:
-        """Validation loss (for the plateau) and triplet scores, own sub-space and whole."""
+    def _validate(self) -> float:
+        """Validation loss (for the plateau) and triplet scores, own sub-space and whole.
+
+        Returns:
+          The own sub-spaces' scores, averaged over the dimensions.
+        """
         config = self.config
         batches = self._batches(
             "validation", first_step=0, num_steps=config.evaluation.loss_batches
@@ -400,6 +408,7 @@ class Run:
         values = " ".join(f"{name} {value:.3f}" for name, value in scores["own"].items())
         count = len(self.data["validation"])
         self.monitor.say(f"step {self.step}: {count} validation tracks, own sub-space: {values}")
+        return float(np.mean(list(scores["own"].values())))
 
     def _embeddings(self, state: training.State) -> np.ndarray:
         return evaluation.track_embeddings(

@@ -10,12 +10,14 @@ import dataclasses
 import functools
 import hashlib
 import json
+import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import tqdm
 
 from jaxsim.library import query
 from jaxsim.library.files import replacing
@@ -28,8 +30,9 @@ except ImportError as error:
     raise ImportError("the approximate index needs `pip install 'jaxsim[ann]'`") from error
 
 FILE, DESCRIPTION = "index.usearch", "index.json"
-CONNECTIVITY, EXPANSION = 32, 128  # of the graph: links per track, and width while it is built
-WIDTH, WIDEST = 256, 4096  # for equal weights, and at most
+CONNECTIVITY, EXPANSION = 16, 64  # of the graph: links per track, and width while it is built
+PART = 1024  # tracks that are added at once
+WIDTH, WIDEST = 1024, 8192  # for equal weights, and at most
 
 
 class Index:
@@ -107,9 +110,11 @@ class Index:
 def build(store: Store) -> Path:
     """Builds the index of a store, in place of the one that is there."""
     index = _empty(store)
-    for start in range(0, len(store), 8192):
-        rows = store.rows[start : start + 8192]
-        index.add(rows.astype(np.uint64), np.asarray(store.vectors[rows]))
+    with tqdm.tqdm(total=len(store), desc="index", unit="track", file=sys.stderr) as bar:
+        for start in range(0, len(store), PART):
+            rows = store.rows[start : start + PART]
+            index.add(rows.astype(np.uint64), np.asarray(store.vectors[rows]))
+            bar.update(len(rows))
     path = store.path / FILE
     (store.path / DESCRIPTION).unlink(missing_ok=True)  # what is described is whole
     with replacing(path) as file:
@@ -163,7 +168,7 @@ def measure(index: Index, *, queries: int = 100, top: int = 10, seed: int = 0) -
     }.items():
         exact, exact_ms = _timed(lambda s, w=weights: query.search(store, [s], w, top=top), seeds)
         chosen = search_width(query.scales(store, query.weight_vector(store, weights)))
-        for width in sorted({64, WIDTH, 1024, chosen}):
+        for width in sorted({64, 256, WIDTH, chosen}):
             found, ms = _timed(
                 lambda s, w=weights, n=width: index.search([s], w, top=top, width=n), seeds
             )

@@ -20,6 +20,7 @@ import dataclasses
 import functools
 import math
 import os
+import threading
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -201,11 +202,12 @@ def scan(vectors: np.ndarray, query: np.ndarray, dimensions: Sequence[str]) -> n
             np.dot(floats.view(np.float32), scaled, out=result[first : first + len(block)])
 
     step = math.ceil(len(bits) / SCAN_THREADS / SCAN_ROWS) * SCAN_ROWS
-    with ThreadPoolExecutor(SCAN_THREADS) as pool:
+    with _one_scan, ThreadPoolExecutor(SCAN_THREADS) as pool:
         list(pool.map(part, range(0, len(bits), step)))
     return result * np.float32(largest)
 
 
+_one_scan = threading.Lock()  # it keeps its threads busy; several at once are slower in turn
 _SIGN_AND_MAGNITUDE = np.uint32(0x8FFFE000).view(np.int32)
 
 

@@ -32,8 +32,8 @@ def state(step: int, *, channels: int = 30) -> State:
     return parallel.replicate(State(np.int32(step), params, {}, moments))
 
 
-def save(checkpoints: Checkpoints, step: int) -> None:
-    checkpoints.save(state(step), Plateau(cuts=step), {"config": {"seed": step}})
+def save(checkpoints: Checkpoints, step: int, **options) -> None:
+    checkpoints.save(state(step), Plateau(cuts=step), {"config": {"seed": step}}, **options)
 
 
 @pytest.fixture(scope="module")
@@ -206,3 +206,20 @@ def test_saving_waits_for_no_signal_between_threads(tmp_path: Path, monkeypatch)
     assert not lost
     checkpoints.close()
     assert restore_for_inference(tmp_path)[-1]["step"] == 1
+
+
+def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
+    checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
+    assert checkpoints.best_step() is None
+    for step, score in enumerate((0.5, 0.9, 0.6, None, 0.7, None), start=1):
+        save(checkpoints, step, score=score)
+    checkpoints.close()
+    found = Checkpoints(tmp_path / "checkpoints")
+    assert found.best_step() == 2
+    assert sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir()) == [2, 5, 6]
+    found.close()
+    assert restore_for_inference(tmp_path)[-1]["step"] == 6
+    assert restore_for_inference(tmp_path / "checkpoints")[-1]["step"] == 6
+    config, params, _, record = restore_for_inference(tmp_path / "checkpoints" / "2")
+    assert (config.seed, record["step"]) == (2, 2)
+    np.testing.assert_array_equal(params["head"]["bias"], state(2).params["head"]["bias"])
