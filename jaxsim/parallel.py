@@ -81,14 +81,16 @@ def to_devices(batch, *, local_devices: int):
 
     def place(x: np.ndarray) -> jax.Array:
         split = x.reshape(local_devices, x.shape[0] // local_devices, *x.shape[1:])
-        return jax.make_array_from_process_local_data(sharding, split)
+        with jax.transfer_guard("allow"):  # of several processes JAX takes it for unasked
+            return jax.make_array_from_process_local_data(sharding, split)
 
     return jax.tree.map(place, batch)
 
 
 def replicate(tree):
     """Copies a tree of host arrays to every device."""
-    return jax.device_put(tree, NamedSharding(mesh(), PartitionSpec()))
+    with jax.transfer_guard("allow"):  # as in to_devices
+        return jax.device_put(tree, NamedSharding(mesh(), PartitionSpec()))
 
 
 def own_rows(batch):
