@@ -31,10 +31,7 @@ from benchmarks.step import configured, operations
 from jaxsim import training
 
 FORMS = ("jaxsim", "plain")
-REST = (  # what is not the network, by what its operations are called
-    ("exchange between chips", r"all-gather|all-reduce|psum|all_gather"),
-    ("inputs, tempogram", r"/fft|tempogram|images"),
-)
+EXCHANGE = r"all-gather|all-reduce|psum|all_gather"
 
 
 class PlainModel(Plain):
@@ -75,12 +72,11 @@ def layer(instruction: str) -> str:
         return f"block {at[1]}"
     if re.search(r"/embedding|/dense|layer norm", name):
         return "embedding"
-    for title, pattern in REST:
-        if re.search(pattern, name) or re.search(pattern, instruction.partition("(")[0]):
-            return title
+    if re.search(EXCHANGE, name) or re.search(EXCHANGE, instruction.partition("(")[0]):
+        return "exchange between chips"
     if "Inception" in name or "PlainModel" in name:
         return "between layers"
-    return "objective, mining, Adam, copies"
+    return "inputs, mining, Adam, copies"
 
 
 def by_layer(program: str, examples: int) -> dict[str, float]:

@@ -159,6 +159,16 @@ class Checkpoints:
         self._manager.close()
 
 
+def located(directory: str | Path) -> tuple[Path, int | None]:
+    """The run that a path names, and the step if it is the path of one checkpoint."""
+    path, step = Path(directory).absolute(), None
+    if (path / "checkpoints").is_dir():
+        return path, None
+    if path.parent.name == "checkpoints" and path.name.isdecimal():
+        path, step = path.parent, int(path.name)
+    return (path.parent if path.name == "checkpoints" else path), step
+
+
 def restore_for_inference(directory: str | Path) -> Restored:
     """Config, parameters, batch statistics and record of the newest checkpoint that is whole.
 
@@ -169,21 +179,22 @@ def restore_for_inference(directory: str | Path) -> Restored:
       FileNotFoundError: there is no checkpoint.
       ValueError: there are only damaged ones.
     """
-    directory = Path(directory).absolute()
+    directory, only = located(directory)
     if (directory / "checkpoints").is_dir():
         directory = directory / "checkpoints"
-    only = int(directory.name) if (directory / "record").is_dir() else None
-    if only is not None:
-        directory = directory.parent
     manager = (
         ocp.CheckpointManager(directory, item_handlers=_handlers()) if directory.is_dir() else None
     )
     steps = sorted(manager.all_steps(), reverse=True) if manager else []
-    steps = [step for step in steps if only in (None, step)]
     if manager is None or not steps:
         raise FileNotFoundError(
             f"{directory}: has no checkpoint; train first (python -m jaxsim.train)"
         )
+    if only is not None:
+        if only not in steps:
+            known = ", ".join(map(str, reversed(steps)))
+            raise FileNotFoundError(f"{directory}: has no checkpoint of step {only}, only {known}")
+        steps = [only]
     damaged: dict[int, str] = {}
     for step in steps:
         try:

@@ -18,7 +18,7 @@ from absl import app, flags, logging
 
 from input_pipeline.cache import cache_directory
 from jaxsim import report, systems, triplets
-from jaxsim.checkpoints import restore_for_inference
+from jaxsim.checkpoints import located, restore_for_inference
 from jaxsim.comparison import compare
 from jaxsim.data import open_splits
 from jaxsim.systems import System
@@ -72,7 +72,8 @@ def main(
         )
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-    folder = Path(out or Path(checkpoints[0]) / "evaluation")
+    run, step = located(checkpoints[0])
+    folder = Path(out or run / ("evaluation" if step is None else f"evaluation-{step}"))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "evaluation.json"
     path.write_text(json.dumps(results) + "\n")
@@ -89,7 +90,9 @@ def _check_names(compared: Sequence[System]) -> None:
 
 
 if __name__ == "__main__":
-    _CHECKPOINT = flags.DEFINE_list("checkpoint", None, "Run directories, with commas between.")
+    _CHECKPOINT = flags.DEFINE_list(
+        "checkpoint", None, "Run directories (or RUN/checkpoints/STEP), with commas between."
+    )
     _DATA = flags.DEFINE_string("data", "", "A prepared data set; default: that of the training.")
     _SPLIT = flags.DEFINE_string("split", "test", "The split to evaluate on.")
     _TRIPLETS = flags.DEFINE_list("triplets", [], "Files of judged triplets (jaxsim.triplets).")

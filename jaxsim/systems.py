@@ -16,7 +16,7 @@ from input_pipeline.batches import Batch, track_segments
 from input_pipeline.dataset import DataSet
 from input_pipeline.features import mfcc_statistics
 from jaxsim import archives, evaluation, monitor, parallel, training
-from jaxsim.checkpoints import Restored
+from jaxsim.checkpoints import Restored, located
 
 Splits = Mapping[str, DataSet]  # "train", and the evaluated one under "test"
 
@@ -53,7 +53,7 @@ def of_run(
     """The trained network of a run and, if asked for, the same network before its first step.
 
     Args:
-      directory: of the run, which names the system, or of its checkpoints.
+      directory: of the run, which names the system, of its checkpoints, or of one of them.
       restored: what `checkpoints.restore_for_inference` gives for it.
       batch_size: segments of all devices together.
 
@@ -61,8 +61,8 @@ def of_run(
       ValueError: the classifier's tags are not the data set's.
     """
     config, params, batch_stats, record = restored
-    run = Path(directory).resolve()
-    run = run.parent if run.name == "checkpoints" else run
+    run, step = located(Path(directory).resolve())
+    name = run.name if step is None else f"{run.name}-{step}"
     for dimension, tags in record["tag_names"].items():
         found = list(data["test"].tag_names.get(dimension, ()))
         if dimension in config.dimensions and config.loss.method != "triplet" and tags != found:
@@ -79,10 +79,10 @@ def of_run(
     embed = evaluation.embedder(config)
     embedded = functools.partial(_of_state, config, embed, data, batch_size=batch_size)
     state = training.State(jnp.zeros((), jnp.int32), params, batch_stats, ())
-    result = [embedded(run.name, state, details)]
+    result = [embedded(name, state, details)]
     if untrained:
         start = training.initial_state(config, _example(config, data["train"]))
-        result.append(embedded(f"{run.name}, untrained", start, {}))
+        result.append(embedded(f"{name}, untrained", start, {}))
     return result
 
 

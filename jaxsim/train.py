@@ -176,9 +176,8 @@ class Run:
         waited = 0.0
         batches = self._batches("train", first_step=first, num_steps=last)
         while self.step < last and not self.requests.exchange(save=self._time_to_save()):
-            with jax.transfer_guard(
-                "disallow"
-            ):  # but for what is asked for: nothing waits unawares
+            # Only what is asked for goes to a device or comes back, so nothing waits unawares.
+            with jax.transfer_guard("disallow"):
                 terms, seconds = self._start_step(batches)
                 waited += seconds
                 # The numbers of step n - 1 are fetched while the devices work on step n.

@@ -14,7 +14,7 @@ import pytest
 from orbax.checkpoint._src.futures import signaling_client
 
 from jaxsim import parallel
-from jaxsim.checkpoints import Checkpoints, restore_for_inference
+from jaxsim.checkpoints import Checkpoints, located, restore_for_inference
 from jaxsim.schedule import Plateau
 from jaxsim.training import State
 
@@ -223,3 +223,13 @@ def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
     config, params, _, record = restore_for_inference(tmp_path / "checkpoints" / "2")
     assert (config.seed, record["step"]) == (2, 2)
     np.testing.assert_array_equal(params["head"]["bias"], state(2).params["head"]["bias"])
+    with pytest.raises(FileNotFoundError, match=r"no checkpoint of step 4, only 2, 5, 6"):
+        restore_for_inference(tmp_path / "checkpoints" / "4")
+
+
+def test_a_run_is_found_from_its_checkpoints(whole: Path) -> None:
+    """So that nobody writes beside a checkpoint's own files."""
+    folder = whole / "checkpoints"
+    assert located(whole) == located(folder) == (whole, None)
+    assert located(folder / "2") == (whole, 2)
+    assert located(folder / "2 copy")[1] is None
