@@ -72,8 +72,8 @@ def main(
         )
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")
-    run, step = located(checkpoints[0])
-    folder = Path(out or run / ("evaluation" if step is None else f"evaluation-{step}"))
+    beside, step = located(checkpoints[0])
+    folder = Path(out or beside / ("evaluation" if step is None else f"evaluation-{step}"))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "evaluation.json"
     path.write_text(json.dumps(results) + "\n")
