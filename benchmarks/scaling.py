@@ -89,8 +89,8 @@ def main(arguments: list[str]) -> None:
         for group in sorted({min(int(group), chips) or chips for group in _GROUPS.value}):
             config = configured(1.0, rows * chips, "bfloat16")
             config.parallel.mining_group = group
-            found = check.needs(compiled(config, topology, rows))
-            clock = check.CHIPS[topology.partition(":")[0]].clock
+            chip = check.chip_of(topology)
+            found = check.needs(compiled(config, topology, rows), chip)
             table.add_row(
                 topology,
                 str(chips),
@@ -99,7 +99,7 @@ def main(arguments: list[str]) -> None:
                 f"{received(config, group * rows) / 1e6:.1f}",
                 f"{found.memory / check.GIB:.2f}",
                 f"{found.cycles / rows:,.0f}",
-                f"{found.cycles / clock * 1e3:.2f}",
+                f"{found.cycles / chip.clock * 1e3:.2f}",
             )
             print(f"{topology}, {group}: compiled", file=sys.stderr, flush=True)
     rich.console.Console(width=110).print(table)

@@ -79,10 +79,10 @@ def layer(instruction: str) -> str:
     return "inputs, mining, Adam, copies"
 
 
-def by_layer(program: str, examples: int) -> dict[str, float]:
+def by_layer(program: str, examples: int, chip: check.Chip) -> dict[str, float]:
     """Estimated cycles per example of every layer, forward and backward."""
     cycles: collections.Counter[str] = collections.Counter()
-    for instruction, count in check.instruction_cycles(program):
+    for instruction, count in check.cycles_by_instruction(program, chip):
         cycles[layer(instruction)] += count
     return {name: count / examples for name, count in cycles.items()}
 
@@ -116,7 +116,7 @@ def main(arguments: list[str]) -> None:
     except (ValueError, ModuleNotFoundError) as error:
         sys.exit(f"error: {error}")
     config = configured(_WIDTH.value, rows * chips, "bfloat16")
-    chip = check.CHIPS[topology.partition(":")[0]]
+    chip = check.chip_of(topology)
     # Forward once, backward twice; at the peak, whatever form computes it.
     ideal = 3 * operations(config) / chip.peak * chip.clock
     layers = {}
@@ -125,8 +125,8 @@ def main(arguments: list[str]) -> None:
         step = compiled(form, config, topology)
         program = step.as_text()
         assert program is not None, "libtpu knows it"
-        found = check.needs(step)
-        layers[form] = by_layer(program, rows)
+        found = check.needs(step, chip)
+        layers[form] = by_layer(program, rows, chip)
         cycles = sum(layers[form].values())
         print(
             f"{form}: {cycles:,.0f} cycles per example, {ideal / cycles:.1%} of the peak, "

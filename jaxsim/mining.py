@@ -2,9 +2,11 @@
 
 For every (anchor, positive) pair the semi-hard band holds the negatives n with
 d(a, p) < d(a, n) <= d(a, p) + width. Sorting an anchor's negatives by distance makes each of its
-bands a run of ranks [lower, upper), found by binary search: memory O(A B), time O(A B log B).
+bands a run of ranks [lower, upper), found by binary search or one more sort: memory O(A B), time
+O(A B log B).
 """
 
+import functools
 from typing import NamedTuple
 
 import jax
@@ -40,10 +42,21 @@ def semi_hard_bands(
     negatives = jnp.where(dissimilar, distances, jnp.inf)
     order = jnp.argsort(negatives, axis=1)
     ranked = jnp.take_along_axis(negatives, order, axis=1)
-    count_up_to = jax.vmap(lambda row, value: jnp.searchsorted(row, value, side="right"))
-    lower = count_up_to(ranked, distances)
-    upper = count_up_to(ranked, distances + width)
+    lower = _count_up_to(ranked, distances)
+    upper = _count_up_to(ranked, distances + width)
     return Bands(order, jnp.where(similar, lower, 0), jnp.where(similar, upper, 0))
+
+
+@jax.vmap
+def _count_up_to(ranked: Float[Array, " B"], values: Float[Array, " B"]) -> Int[Array, " B"]:
+    """How many of the ascending `ranked` are at most each value."""
+    search = functools.partial(jnp.searchsorted, side="right")
+    return lax.platform_dependent(
+        ranked,
+        values,
+        cpu=functools.partial(search, method="scan"),  # binary search: one gather per halving
+        default=functools.partial(search, method="sort"),  # accelerators sort faster than gather
+    )
 
 
 @checked

@@ -75,11 +75,7 @@ def centred(x: Float[Array, "... C"], *, train: bool, name: str):
 class Stem(nn.Module):
     """Convolution 5 x 5 of the one-channel input, ReLU, max-pooling.
 
-    Computed as one product per pooling window: the input is cut into blocks of the size that one
-    window advances, and one kernel per position of the window is laid over them, shifted. What a
-    one-channel convolution would compute at 128 x 128 with C channels, this does at 64 x 64 with
-    4 C: the same numbers, in a shape that fills a matrix unit, and the pooling becomes a maximum
-    over groups of channels.
+    A bias and a ReLU commute with a maximum, so they come after the pooling, on fewer numbers.
     """
 
     kind: str
@@ -89,21 +85,19 @@ class Stem(nn.Module):
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W 1"], *, train: bool) -> Float[Array, "B h w D"]:
-        axes = [
-            StemAxis(size, stride, window)
-            for size, stride, window in zip(
-                x.shape[1:3], STEM_STRIDES[self.kind], REDUCTION[self.kind], strict=True
-            )
-        ]
+        axes = stem_axes(self.kind, x.shape[1:3])
         kernel, bias = weights(self, (5, 5, 1, self.features), self.dtype)
-        x = to_blocks(x.astype(self.dtype), axes)
-        x = convolve(x, shifted_kernels(kernel, axes), (1, 1), "VALID")
-        x = x.reshape(*x.shape[:3], -1, self.features) + bias  # [B, h, w, position in window, D]
-        x = batch_normalise(x, train=train) if self.norm == "batch" else x
-        # Not jnp.max: its gradient asks which position equals the maximum, and none may where the
-        # compiler computes the positions anew with other rounding. The gradient would be lost.
-        positions = jnp.unstack(nn.relu(x), axis=3)
-        return functools.reduce(jnp.maximum, positions)
+        x = x.astype(self.dtype)
+        if self.norm == "batch":  # its statistics are of what the pooling reads
+            positions = batch_normalise(convolved_by_blocks(x, kernel, axes) + bias, train=train)
+            return nn.relu(maximum(positions))
+        pooled = lax.platform_dependent(
+            x,
+            kernel,
+            cpu=lambda x, kernel: maximum(convolved_by_blocks(x, kernel, axes)),
+            default=lambda x, kernel: convolved_and_pooled(x, kernel, axes),
+        )
+        return nn.relu(pooled + bias)
 
 
 class StemAxis:
@@ -113,6 +107,7 @@ class StemAxis:
       block: input bins that one pooling window advances.
       blocks: blocks that one pooling window's convolutions see.
       low, high: padding before and after, so that block r is where window r begins to see.
+      missing: padding after, for the positions in whole windows only; negative crops.
     """
 
     def __init__(self, size: int, stride: int, window: int, kernel: int = 5):
@@ -122,6 +117,47 @@ class StemAxis:
         self.blocks = -(-(kernel + stride * (window - 1)) // self.block)
         self.low = max((convolved - 1) * stride + kernel - size, 0) // 2
         self.high = (convolved // window + self.blocks - 1) * self.block - size - self.low
+        self.missing = (convolved // window * window - 1) * stride + kernel - size - self.low
+
+
+def stem_axes(kind: str, shape: tuple[int, ...]) -> list[StemAxis]:
+    """Of the bins and the frames of an input image."""
+    sizes = zip(shape, STEM_STRIDES[kind], REDUCTION[kind], strict=True)
+    return [StemAxis(*each) for each in sizes]
+
+
+def convolved_and_pooled(x: Float[Array, "B H W 1"], kernel, axes) -> Float[Array, "B h w D"]:
+    """The convolution at the positions that the pooling keeps, and the pooling."""
+    strides = tuple(axis.stride for axis in axes)
+    window = tuple(axis.window for axis in axes)
+    padding = [(axis.low, axis.missing) for axis in axes]
+    x = lax.conv_general_dilated(
+        x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
+    )
+    return nn.max_pool(x, window, window)
+
+
+def maximum(positions: Float[Array, "B h w P D"]) -> Float[Array, "B h w D"]:
+    """Over the positions of a pooling window.
+
+    Not jnp.max: its gradient asks which position equals the maximum, and none may where the
+    compiler computes the positions anew with other rounding. The gradient would be lost.
+    """
+    return functools.reduce(jnp.maximum, jnp.unstack(positions, axis=3))
+
+
+def convolved_by_blocks(
+    x: Float[Array, "B H W 1"], kernel: Float[Array, "5 5 1 D"], axes
+) -> Float[Array, "B h w P D"]:
+    """The convolution at every position of every pooling window, as one product per window.
+
+    The input is cut into blocks of the size that one window advances, and one kernel per position
+    of the window is laid over them, shifted. What a one-channel convolution would compute at
+    128 x 128 with D channels, this does at 64 x 64 with 4 D: the same numbers in a shape that suits
+    a CPU's matrix products.
+    """
+    x = convolve(to_blocks(x, axes), shifted_kernels(kernel, axes), (1, 1), "VALID")
+    return x.reshape(*x.shape[:3], -1, kernel.shape[-1])
 
 
 def to_blocks(x: Float[Array, "B H W 1"], axes) -> Float[Array, "B h w block"]:
@@ -201,7 +237,7 @@ class ReductionModule(nn.Module):
         deep = nn.relu(conv(nn.relu(deep), "deep_1", scaled(96, self.width), 3))
         deep = conv(deep, "deep_2", scaled(96, self.width), 3)
         pooled = average_pool(pooled, (3, 3))
-        return nn.relu(jnp.concatenate([point, wide, deep, pooled], axis=-1))
+        return jnp.concatenate([nn.relu(each) for each in (point, wide, deep, pooled)], axis=-1)
 
 
 class Block(nn.Module):

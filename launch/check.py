@@ -11,7 +11,6 @@ of an hour.
 import dataclasses
 import importlib.util
 import os
-import re
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
@@ -32,6 +31,7 @@ from input_pipeline.tracks import TAG_DIMENSIONS
 from jaxsim import config as config_module
 from jaxsim import inputs, train, training
 from jaxsim.data import open_splits
+from launch.cycles import instruction_cycles
 
 TAGS = {"genre": 28, "mood": 12, "instrument": 5, "era": 5}  # of the MSD's 50
 GIB = 2**30
@@ -43,13 +43,14 @@ class Chip:
 
     memory: float  # bytes that a program may use, as the compiler counts them
     peak: float  # bfloat16 operations per second (cloud.google.com/tpu/docs)
+    bandwidth: float  # bytes per second of its memory (likewise)
     clock: float
 
 
 CHIPS = {
-    "v5e": Chip(15.75 * GIB, 197e12, 1.50e9),  # 4 units of 128 x 128
-    "v5p": Chip(95.74 * GIB, 459e12, 1.75e9),  # 8 of 128 x 128
-    "v6e": Chip(31.25 * GIB, 918e12, 1.75e9),  # 4 of 256 x 256
+    "v5e": Chip(15.75 * GIB, 197e12, 819e9, 1.50e9),  # 4 units of 128 x 128
+    "v5p": Chip(95.74 * GIB, 459e12, 2765e9, 1.75e9),  # 8 of 128 x 128
+    "v6e": Chip(31.25 * GIB, 918e12, 1640e9, 1.75e9),  # 4 of 256 x 256
 }
 
 
@@ -61,11 +62,15 @@ class Needs:
     temporary: int  # bytes: everything between
     code: int  # bytes
     flops: float
-    cycles: int
+    cycles: float
 
     @property
     def memory(self) -> int:
         return self.state + self.temporary + self.code
+
+
+def chip_of(topology: str) -> Chip:
+    return CHIPS[topology.partition(":")[0]]
 
 
 def slice_devices(topology: str) -> Sequence[jax.Device]:
@@ -129,7 +134,7 @@ def compile_step(config: ConfigDict, devices: Sequence[jax.Device]) -> jax.stage
     return train.mapped_train_step(config, devices=devices).lower(state, dealt, rate).compile()
 
 
-def needs(compiled: jax.stages.Compiled) -> Needs:
+def needs(compiled: jax.stages.Compiled, chip: Chip) -> Needs:
     """What the compiler says of a step."""
     memory, cost, program = compiled.memory_analysis(), compiled.cost_analysis(), compiled.as_text()
     assert memory is not None and cost is not None and program is not None, "libtpu knows them"
@@ -140,49 +145,18 @@ def needs(compiled: jax.stages.Compiled) -> Needs:
         temporary=memory.temp_size_in_bytes,
         code=memory.generated_code_size_in_bytes,
         flops=cost["flops"],
-        cycles=estimated_cycles(program),
+        cycles=sum(cycles for _, cycles in cycles_by_instruction(program, chip)),
     )
 
 
-def estimated_cycles(program: str) -> int:
-    """The cycles of a compiled program: of its instructions, those in loops times their turns."""
-    return sum(cycles for _, cycles in instruction_cycles(program))
-
-
-def instruction_cycles(program: str) -> Iterator[tuple[str, int]]:
-    """The cycles of every instruction, with its text; those in loops times their turns.
-
-    Raises:
-      ValueError: the number of a loop's turns is not to be seen.
-    """
-    entry = ""
-    parts: dict[str, list[str]] = {}
-    for line in program.splitlines():
-        if opened := re.match(r"(ENTRY )?(%?[\w.-]+) \(.*\{$", line):
-            parts[name := opened[2]] = []
-            entry = name if opened[1] else entry
-        elif line.startswith("  "):
-            parts[name].append(line)
-
-    def turns(condition: str) -> int:
-        bound = re.search(r" constant\((\d+)\)", "\n".join(parts[condition]))
-        if bound is None or "direction=LT" not in parts[condition][-1]:
-            raise ValueError(f"the compiled step has a loop of unknown length: {condition}")
-        return int(bound[1])
-
-    def instructions(part: str, times: int) -> Iterator[tuple[str, int]]:
-        for line in parts[part]:
-            if own := re.search(r'"estimated_cycles":"?(\d+)', line):
-                yield line, times * int(own[1])
-            if loop := re.search(r" while\(.*condition=(%?[\w.-]+), body=(%?[\w.-]+)", line):
-                yield from instructions(loop[2], times * turns(loop[1]))
-
-    yield from instructions(entry, 1)
+def cycles_by_instruction(program: str, chip: Chip) -> Iterator[tuple[str, float]]:
+    """The estimated cycles of every instruction of a compiled program, with its text."""
+    return instruction_cycles(program, bytes_per_cycle=chip.bandwidth / chip.clock)
 
 
 def describe(config: ConfigDict, topology: str, devices: Sequence[jax.Device], found: Needs) -> str:
     """The report, for people."""
-    chip = CHIPS[topology.partition(":")[0]]
+    chip = chip_of(topology)
     hosts = len({device.process_index for device in devices})
     own = config.batch_size // len(devices)
     example = sum(
@@ -200,7 +174,7 @@ def describe(config: ConfigDict, topology: str, devices: Sequence[jax.Device], f
             f"memory: {verdict}: {found.memory / GIB:.2f} of {chip.memory / GIB:.2f} GiB a chip "
             f"(state and batch {found.state / GIB:.2f}, temporary {found.temporary / GIB:.2f}, "
             f"program {found.code / GIB:.2f})",
-            f"step: {seconds * 1e3:.1f} ms estimated ({found.cycles:,} cycles at "
+            f"step: {seconds * 1e3:.1f} ms estimated ({found.cycles:,.0f} cycles at "
             f"{chip.clock / 1e9:.2f} GHz), {config.batch_size / seconds:,.0f} examples/s in all",
             f"work: {found.flops / own / 1e9:.2f} GFLOP an example, "
             f"{share:.1%} of the peak of {chip.peak / 1e12:.0f} TFLOP/s",
@@ -220,7 +194,7 @@ def main(arguments: list[str]) -> None:
         began = time.monotonic()
         compiled = compile_step(config, devices)
         print(f"compiled in {time.monotonic() - began:.0f} s", file=sys.stderr)
-        print(describe(config, topology, devices, needs(compiled)))
+        print(describe(config, topology, devices, needs(compiled, chip_of(topology))))
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise

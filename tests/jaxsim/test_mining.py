@@ -47,8 +47,14 @@ CASES = {
 }
 
 
+@pytest.mark.parametrize("platform", ["cpu", "default"])
 @pytest.mark.parametrize("case", CASES)
-def test_every_band_and_pick_equals_a_triple_loop(case: str) -> None:
+def test_every_band_and_pick_equals_a_triple_loop(
+    case: str, platform: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(
+        mining.lax, "platform_dependent", lambda *arguments, **forms: forms[platform](*arguments)
+    )
     classes = CASES[case]
     random = np.random.default_rng(3)
     size = len(classes)

@@ -9,7 +9,13 @@ import numpy as np
 import pytest
 
 from benchmarks.plain import Plain
-from jaxsim.model import Inception
+from jaxsim.model import (
+    Inception,
+    convolved_and_pooled,
+    convolved_by_blocks,
+    maximum,
+    stem_axes,
+)
 
 WIDTH = 0.0625  # channels 64, 48, 96, 32 become 4, 3, 6, 2
 EMBEDDING = 6
@@ -81,6 +87,28 @@ def output_and_gradient(apply: Callable, params, images) -> tuple[jax.Array, Map
 
     gradient, output = jax.jit(jax.grad(combination, has_aux=True))(params)
     return output, gradient
+
+
+@pytest.mark.parametrize("kind", SIZES)
+def test_the_stems_forms_are_equal(kind: str) -> None:
+    """That of CPUs, which the whole network is tested with below, and that of accelerators."""
+    random = np.random.default_rng(3)
+    x = jnp.float32(random.normal(size=(2, *SIZES[kind], 1)))
+    kernel = jnp.float32(random.normal(size=(5, 5, 1, 3)))
+    axes = stem_axes(kind, SIZES[kind])
+
+    @jax.jit
+    def both(kernel):
+        direct, pull = jax.vjp(lambda kernel: convolved_and_pooled(x, kernel, axes), kernel)
+        blocks, pull_blocks = jax.vjp(
+            lambda kernel: maximum(convolved_by_blocks(x, kernel, axes)), kernel
+        )
+        cotangent = jax.random.normal(jax.random.key(1), direct.shape)
+        return direct, blocks, pull(cotangent)[0], pull_blocks(cotangent)[0]
+
+    direct, blocks, gradient, gradient_blocks = both(kernel)
+    np.testing.assert_allclose(direct, blocks, atol=1e-5 * np.abs(blocks).max())
+    np.testing.assert_allclose(gradient, gradient_blocks, atol=1e-5 * np.abs(gradient).max())
 
 
 @pytest.mark.parametrize("inputs", INPUTS, ids=["single", "multi"])

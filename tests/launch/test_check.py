@@ -12,6 +12,7 @@ import pytest
 from input_pipeline.batches import training_batches
 from jaxsim.data import open_splits
 from launch import check
+from launch.cycles import instruction_cycles, moved_bytes
 
 ROOT = Path(__file__).parents[2]
 
@@ -65,12 +66,29 @@ def run_check(*options: str, before: str = "") -> subprocess.CompletedProcess:
 
 
 def test_loops_count_as_often_as_they_turn():
-    assert check.estimated_cycles(PROGRAM) == 1000 + 3 * (100 + 4 * 10)
+    found = dict(instruction_cycles(PROGRAM, bytes_per_cycle=8))
+    assert sum(found.values()) == 1000 + 3 * (100 + 4 * 10) + 8  # the copy: 64 bytes
 
 
 def test_a_loop_of_unknown_length_is_no_number():
     with pytest.raises(ValueError, match=r"a loop of unknown length: %inner_condition"):
-        check.estimated_cycles(PROGRAM.replace("constant(4)", "parameter(0)"))
+        list(instruction_cycles(PROGRAM.replace("constant(4)", "parameter(0)"), 8))
+
+
+@pytest.mark.parametrize(
+    ("instruction", "moved"),
+    [
+        ("%s = bf16[2,4]{1,0} select-and-scatter(%a, %b), window={size=2}", 16 + 12 + 40),
+        ("ROOT %s = (f32[3]{0:T(128)}, pred[]) sort(%a, %unknown), dimensions={0}", 12 + 1 + 12),
+        ("%s = f32[3]{0:T(8,128)(2,1)S(1)} get-tuple-element(%a), index=0", 0),
+        ("%s = (f32[3], f32[3], u32[]) copy-start(%a)", 0),
+        ("%s = f32[12]{0} all-gather(%a), dimensions={0}", 0),
+        ('%s = f32[12]{0} custom-call(%a), custom_call_target="ConcatBitcast"', 0),
+        ("backend_config={}", 0),
+    ],
+)
+def test_what_has_no_estimate_moves_its_operands_and_results(instruction: str, moved: int):
+    assert moved_bytes(f"  {instruction}", {"%a": 12, "%b": 40}) == moved
 
 
 def test_the_report(config):
