@@ -28,6 +28,7 @@ import rich.table
 import tqdm
 from absl import app, flags
 
+from benchmarks.memory import resident
 from benchmarks.tiny_runs import (
     Bench,
     Lost,
@@ -280,12 +281,6 @@ def soak(bench: Bench, *, minutes: float) -> Outcome:
     if abs(late / early - 1) > 0.05:
         raise Lost(f"{told} after {steps:,} steps")
     return Outcome(f"{minutes:g} minutes, {steps:,} steps", 1, f"nothing: {told}")
-
-
-def resident(process: int) -> int:
-    """Bytes of memory that a process holds."""
-    pages = int(Path(f"/proc/{process}/statm").read_text().split()[1])
-    return pages * resource.getpagesize()
 
 
 def main(_) -> None:

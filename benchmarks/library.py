@@ -59,11 +59,15 @@ def write(folder: Path, count: int) -> None:
         writer.measure_spread()
 
 
+def track_id(number: int) -> str:
+    return f"{number:07d}"
+
+
 def entry(number: int, vector: np.ndarray) -> writing.Entry:
     given = {"title": f"Song {number}", "artist": f"Artist {number % ARTISTS}"}
     return writing.Entry(
         path=f"/music/{number}.ogg",
-        track_id=f"{number:07d}",
+        track_id=track_id(number),
         given=given | {"tempo": 60 + number % 120},
         size=1,
         modified=1,

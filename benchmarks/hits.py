@@ -1,0 +1,103 @@
+"""Do the hits make sense? Renderings of unheard pieces, searched in one dimension at a time.
+
+python -m benchmarks.hits --music=~/Music
+
+The validation renderings of the embedded scores, which the shipped model was not trained on, and
+any other music go into one library by `python -m jaxsim.embed`. Every rendering is a query; of the
+five nearest renderings of other pieces, how many are alike in the dimension?
+"""
+
+import csv
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax.numpy as jnp
+import numpy as np
+import rich.console
+import rich.table
+import tqdm
+from absl import app, flags
+
+from benchmarks import clips
+from configs.six_dim import get_config
+from input_pipeline import scores
+from input_pipeline.tracks import KEYS, TAG_DIMENSIONS, Track
+from jaxsim.library import query, store
+from jaxsim.relations import relations
+
+NEAREST = 5
+
+
+def embed(tracks: Sequence[Track], music: Sequence[str], folder: Path) -> Path:
+    """A library of the renderings, under their track ids, and of the music."""
+    audio, manifest, library = folder / "audio", folder / "manifest.csv", folder / "library"
+    audio.mkdir()
+    with manifest.open("w", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(("path", "track_id"))
+        for track, path in zip(tracks, clips.write(list(tracks), audio), strict=True):
+            writer.writerow((path.relative_to(folder), track.track_id))
+    command = [sys.executable, "-m", "jaxsim.embed", f"--store={library}", str(manifest), *music]
+    subprocess.run(command, check=True)
+    return library
+
+
+def alike(tracks: Sequence[Track], dimensions: Sequence[str]) -> np.ndarray:
+    """Whether two tracks are similar [S, N, N], as in the training (`jaxsim.relations`)."""
+    config = get_config()
+    labels = {
+        "index": jnp.arange(len(tracks)),
+        "tempo": jnp.array([track.tempo or 0.0 for track in tracks]),
+        "key": jnp.array([KEYS.index(track.key) if track.key else -1 for track in tracks]),
+    }
+    for dimension in TAG_DIMENSIONS:
+        names = sorted({tag for track in tracks for tag in track.tags.get(dimension, ())})
+        labels[dimension] = jnp.array(
+            [[name in track.tags.get(dimension, ()) for name in names] for track in tracks]
+        )
+    found = relations(
+        labels,
+        labels,
+        dimensions,
+        tempo_tolerance=config.relation.tempo_tolerance,
+        key_relation=config.relation.key,
+    )
+    return np.asarray(found.similar)
+
+
+def main(arguments: list[str]) -> None:
+    if len(arguments) > 1:
+        sys.exit(f"unexpected argument {arguments[1]!r}; options start with --")
+    found = scores.tracks(scores.ScoresConfig(pieces_per_genre=_PIECES.value))
+    tracks = [track for track in found if track.split == "validation"]
+    other_piece = np.array([[a.group != b.group for b in tracks] for a in tracks])
+    table = rich.table.Table(title=f"Alike among the {NEAREST} nearest of other pieces")
+    for heading in ("dimension", "share", "by chance"):
+        table.add_column(heading, justify="left" if heading == "dimension" else "right")
+    with tempfile.TemporaryDirectory() as temporary:
+        music = [str(Path(path).expanduser()) for path in _MUSIC.value]
+        with store.open(embed(tracks, music, Path(temporary))) as library:
+            number = {track.track_id: i for i, track in enumerate(tracks)}
+            numbers = np.array([number.get(name, -1) for name in library.ids])  # by row
+            rows = np.flatnonzero(numbers >= 0)
+            similar = alike(tracks, library.dimensions)
+            for s, dimension in enumerate(tqdm.tqdm(library.dimensions, desc="searching")):
+                shares = []
+                for row in rows:
+                    own = numbers[row]
+                    among = rows[other_piece[own, numbers[rows]]]
+                    hits = query.search(library, [row], {dimension: 1.0}, top=NEAREST, among=among)
+                    shares.append(similar[s, own, [numbers[hit.row] for hit in hits]].mean())
+                chance = similar[s][other_piece].mean()
+                table.add_row(dimension, f"{np.mean(shares):.3f}", f"{chance:.3f}")
+            table.caption = f"{len(rows)} renderings in a library of {len(library)}"
+    rich.console.Console(width=110).print(table)
+
+
+if __name__ == "__main__":
+    _PIECES = flags.DEFINE_integer("pieces_per_genre", 48, "Of all splits, as `:scores` has.")
+    _MUSIC = flags.DEFINE_list("music", [], "Folders of other music in the same library.")
+    app.run(main)

@@ -1,0 +1,129 @@
+"""Many clients at once against `python -m jaxsim.serve`: searches a second, their times, memory.
+
+python -m benchmarks.serving --tracks=100000 --clients=16 --seconds=60
+
+Every client asks for music like a random track of a synthetic library (benchmarks.library), with
+random weights, some of them negative, as soon as its last question is answered.
+"""
+
+import contextlib
+import json
+import random
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from absl import app, flags
+
+from benchmarks import library
+from benchmarks.memory import resident
+from input_pipeline.tracks import DIMENSIONS
+
+HITS = 20
+
+
+@contextlib.contextmanager
+def served(folder: Path) -> Iterator[tuple[int, str]]:
+    """A server of the library: its process and its address, once it answers."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [sys.executable, "-m", "jaxsim.serve", str(folder), f"--port={port}"]
+    address = f"http://127.0.0.1:{port}"
+    with tempfile.TemporaryFile() as log, subprocess.Popen(command, stdout=log, stderr=log) as run:
+        try:
+            while not answers(address):
+                if run.poll() is not None:
+                    log.seek(0)
+                    sys.exit(f"error: the server ended: {log.read().decode()[-2000:]}")
+                time.sleep(0.2)
+            yield run.pid, address
+        finally:
+            run.terminate()
+
+
+def answers(address: str) -> bool:
+    try:
+        with urllib.request.urlopen(f"{address}/api/library", timeout=10):
+            return True
+    except OSError:
+        return False
+
+
+def search(address: str, numbers: random.Random, tracks: int) -> None:
+    """One search, whose hits are counted.
+
+    Raises:
+      OSError: the server did not answer, or with an error.
+      ValueError: other than 20 hits.
+    """
+    question = {
+        "like": [library.track_id(numbers.randrange(tracks))],
+        "weights": {dimension: numbers.uniform(-1, 2) for dimension in DIMENSIONS},
+    }
+    request = urllib.request.Request(
+        f"{address}/api/search", json.dumps(question).encode(), {"content-type": "application/json"}
+    )
+    with urllib.request.urlopen(request, timeout=60) as answer:
+        hits = json.load(answer)["hits"]
+    if len(hits) != HITS:
+        raise ValueError(f"{len(hits)} hits, expected {HITS}")
+
+
+def main(arguments: list[str]) -> None:
+    if len(arguments) > 1:
+        sys.exit(f"unexpected argument {arguments[1]!r}; options start with --")
+    seconds, tracks = _SECONDS.value, _TRACKS.value
+    times: list[float] = []
+    errors: list[str] = []
+
+    def client(number: int, address: str, end: float) -> None:
+        numbers = random.Random(number)
+        while (began := time.monotonic()) < end:
+            try:
+                search(address, numbers, tracks)
+            except (OSError, ValueError) as error:
+                errors.append(str(error))
+            else:
+                times.append(time.monotonic() - began)
+
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = Path(temporary, "library")
+        library.write(folder, tracks)
+        with served(folder) as (process, address):
+            end = time.monotonic() + seconds
+            clients = [
+                threading.Thread(target=client, args=(number, address, end))
+                for number in range(_CLIENTS.value)
+            ]
+            for each in clients:
+                each.start()
+            time.sleep(seconds / 10)
+            early = resident(process)
+            for each in clients:
+                each.join()
+            late = resident(process)
+    half, most = np.percentile(times, (50, 99)) if times else (np.nan, np.nan)
+    print(
+        f"{tracks:,} tracks, {_CLIENTS.value} clients, {seconds:g} s: {len(times):,} searches "
+        f"({len(times) / seconds:.1f}/s), {len(errors)} errors; "
+        f"p50 {1e3 * half:.0f} ms, p99 {1e3 * most:.0f} ms; "
+        f"memory {early / 2**20:.0f} MiB at a tenth, {late / 2**20:.0f} at the end"
+    )
+    for message in sorted(set(errors)):
+        print(f"{errors.count(message)} x {message}")
+
+
+if __name__ == "__main__":
+    _TRACKS = flags.DEFINE_integer("tracks", 100_000, "Of the library.")
+    _CLIENTS = flags.DEFINE_integer("clients", 16, "That ask at the same time.")
+    _SECONDS = flags.DEFINE_float("seconds", 60, "Of asking.")
+    app.run(main)
