@@ -98,12 +98,11 @@ def check(config: ConfigDict, *, devices: int) -> None:
                 f"config.features.standardise.{name} is {pair}, expected a mean and a deviation "
                 "above 0"
             )
-    for field in ("batch_size", "evaluation.batch_size"):
-        if _get(config, field) % devices:
-            raise ValueError(
-                f"config.{field} is {_get(config, field)}, expected a multiple of "
-                f"{devices} (the number of devices)"
-            )
+    if config.batch_size % devices:
+        raise ValueError(
+            f"config.batch_size is {config.batch_size}, expected a multiple of {devices} (the "
+            "number of devices)"
+        )
     mining = config.parallel.mining_group
     if mining < 0 or (mining and devices % min(mining, devices)):
         raise ValueError(

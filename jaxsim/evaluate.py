@@ -40,11 +40,8 @@ def main(
     jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "compiled"))
     logging.set_verbosity(logging.WARNING)  # JAX and orbax log through absl
     try:
-        if batch_size % jax.device_count():
-            raise ValueError(
-                f"--batch_size is {batch_size}, expected a multiple of {jax.device_count()} (the "
-                "number of devices)"
-            )
+        if batch_size < 1:
+            raise ValueError(f"--batch_size is {batch_size}, expected at least 1")
         judgements = [triplets.read(path) for path in triplet_files]
         restored = {run: restore_for_inference(run) for run in checkpoints}
         configs = [systems.completed(config) for config, *_ in restored.values()]

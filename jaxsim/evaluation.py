@@ -98,7 +98,7 @@ def track_triplets(track: np.ndarray, *, count: int, seed: int) -> Triplets:
 
 
 def embedder(config: ConfigDict) -> Callable[[training.State, Batch], np.ndarray]:
-    """Embeds host batches [B, ...] on all devices; B must be a multiple of their number.
+    """Embeds host batches [B, ...] on all devices, filled up with zeros to a multiple of these.
 
     Several processes call it with the same batches and get all embeddings.
     """
@@ -110,10 +110,16 @@ def embedder(config: ConfigDict) -> Callable[[training.State, Batch], np.ndarray
     )
 
     def embed(state: training.State, batch: Batch) -> np.ndarray:
-        own = parallel.own_rows({name: batch[name] for name in FEATURES})
+        rows = len(batch[FEATURES[0]])
+        fill = (0, -rows % jax.device_count())
+        whole = {
+            name: np.pad(batch[name], (fill, *[(0, 0)] * (batch[name].ndim - 1)))
+            for name in FEATURES
+        }
+        own = parallel.own_rows(whole)
         placed = parallel.to_devices(own, local_devices=jax.local_device_count())
         embeddings = parallel.to_host(compiled(state, placed))
-        return embeddings.reshape(-1, embeddings.shape[-1])
+        return embeddings.reshape(-1, embeddings.shape[-1])[:rows]
 
     return embed
 

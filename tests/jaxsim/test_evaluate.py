@@ -1,17 +1,19 @@
 """The evaluation as its user runs it: systems in, numbers and a page out."""
 
+import functools
 import json
 import re
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 
 from configs.six_dim import get_config
 from input_pipeline import dataset
 from input_pipeline.features import FeatureConfig
-from jaxsim import evaluate, report, systems, training, triplets
+from jaxsim import evaluate, evaluation, report, systems, training, triplets
 from jaxsim.checkpoints import restore_for_inference
 from jaxsim.comparison import compare
 from tests.input_pipeline.test_batches import fake_data
@@ -214,8 +216,8 @@ def test_every_dimension_is_classified_in_its_own_slice(method: str) -> None:
         np.testing.assert_allclose(found[name], expected, rtol=1e-9)
 
 
-def test_a_batch_that_does_not_divide_is_one_line(finished: Path) -> None:
-    with pytest.raises(SystemExit, match=r"^error: --batch_size is 12, expected a multiple of 8"):
+def test_a_batch_of_nothing_is_one_line(finished: Path) -> None:
+    with pytest.raises(SystemExit, match=r"^error: --batch_size is 0, expected at least 1"):
         evaluate.main(
             checkpoints=[str(finished)],
             data_directory="",
@@ -224,5 +226,16 @@ def test_a_batch_that_does_not_divide_is_one_line(finished: Path) -> None:
             embedding_files=[],
             out="",
             count=10,
-            batch_size=12,
+            batch_size=0,
         )
+
+
+def test_the_batch_need_not_divide_by_the_devices(finished: Path, data) -> None:
+    config, params, batch_stats, _ = restore_for_inference(finished)
+    state = training.State(jnp.zeros((), jnp.int32), params, batch_stats, ())
+    embed = functools.partial(evaluation.embedder(config), state)
+    assert jax.device_count() == 8
+    expected, _ = evaluation.segment_embeddings(data["train"], embed, batch_size=8)
+    found, _ = evaluation.segment_embeddings(data["train"], embed, batch_size=5)
+    assert len(expected) == 8
+    np.testing.assert_allclose(found, expected, atol=1e-6)
