@@ -1,6 +1,7 @@
 """What a run says while it runs: a progress line, TensorBoard scalars and a JSON-lines log."""
 
 import json
+import math
 import resource
 import sys
 import time
@@ -10,13 +11,16 @@ from typing import Any
 
 import jax
 import numpy as np
-import tensorboardX
 import tqdm
 from ml_collections import ConfigDict
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event
 
 from jaxsim.objective import Terms
 
 MIB = 2**20
+FLUSH_SECONDS = 60  # between the times when TensorBoard sees what is new: it waits for the disk
 
 
 class Monitor:
@@ -37,7 +41,12 @@ class Monitor:
             shorter.write_text("".join(json.dumps(row) + "\n" for row in kept))
             shorter.replace(self._path)
         self._log = self._path.open("a")
-        self._events = tensorboardX.SummaryWriter(str(workdir / "tensorboard"))
+        # Not SummaryWriter: if its thread fails (a full disk, a clock that jumps), the next calls
+        # wait for it for ever. Here a failure is an error.
+        folder = workdir / "tensorboard"
+        folder.mkdir(exist_ok=True)
+        self._events = EventsWriter(str(folder / "events"), f".{first_step}")
+        self._flushed = -math.inf  # seconds, of a clock that never goes back
         self._bar = tqdm.tqdm(
             total=num_steps, initial=first_step, unit="step", dynamic_ncols=True, file=sys.stderr
         )
@@ -52,12 +61,17 @@ class Monitor:
         """Logs numbers (flat, or one level of dictionaries) at a step, and shows `line`."""
         if self._silent:
             return
-        self._log.write(json.dumps({"step": step, "time": time.time(), **row}) + "\n")
+        now = time.time()
+        self._log.write(json.dumps({"step": step, "time": now, **row}) + "\n")
         self._log.flush()
         for name, value in row.items():
             values = value if isinstance(value, Mapping) else {"": value}
             for part, number in values.items():
-                self._events.add_scalar(f"{name}/{part}" if part else name, number, step)
+                scalar = summary.scalar(f"{name}/{part}" if part else name, number)
+                self._events.write_event(Event(step=step, wall_time=now, summary=scalar))
+        if time.monotonic() - self._flushed >= FLUSH_SECONDS:
+            self._events.flush()
+            self._flushed = time.monotonic()
         if line:
             self._bar.set_postfix_str(line)
 
