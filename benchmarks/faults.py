@@ -33,6 +33,7 @@ from benchmarks.tiny_runs import (
     Bench,
     Lost,
     differences,
+    ended,
     last_words,
     result,
     said,
@@ -85,7 +86,7 @@ def sigterm(bench: Bench, *, times: int, seed: int = 2) -> Outcome:
         wait_for(workdir / "checkpoints/1", started)
         time.sleep(moments.uniform(0, bench.seconds / 4))
         started.send_signal(signal.SIGTERM)
-        if (code := started.wait()) not in (0, SAVED_EXIT):
+        if (code := ended(started)) not in (0, SAVED_EXIT):
             raise Lost(f"exit code {code}, expected {SAVED_EXIT}: {last_words(workdir)}")
         bench.finish(workdir)
     return Outcome(f"at random moments of the training; exit code {SAVED_EXIT}", times)
@@ -116,7 +117,7 @@ def disk_full(bench: Bench, *, times: int) -> Outcome:
                 with contextlib.suppress(OSError), (workdir / "other").open("wb", 0) as other:
                     while other.write(bytes(4096)):
                         pass
-                code = started.wait()
+                code = ended(started)
                 (workdir / "other").unlink()
             else:
                 how = "RLIMIT_FSIZE (mounting a tmpfs needs root)"
@@ -124,7 +125,7 @@ def disk_full(bench: Bench, *, times: int) -> Outcome:
                 small = functools.partial(
                     resource.setrlimit, resource.RLIMIT_FSIZE, (limit, resource.RLIM_INFINITY)
                 )
-                code = bench.start(workdir, before=small).wait()
+                code = ended(bench.start(workdir, before=small))
             reasons = [why for why in ("No space left", "File too large") if why in said(workdir)]
             if code == 0 or not reasons:
                 raise Lost(f"exit code {code}: {last_words(workdir)}")
@@ -191,7 +192,7 @@ def feature_of_nan(bench: Bench) -> Outcome:
         for record in records:
             writer.write(record)
     workdir = bench.workdir("nan")
-    code = bench.start(workdir, "--config.checkpoint_minutes=9", data=data).wait()
+    code = ended(bench.start(workdir, "--config.checkpoint_minutes=9", data=data))
     report = json.loads((workdir / "non_finite.json").read_text())
     if code != 1 or report["tracks_with_features_that_are_not_finite"] != {bad: ["mel"]}:
         raise Lost(f"exit code {code}: {last_words(workdir)}")
@@ -201,7 +202,7 @@ def feature_of_nan(bench: Bench) -> Outcome:
 def no_valid_triplet(bench: Bench) -> Outcome:
     """Batches without any negative in a band: nothing is learned, and all stays finite."""
     workdir = bench.workdir("no-triplet")
-    code = bench.start(workdir, "--config.loss.band=0", "--config.num_steps=3").wait()
+    code = ended(bench.start(workdir, "--config.loss.band=0", "--config.num_steps=3"))
     if code:
         raise Lost(f"exit code {code}: {last_words(workdir)}")
     for _, loss in result(workdir)["losses"]:
@@ -229,7 +230,7 @@ def clock_backwards(bench: Bench) -> Outcome:
     started = bench.start(workdir, program=("-c", BACKWARDS))
     wait_for(workdir / "checkpoints/2", started)
     started.send_signal(signal.SIGTERM)
-    if (code := started.wait()) != SAVED_EXIT:
+    if (code := ended(started)) != SAVED_EXIT:
         raise Lost(f"exit code {code}: {last_words(workdir)}")
     bench.finish(workdir, program=("-c", BACKWARDS))
     return Outcome("time.time an hour earlier at every call", 1)
@@ -241,9 +242,9 @@ def two_runs(bench: Bench) -> Outcome:
     first = bench.start(workdir)
     wait_for(workdir / "lock", first)
     second = bench.start(workdir)
-    if second.wait() != 1 or "another run writes there" not in said(workdir):
+    if ended(second) != 1 or "another run writes there" not in said(workdir):
         raise Lost(f"the second run ended with {second.returncode}: {last_words(workdir)}")
-    if first.wait():
+    if ended(first):
         raise Lost(f"the first run ended with {first.returncode}")
     if difference := differences(result(workdir), bench.expected):
         raise Lost(f"the first run came to other {', '.join(difference)}")
@@ -270,7 +271,7 @@ def soak(bench: Bench, *, minutes: float) -> Outcome:
             time.sleep(min(1.0, minutes))
             bar.update(round(elapsed) - bar.n)
     started.send_signal(signal.SIGTERM)
-    if (code := started.wait()) != SAVED_EXIT:
+    if (code := ended(started)) != SAVED_EXIT:
         raise Lost(f"exit code {code}: {last_words(workdir)}")
     seconds, held = np.array(samples).T
     width = 3 * minutes  # seconds on both sides: a twentieth each

@@ -33,6 +33,7 @@ RUN = (
     "--config.log_steps=1",
     "--config.checkpoint_minutes=0",  # a checkpoint after every step
 )
+PATIENCE = 1200  # seconds: twenty times what a run takes, for it to end
 
 
 class Lost(Exception):
@@ -121,7 +122,7 @@ class Bench:
 
     def finish(self, workdir: Path, *more: str, **options: Any) -> None:
         """Runs to the end; raises Lost if it does not come there, or comes to something else."""
-        code = self.start(workdir, *more, **options).wait()
+        code = ended(self.start(workdir, *more, **options))
         if code:
             raise Lost(f"exit code {code}: {last_words(workdir)}")
         if self.expected and (difference := differences(result(workdir), self.expected)):
@@ -129,7 +130,7 @@ class Bench:
 
     def refused(self, workdir: Path, *more: str, **options: Any) -> str:
         """Runs what must fail in one line, before anything is saved; returns the line."""
-        code = self.start(workdir, *more, **options).wait()
+        code = ended(self.start(workdir, *more, **options))
         words = last_words(workdir)
         saved = [path.name for path in (workdir / "checkpoints").glob("*")]
         if code != 1 or not words.startswith("error: ") or "Traceback" in said(workdir):
@@ -148,12 +149,21 @@ def set_up(folder: Path) -> Bench:
     started = bench.start(whole)
     wait_for(whole / "lock", started)
     began = time.monotonic()
-    if started.wait():
+    if ended(started):
         raise Lost(f"the undisturbed run ended with {started.returncode}: {last_words(whole)}")
     bench = dataclasses.replace(bench, expected=result(whole), seconds=time.monotonic() - began)
     if difference := differences(result(folder / "first"), bench.expected):
         raise Lost(f"two undisturbed runs differ in {', '.join(difference)}")
     return bench
+
+
+def ended(started: subprocess.Popen) -> int:
+    """The exit code of a run; one that does not end is killed and Lost."""
+    try:
+        return started.wait(PATIENCE)
+    except subprocess.TimeoutExpired:
+        started.kill()
+        raise Lost(f"the run hangs: it had not ended after {PATIENCE} s") from None
 
 
 def result(workdir: Path) -> dict[str, Any]:
