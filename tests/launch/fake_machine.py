@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -67,6 +68,7 @@ class Machine:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            preexec_fn=_hang_up_ends,
         )
         self.started.append(process)
         return process
@@ -96,3 +98,8 @@ def check_golden(found: str, name: str) -> None:
     if os.environ.get("JAXSIM_UPDATE_GOLDEN"):
         path.write_text(found)
     assert found == path.read_text(), f"{path}: not what is printed now"
+
+
+def _hang_up_ends() -> None:
+    """SIGHUP ends a process, also where the tests run under nohup."""
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -327,7 +327,7 @@ def test_a_broken_connection_leaves_the_training_alone(worker: Machine):
     first = worker.start("tpu_worker.sh", "train", *OPTIONS)
     wait_for(starts.exists)
     first.send_signal(signal.SIGHUP)
-    first.wait()
+    first.wait(timeout=20)
     other, _, errors = worker.run("tpu_worker.sh", "train", "--config.seed=1")
     assert other == 1
     assert "error: a training with other options runs here: --config.batch_size" in errors
