@@ -81,7 +81,8 @@ class Monitor:
             self._bar.write(text, file=sys.stderr)
 
     def close(self) -> None:
-        if self._silent:
+        """Writes what is left; a second time does nothing."""
+        if self._silent or self._log.closed:
             return
         self._bar.close()
         self._log.close()

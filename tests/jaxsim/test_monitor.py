@@ -31,6 +31,7 @@ def test_tensorboard_has_every_number(tmp_path):
         for step in range(first + 1, last + 1):
             writer.write(step, {"rate": 0.25 * step, "loss": {"genre": 0.5, "key": -step}})
         writer.close()
+        writer.close()
     found = {}
     for file in (tmp_path / "tensorboard").iterdir():
         for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
