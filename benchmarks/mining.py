@@ -103,7 +103,7 @@ def main(_) -> None:
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
-            print(f"{form}, {size}: {str(error).partition(chr(10))[0]}")
+            tqdm.tqdm.write(f"{form}, {size}: {str(error).partition(chr(10))[0]}")
     table = rich.table.Table(title="Six dimensions, E = 384, forward and backward")
     for heading in ("form", "B", "loss", "s", "MiB", "x sorted bands"):
         table.add_column(heading, justify="left" if heading == "form" else "right")
