@@ -45,12 +45,13 @@ def test_is_librosas_in_every_frame() -> None:
 @pytest.mark.parametrize("form", ["correlation_by_fft", "correlation_by_product"])
 def test_every_form_is_the_sum_over_the_window(form: str) -> None:
     """Against the definition in float64; small, because one form has a matrix for every lag."""
-    window, onset = 48, padded(onset_envelope(3))[:100].astype(np.float64)
+    window, onset = 48, onset_envelope(3)[:100].astype(np.float64)
     frames = np.lib.stride_tricks.sliding_window_view(onset, window) * scipy.signal.get_window(
         "hann", window
     )
     lagged = [frames[:, : window - lag] * frames[:, lag:] for lag in range(window)]
     expected = np.stack([products.sum(axis=1) for products in lagged])
+    assert (expected != 0).mean() > 0.9, "the oracle hears something"
     function = jax.jit(getattr(tempogram_module, form), static_argnames="window")
     found = function(jnp.asarray(onset[None], jnp.float32), window=window)
     np.testing.assert_allclose(found[0], expected, atol=1e-5 * expected.max())
