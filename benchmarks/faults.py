@@ -259,15 +259,16 @@ def soak(bench: Bench, *, minutes: float) -> Outcome:
         "--config.num_steps=100000000",
         "--config.steps_per_epoch=200",
         "--config.log_steps=10",
-        "--config.checkpoint_minutes=0.2",
+        "--config.checkpoint_minutes=2",
     )
     wait_for(workdir / "checkpoints/200", started)
-    began, samples = time.monotonic(), []
+    began, samples, saves = time.monotonic(), [], set()
     with tqdm.tqdm(total=round(60 * minutes), unit="s", desc="soak", file=sys.stderr) as bar:
         while (elapsed := time.monotonic() - began) < 60 * minutes:
             if started.poll() is not None:
                 raise Lost(f"exit code {started.returncode}: {last_words(workdir)}")
             samples.append((elapsed, resident(started.pid)))
+            saves.update(filter(str.isdecimal, os.listdir(workdir / "checkpoints")))
             time.sleep(min(1.0, minutes))
             bar.update(round(elapsed) - bar.n)
     started.send_signal(signal.SIGTERM)
@@ -280,8 +281,9 @@ def soak(bench: Bench, *, minutes: float) -> Outcome:
     steps = json.loads((workdir / "log.jsonl").read_text().splitlines()[-1])["step"]
     told = f"{early / 2**20:.0f} MiB at 10 %, {late / 2**20:.0f} at 100 %, {late / early - 1:+.1%}"
     if abs(late / early - 1) > 0.05:
-        raise Lost(f"{told} after {steps:,} steps")
-    return Outcome(f"{minutes:g} minutes, {steps:,} steps", 1, f"nothing: {told}")
+        raise Lost(f"{told} after {steps:,} steps and {len(saves)} checkpoints")
+    made = f"{minutes:g} minutes, {steps:,} steps, {len(saves)} checkpoints"
+    return Outcome(made, 1, f"nothing: {told}")
 
 
 def main(_) -> None:

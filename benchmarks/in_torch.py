@@ -1,7 +1,8 @@
 """The same network and objective in PyTorch, channels last, for `benchmarks.step`.
 
 Images and relations come from jaxsim, once: PyTorch is spared the tempogram and the comparison of
-labels. On a GPU it is compiled by `torch.compile`.
+labels. On a GPU network and loss are compiled together by `torch.compile`, Adam is fused, and
+float32 products may use TF32, as in JAX.
 """
 
 from collections.abc import Callable, Mapping
@@ -124,8 +125,9 @@ def triplet_loss(embeddings, masks, similar, dissimilar, config: ConfigDict):
     return (torch.where(mined, loss, 0.0).sum((1, 2)) / mined.sum((1, 2)).clamp(min=1)).mean()
 
 
-def runs(config: ConfigDict, batch) -> dict[tuple[str, str], Callable[[], None]]:
-    """A training step and a forward pass, by form and pass as in `benchmarks.step`."""
+def runs(config: ConfigDict, batch) -> dict[tuple[str, str], Callable[[int], None]]:
+    """Training steps and forward passes, by form and pass as in `benchmarks.step`."""
+    torch.set_float32_matmul_precision("high")
     found = relations(
         batch,
         batch,
@@ -142,24 +144,34 @@ def runs(config: ConfigDict, batch) -> dict[tuple[str, str], Callable[[], None]]
     network = Network(
         tuple(config.model.inputs), config.model.embedding_size, config.model.width
     ).to(DEVICE, memory_format=torch.channels_last)
-    compiled = torch.compile(network) if DEVICE == "cuda" else network
-    adam = torch.optim.Adam(network.parameters(), lr=1e-6)
     half = torch.autocast(
         DEVICE, dtype=torch.bfloat16, enabled=config.model.dtype == "bfloat16", cache_enabled=False
     )
 
-    def train() -> None:
+    def loss() -> torch.Tensor:
         with half:
-            embeddings = compiled(inputs)
-        loss = triplet_loss(embeddings, masks, similar, dissimilar, config)
-        adam.zero_grad(set_to_none=True)
-        loss.backward()
-        adam.step()
+            embeddings = network(inputs)
+        return triplet_loss(embeddings, masks, similar, dissimilar, config)
+
+    def embed() -> torch.Tensor:
+        with half:
+            return network(inputs)
+
+    if DEVICE == "cuda":
+        loss, embed = torch.compile(loss), torch.compile(embed)
+    adam = torch.optim.Adam(network.parameters(), lr=1e-6, fused=DEVICE == "cuda")
+
+    def train(steps: int) -> None:
+        for _ in range(steps):
+            adam.zero_grad(set_to_none=True)
+            loss().backward()
+            adam.step()
         _wait()
 
-    def forward() -> None:
-        with torch.inference_mode(), half:
-            compiled(inputs)
+    def forward(steps: int) -> None:
+        with torch.inference_mode():
+            for _ in range(steps):
+                embed()
         _wait()
 
     return {("PyTorch", "training"): train, ("PyTorch", "forward"): forward}

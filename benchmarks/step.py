@@ -1,6 +1,7 @@
 """The training step and the network's forward pass, beside plain Flax (and PyTorch, if installed).
 
 python -m benchmarks.step --width=1 --batch_size=32 --rounds=3
+python -m benchmarks.step --batch_size=256 --dtype=bfloat16 --steps=20 --rounds=5  (on a GPU)
 
 All forms train the same network on the same batch with the same objective (six dimensions, mining
 included). The rounds alternate; ratios are medians over them. Peak: the rate of a matrix product
@@ -31,7 +32,7 @@ from jaxsim import training
 from jaxsim.inputs import images
 from jaxsim.objective import objective_terms
 
-PRODUCT = 2048  # rows and columns of the product that measures the peak
+PRODUCT = {"cpu": 2048, "gpu": 8192}  # rows and columns of the product that measures the peak
 
 
 def configured(width: float, batch_size: int, dtype: str) -> ConfigDict:
@@ -65,8 +66,8 @@ def _apply(module, options, params, inputs):
     return module.apply({"params": params}, inputs, **options)
 
 
-def trainer(config: ConfigDict, apply: Callable, params, batch) -> Callable[[], None]:
-    """A function that makes one training step, compiled."""
+def trainer(config: ConfigDict, apply: Callable, params, batch) -> Callable[[int], None]:
+    """A function that makes so many training steps, compiled."""
     adam = optax.adam(1e-6)
 
     def loss(params, batch):
@@ -83,16 +84,21 @@ def trainer(config: ConfigDict, apply: Callable, params, batch) -> Callable[[], 
     params = jax.tree.map(jnp.array, params)  # it is given away at every step
     state = [params, adam.init(params)]
 
-    def run() -> None:
-        state[:] = step(*state, batch)
+    def run(steps: int) -> None:
+        for _ in range(steps):
+            state[:] = step(*state, batch)
         jax.block_until_ready(state)
 
     return run
 
 
-def embedder(config: ConfigDict, apply: Callable, params, batch) -> Callable[[], None]:
+def embedder(config: ConfigDict, apply: Callable, params, batch) -> Callable[[int], None]:
     forward = jax.jit(lambda params, batch: apply(params, images(batch, config)))
-    return lambda: jax.block_until_ready(forward(params, batch))
+
+    def run(passes: int) -> None:
+        jax.block_until_ready([forward(params, batch) for _ in range(passes)])
+
+    return run
 
 
 def operations(config: ConfigDict) -> float:
@@ -103,11 +109,11 @@ def operations(config: ConfigDict) -> float:
     return lowered.cost_analysis()["flops"] / 2
 
 
-def peak(dtype: str) -> float:
-    """Operations per second of a square matrix product, the best of ten."""
-    a = jnp.ones((PRODUCT, PRODUCT), dtype)
+def peak(dtype: str, size: int) -> float:
+    """Operations per second of a product of square random matrices, the best of ten."""
+    a = jax.random.normal(jax.random.key(0), (size, size), dtype)
     product = jax.jit(lambda a: a @ a)
-    return 2 * PRODUCT**3 / min(_seconds(lambda: product(a).block_until_ready()) for _ in range(11))
+    return 2 * size**3 / min(_seconds(lambda: product(a).block_until_ready()) for _ in range(11))
 
 
 def _seconds(run: Callable[[], object]) -> float:
@@ -128,15 +134,14 @@ def main(_) -> None:
 
         runs |= in_torch.runs(config, batch)
     for run in tqdm.tqdm(runs.values(), desc="compiling"):
-        run()
-    times = {
-        what: [_seconds(run)]
-        for what, run in tqdm.tqdm(runs.items(), desc="first round", unit="form")
-    }
-    for _ in tqdm.trange(_ROUNDS.value - 1, desc="more rounds"):
+        run(1)
+    steps = _STEPS.value
+    times: dict[tuple[str, str], list[float]] = {what: [] for what in runs}
+    for _ in tqdm.trange(_ROUNDS.value, desc="rounds"):
         for what, run in runs.items():
-            times[what].append(_seconds(run))
-    forward, fastest = operations(config), peak(_DTYPE.value)
+            times[what].append(_seconds(functools.partial(run, steps)) / steps)
+    size = PRODUCT[jax.default_backend()]
+    forward, fastest = operations(config), peak(_DTYPE.value, size)
     table = rich.table.Table(title="Whole batches, median of the rounds")
     headings = ("pass", "form", "s", "examples/s", "GFLOP/s", "of peak", "x plain Flax")
     for heading in headings:
@@ -151,7 +156,7 @@ def main(_) -> None:
                 table.add_row(
                     kind,
                     name,
-                    f"{median:.3f}",
+                    f"{median:.4f}",
                     f"{_BATCH_SIZE.value / median:.1f}",
                     f"{rate / 1e9:.1f}",
                     f"{rate / fastest:.3f}",
@@ -159,8 +164,8 @@ def main(_) -> None:
                 )
     rich.console.Console(width=110).print(table)
     print(
-        f"width {_WIDTH.value}, batch {_BATCH_SIZE.value}, {_DTYPE.value}, {_ROUNDS.value} rounds, "
-        f"{forward / 1e9:.2f} GFLOP forward per example, product of {PRODUCT}: "
+        f"width {_WIDTH.value}, batch {_BATCH_SIZE.value}, {_DTYPE.value}, {_ROUNDS.value} rounds "
+        f"of {steps}, {forward / 1e9:.2f} GFLOP forward per example, product of {size}: "
         f"{fastest / 1e9:.0f} GFLOP/s, {jax.devices()[0].device_kind} ({platform.machine()}), "
         f"jax {jax.__version__}"
     )
@@ -171,4 +176,5 @@ if __name__ == "__main__":
     _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Examples.")
     _DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "Of the computation.")
     _ROUNDS = flags.DEFINE_integer("rounds", 3, "Rounds of timing.")
+    _STEPS = flags.DEFINE_integer("steps", 1, "Per round and form.")
     app.run(main)

@@ -1,8 +1,9 @@
-"""Convolution whose weight gradient is fast on CPUs too; everywhere else it is XLA's own.
+"""Convolution and matrix product whose gradients are fast on CPUs too.
 
-XLA's CPU backend transposes the whole batch to compute a weight gradient, which at power-of-two map
-sizes misses the cache at every step. Summing the gradients of a few examples at a time is the same
-sum and up to five times faster.
+XLA's CPU backend computes three things slowly, and there are equal forms that it does not
+(benchmarks/RESULTS.md): a weight gradient, for which it transposes the whole batch, is the sum of
+those of a few examples at a time; the input gradient of a strided convolution is several small
+convolutions, one for each position of the stride; a 1 x 1 convolution is a matrix product.
 """
 
 import functools
@@ -14,8 +15,9 @@ from jaxtyping import Array, Float
 
 from jaxsim.shapes import checked
 
-EXAMPLES_AT_A_TIME = 8
-LARGE_MAP = 32 * 32  # positions; below it the whole batch at once is as fast and compiles faster
+POSITIONS_AT_A_TIME = 2048  # of a weight gradient: so many stay in the cache
+PARTS = 16  # of a batch at most: each is compiled by itself
+LARGE_MAP = 32 * 32  # positions, from which a product's weight gradient is faster by example
 
 
 @checked
@@ -26,7 +28,49 @@ def convolve(
     padding: str,
 ) -> Float[Array, "B I J D"]:
     """Two-dimensional convolution, channels last; padding is "SAME" or "VALID"."""
-    return _convolve(x, kernel, strides, padding)
+
+    def convolution(x, kernel):
+        return _convolve(x, kernel, strides, padding)
+
+    if kernel.shape[:2] != (1, 1) or strides != (1, 1):
+        return convolution(x, kernel)
+    return lax.platform_dependent(
+        x, kernel, cpu=lambda x, kernel: product(x, kernel[0, 0]), default=convolution
+    )
+
+
+@checked
+def product(x: Float[Array, "B H W C"], kernel: Float[Array, "C D"]) -> Float[Array, "B H W D"]:
+    """Matrix product of every position's channels with the kernel: a 1 x 1 convolution."""
+    return _product(x, kernel)
+
+
+@jax.custom_vjp
+def _product(x, kernel):
+    return jnp.einsum("bhwc,cd->bhwd", x, kernel)
+
+
+def _product_forward(x, kernel):
+    return _product(x, kernel), (x, kernel)
+
+
+def _product_backward(residuals, gradient):
+    x, kernel = residuals
+
+    def whole(x, gradient):
+        return jnp.einsum("bhwc,bhwd->cd", x, gradient)
+
+    def by_example(x, gradient):
+        x, gradient = (each.reshape(len(each), -1, each.shape[-1]) for each in (x, gradient))
+        return jnp.einsum("bnc,bnd->bdc", x, gradient).sum(0).T
+
+    x_gradient = jnp.einsum("bhwd,cd->bhwc", gradient, kernel)
+    if x.shape[1] * x.shape[2] < LARGE_MAP:
+        return x_gradient, whole(x, gradient)
+    return x_gradient, lax.platform_dependent(x, gradient, cpu=by_example, default=whole)
+
+
+_product.defvjp(_product_forward, _product_backward)
 
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
@@ -46,21 +90,62 @@ def _forward(x, kernel, strides, padding):
 
 def _backward(strides, padding, residuals, gradient):
     x, kernel = residuals
-    (x_gradient,) = jax.vjp(lambda x: _plain(x, kernel, strides, padding), x)[1](gradient)
 
-    def whole(x, gradient):
-        return jax.vjp(lambda k: _plain(x, k, strides, padding), kernel)[1](gradient)[0]
+    def input_gradient(kernel, gradient):
+        return jax.vjp(lambda x: _plain(x, kernel, strides, padding), x)[1](gradient)[0]
+
+    def by_phases(kernel, gradient):
+        return input_gradient_by_phases(kernel, gradient, x.shape[1:3], strides, padding)
+
+    def kernel_gradient(x, gradient):
+        return jax.vjp(lambda kernel: _plain(x, kernel, strides, padding), kernel)[1](gradient)[0]
 
     def in_parts(x, gradient):
-        if kernel.shape[:2] == (1, 1) and strides == (1, 1):
-            return jnp.einsum("bhwc,bhwd->bcd", x, gradient).sum(0)[None, None]
-        starts = range(0, x.shape[0], EXAMPLES_AT_A_TIME)
-        parts = [slice(start, start + EXAMPLES_AT_A_TIME) for start in starts]
-        return sum(whole(x[part], gradient[part]) for part in parts)
+        size = max(POSITIONS_AT_A_TIME // (gradient.shape[1] * gradient.shape[2]), 1)
+        size = max(size, -(-len(x) // PARTS))
+        parts = [slice(start, start + size) for start in range(0, len(x), size)]
+        return sum(kernel_gradient(x[part], gradient[part]) for part in parts)
 
-    if x.shape[1] * x.shape[2] < LARGE_MAP:
-        return x_gradient, whole(x, gradient)
-    return x_gradient, lax.platform_dependent(x, gradient, cpu=in_parts, default=whole)
+    divides = strides != (1, 1) and all(k >= s for k, s in zip(kernel.shape, strides, strict=False))
+    fast = by_phases if divides else input_gradient
+    return (
+        lax.platform_dependent(kernel, gradient, cpu=fast, default=input_gradient),
+        lax.platform_dependent(x, gradient, cpu=in_parts, default=kernel_gradient),
+    )
 
 
 _convolve.defvjp(_forward, _backward)
+
+
+def input_gradient_by_phases(
+    kernel: Float[Array, "h w C D"],
+    gradient: Float[Array, "B I J D"],
+    size: tuple[int, int],
+    strides: tuple[int, int],
+    padding: str,
+) -> Float[Array, "B H W C"]:
+    """The gradient of a strided convolution's input of `size`.
+
+    Position s q + r of the padded input is seen by the elements r, r + s, ... of the kernel alone:
+    for each r its gradient is a convolution of the output's gradient with those. No stride may be
+    larger than the kernel.
+    """
+    window = kernel.shape[:2]
+    pads = lax.padtype_to_pads(size, window, strides, padding)
+    # How many q there are, along each axis.
+    counts = [-(-(n + sum(pad)) // s) for n, pad, s in zip(size, pads, strides, strict=True)]
+
+    def phase(*firsts: int):
+        own = kernel[firsts[0] :: strides[0], firsts[1] :: strides[1]]
+        mirrored = own[::-1, ::-1].swapaxes(2, 3)
+        full = [
+            (length - 1, count - given)
+            for length, count, given in zip(own.shape, counts, gradient.shape[1:3], strict=False)
+        ]
+        return _plain(gradient, mirrored, (1, 1), full)
+
+    rows = [[phase(i, j) for j in range(strides[1])] for i in range(strides[0])]
+    x = jnp.stack([jnp.stack(row, axis=3) for row in rows], axis=2)  # [B, q, r, q, r, C]
+    x = x.reshape(len(x), counts[0] * strides[0], counts[1] * strides[1], -1)
+    (top, _), (left, _) = pads
+    return x[:, top : top + size[0], left : left + size[1]]

@@ -12,7 +12,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxsim.convolution import convolve
+from jaxsim.convolution import convolve, product
 from jaxsim.model_format import (
     BLOCKS,
     BRANCH_BLOCKS,
@@ -89,13 +89,13 @@ class Stem(nn.Module):
         kernel, bias = weights(self, (5, 5, 1, self.features), self.dtype)
         x = x.astype(self.dtype)
         if self.norm == "batch":  # its statistics are of what the pooling reads
-            positions = batch_normalise(convolved_by_blocks(x, kernel, axes) + bias, train=train)
-            return nn.relu(maximum(positions))
+            positions = convolved_by_patches(x, kernel, axes) + bias
+            return nn.relu(maximum(batch_normalise(positions, train=train)))
         pooled = lax.platform_dependent(
             x,
             kernel,
-            cpu=lambda x, kernel: maximum(convolved_by_blocks(x, kernel, axes)),
-            default=lambda x, kernel: convolved_and_pooled(x, kernel, axes),
+            tpu=lambda x, kernel: convolved_and_pooled(x, kernel, axes),
+            default=lambda x, kernel: maximum(convolved_by_patches(x, kernel, axes)),
         )
         return nn.relu(pooled + bias)
 
@@ -104,20 +104,24 @@ class StemAxis:
     """Sizes of the stem along one axis.
 
     Attributes:
-      block: input bins that one pooling window advances.
-      blocks: blocks that one pooling window's convolutions see.
-      low, high: padding before and after, so that block r is where window r begins to see.
-      missing: padding after, for the positions in whole windows only; negative crops.
+      windows: pooling windows.
+      step: input bins from one pooling window to the next.
+      seen: input bins that the convolutions of one pooling window see.
+      low, high: padding before and after; negative crops.
     """
 
     def __init__(self, size: int, stride: int, window: int, kernel: int = 5):
         convolved = -(-size // stride)
         self.stride, self.window, self.kernel = stride, window, kernel
-        self.block = stride * window
-        self.blocks = -(-(kernel + stride * (window - 1)) // self.block)
+        self.windows = convolved // window
+        self.step = stride * window
+        self.seen = kernel + stride * (window - 1)
         self.low = max((convolved - 1) * stride + kernel - size, 0) // 2
-        self.high = (convolved // window + self.blocks - 1) * self.block - size - self.low
-        self.missing = (convolved // window * window - 1) * stride + kernel - size - self.low
+        self.high = (self.windows - 1) * self.step + self.seen - size - self.low
+
+    def starts(self, first: int) -> slice:
+        """Element `first` of what each pooling window sees."""
+        return slice(first, first + (self.windows - 1) * self.step + 1, self.step)
 
 
 def stem_axes(kind: str, shape: tuple[int, ...]) -> list[StemAxis]:
@@ -130,7 +134,7 @@ def convolved_and_pooled(x: Float[Array, "B H W 1"], kernel, axes) -> Float[Arra
     """The convolution at the positions that the pooling keeps, and the pooling."""
     strides = tuple(axis.stride for axis in axes)
     window = tuple(axis.window for axis in axes)
-    padding = [(axis.low, axis.missing) for axis in axes]
+    padding = [(axis.low, axis.high) for axis in axes]
     x = lax.conv_general_dilated(
         x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
@@ -146,42 +150,35 @@ def maximum(positions: Float[Array, "B h w P D"]) -> Float[Array, "B h w D"]:
     return functools.reduce(jnp.maximum, jnp.unstack(positions, axis=3))
 
 
-def convolved_by_blocks(
+def convolved_by_patches(
     x: Float[Array, "B H W 1"], kernel: Float[Array, "5 5 1 D"], axes
 ) -> Float[Array, "B h w P D"]:
-    """The convolution at every position of every pooling window, as one product per window.
+    """The convolution at every position of every pooling window, as one matrix product.
 
-    The input is cut into blocks of the size that one window advances, and one kernel per position
-    of the window is laid over them, shifted. What a one-channel convolution would compute at
-    128 x 128 with D channels, this does at 64 x 64 with 4 D: the same numbers in a shape that suits
-    a CPU's matrix products.
+    Its rows are the patches that the pooling windows see, its columns the kernel at each position
+    in them. A convolution of one channel leaves matrix units idle; this fills them.
     """
-    x = convolve(to_blocks(x, axes), shifted_kernels(kernel, axes), (1, 1), "VALID")
-    return x.reshape(*x.shape[:3], -1, kernel.shape[-1])
-
-
-def to_blocks(x: Float[Array, "B H W 1"], axes) -> Float[Array, "B h w block"]:
     rows, columns = axes
-    pad = [(0, 0, 0), (rows.low, rows.high, 0), (columns.low, columns.high, 0)]
+    pad = [(0, 0, 0)] + [(axis.low, axis.high, 0) for axis in axes]
     x = lax.pad(x[..., 0], jnp.zeros((), x.dtype), pad)
-    b, h, w = x.shape
-    x = x.reshape(b, h // rows.block, rows.block, w // columns.block, columns.block)
-    return x.swapaxes(2, 3).reshape(b, h // rows.block, w // columns.block, -1)
+    # Frames, then bins: as one stack of single numbers it takes several times as long.
+    x = jnp.stack([x[:, :, columns.starts(j)] for j in range(columns.seen)], axis=-1)
+    patches = jnp.concatenate([x[:, rows.starts(i)] for i in range(rows.seen)], axis=-1)
+    placed = placed_kernels(kernel[:, :, 0], axes).reshape(patches.shape[-1], -1)
+    convolved = product(patches, placed)
+    return convolved.reshape(*convolved.shape[:3], -1, kernel.shape[-1])
 
 
-def shifted_kernels(kernel, axes):
-    """Kernels [blocks, blocks, block, positions x D] from one [5, 5, 1, D]."""
+def placed_kernels(kernel: Float[Array, "5 5 D"], axes) -> Float[Array, "rows columns P D"]:
+    """The kernel at every position of a pooling window, in what the window sees."""
     rows, columns = axes
-    shifted = []
+    placed = []
     for i in range(rows.window):
         for j in range(columns.window):
             top, left = i * rows.stride, j * columns.stride
-            bottom = rows.blocks * rows.block - rows.kernel - top
-            right = columns.blocks * columns.block - columns.kernel - left
-            shifted.append(jnp.pad(kernel[:, :, 0], ((top, bottom), (left, right), (0, 0))))
-    k = jnp.concatenate(shifted, axis=-1)
-    k = k.reshape(rows.blocks, rows.block, columns.blocks, columns.block, -1)
-    return k.swapaxes(1, 2).reshape(rows.blocks, columns.blocks, rows.block * columns.block, -1)
+            bottom, right = rows.seen - rows.kernel - top, columns.seen - columns.kernel - left
+            placed.append(jnp.pad(kernel, ((top, bottom), (left, right), (0, 0))))
+    return jnp.stack(placed, axis=2)
 
 
 class NaiveModule(nn.Module):

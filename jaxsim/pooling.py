@@ -1,8 +1,9 @@
 """Pooling as reductions over strided slices, one axis after the other.
 
-Equal to `flax.linen.max_pool` and `avg_pool` (padding SAME or VALID, padding not counted), but on a
-CPU the maximum's gradient is a chain of selects instead of a scatter: that of 2 x 2 is 17 times
-faster. There, where two positions of a window tie, they share the gradient.
+Equal to `flax.linen.max_pool` and `avg_pool` (padding SAME or VALID, padding not counted), but the
+maximum's gradient is a chain of selects instead of a scatter: on a CPU that of 2 x 2 is 17 times
+faster, on a GPU 1.6 times. There, where two positions of a window tie, they share the gradient. On
+a TPU the scatter is the faster one.
 """
 
 import functools
@@ -31,7 +32,7 @@ def max_pool(
     def by_windows(x):
         return nn.max_pool(x, window, strides, padding)
 
-    return lax.platform_dependent(x, cpu=by_slices, default=by_windows)
+    return lax.platform_dependent(x, tpu=by_windows, default=by_slices)
 
 
 def average_pool(x: Float[Array, "B H W C"], window: tuple[int, int]) -> Float[Array, "B H W C"]:

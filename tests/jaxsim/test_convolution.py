@@ -21,6 +21,8 @@ LARGE = (33, 32)  # maps of this size get their weight gradient a few examples a
         ((3, 3), (1, 1), "SAME", LARGE, 1),
         ((3, 3), (1, 2), "SAME", LARGE, 9),
         ((5, 5), (1, 1), "VALID", LARGE, 9),
+        ((3, 3), (2, 2), "SAME", LARGE, 40),
+        ((3, 3), (2, 2), "VALID", (10, 9), 4),
         ((5, 3), (3, 1), "SAME", LARGE, 9),
         ((1, 1), (1, 1), "VALID", (9, 8), 9),
         ((3, 3), (1, 2), "VALID", (9, 8), 9),

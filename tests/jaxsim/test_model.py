@@ -12,7 +12,7 @@ from benchmarks.plain import Plain
 from jaxsim.model import (
     Inception,
     convolved_and_pooled,
-    convolved_by_blocks,
+    convolved_by_patches,
     maximum,
     stem_axes,
 )
@@ -101,7 +101,7 @@ def test_the_stems_forms_are_equal(kind: str) -> None:
     def both(kernel):
         direct, pull = jax.vjp(lambda kernel: convolved_and_pooled(x, kernel, axes), kernel)
         blocks, pull_blocks = jax.vjp(
-            lambda kernel: maximum(convolved_by_blocks(x, kernel, axes)), kernel
+            lambda kernel: maximum(convolved_by_patches(x, kernel, axes)), kernel
         )
         cotangent = jax.random.normal(jax.random.key(1), direct.shape)
         return direct, blocks, pull(cotangent)[0], pull_blocks(cotangent)[0]
