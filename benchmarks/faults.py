@@ -253,15 +253,15 @@ def two_runs(bench: Bench) -> Outcome:
 
 def soak(bench: Bench, *, minutes: float) -> Outcome:
     """The memory of a long run: what it holds after a tenth of it, and at its end."""
-    workdir = bench.workdir("soak")
+    workdir, epoch = bench.workdir("soak"), round(50 * minutes)  # tens of validations
     started = bench.start(
         workdir,
         "--config.num_steps=100000000",
-        "--config.steps_per_epoch=200",
+        f"--config.steps_per_epoch={epoch}",
         "--config.log_steps=10",
-        "--config.checkpoint_minutes=2",
+        "--config.checkpoint_minutes=5",
     )
-    wait_for(workdir / "checkpoints/200", started)
+    wait_for(workdir / f"checkpoints/{epoch}", started)
     began, samples, saves = time.monotonic(), [], set()
     with tqdm.tqdm(total=round(60 * minutes), unit="s", desc="soak", file=sys.stderr) as bar:
         while (elapsed := time.monotonic() - began) < 60 * minutes:

@@ -1,4 +1,4 @@
-"""The same network and objective in PyTorch, channels last, for `benchmarks.step`.
+"""The same network and objective in PyTorch, channels last, for `benchmarks.step` and `mining`.
 
 Images and relations come from jaxsim, once: PyTorch is spared the tempogram and the comparison of
 labels. On a GPU network and loss are compiled together by `torch.compile`, Adam is fused, and
@@ -175,6 +175,33 @@ def runs(config: ConfigDict, batch) -> dict[tuple[str, str], Callable[[int], Non
         _wait()
 
     return {("PyTorch", "training"): train, ("PyTorch", "forward"): forward}
+
+
+def miner(config: ConfigDict, size: int) -> Callable[[], float]:
+    """Mining, loss and gradient by pytorch-metric-learning, of one random label of five each."""
+    from pytorch_metric_learning import distances, losses, miners
+
+    cosine = distances.CosineSimilarity()
+    mine = miners.TripletMarginMiner(
+        margin=config.loss.band, distance=cosine, type_of_triplets="semihard"
+    )
+    triplets = losses.TripletMarginLoss(margin=config.loss.margin, distance=cosine)
+    masks = _tensor(objective.masks_of(config, config.model.embedding_size))
+    random = np.random.default_rng(0)
+    labels = _tensor(random.integers(5, size=(len(masks), size)))
+    embeddings = _tensor(np.float32(random.normal(size=(size, masks.shape[1]))))
+    embeddings.requires_grad_()
+
+    def run() -> float:
+        embeddings.grad, mean = None, 0.0
+        for mask, label in zip(masks, labels, strict=True):
+            x = embeddings * mask
+            loss = triplets(x, label, mine(x, label)) / len(masks)
+            loss.backward()
+            mean += loss.item()
+        return mean
+
+    return run
 
 
 def _tensor(array: jax.Array | np.ndarray) -> torch.Tensor:

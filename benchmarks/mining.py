@@ -2,14 +2,17 @@
 
 python -m benchmarks.mining --sizes=256,512,1024,2048,4096
 
-jaxsim's sorted bands (`jaxsim.mining`), and the B x B x B array that compares every anchor with
-every positive and negative, mapped over the dimensions one after the other. Memory is what the
-compiler reserves for intermediate results. Exponents are fitted to the sizes of 512 and more: time
-~ B^exponent.
+jaxsim's sorted bands (`jaxsim.mining`); the B x B x B array that compares every anchor with every
+positive and negative, mapped over the dimensions one after the other; and, if it is installed, the
+miner and the triplet loss of pytorch-metric-learning, one dimension after the other, on one label
+per example and dimension (it knows no other relations). Memory is what the compiler reserves for
+intermediate results. Exponents are fitted to the sizes of 512 and more: time ~ B^exponent.
 """
 
+import importlib.util
 import statistics
 import time
+from collections.abc import Callable
 
 import jax
 import jax.numpy as jnp
@@ -26,7 +29,8 @@ from jaxsim import objective
 from jaxsim.relations import relations
 
 FORMS = ("sorted bands", "B x B x B")
-LARGEST_CUBE = 1024  # 42 GiB
+MINER = "pytorch-metric-learning"
+LARGEST_CUBE = 1024  # 42 GiB; the miner lists as many triplets
 REPEATS = 3
 
 
@@ -76,14 +80,26 @@ def measure(form: str, size: int) -> tuple[float, float, float]:
     function = sorted_bands if form == FORMS[0] else cube
     both = jax.value_and_grad(lambda x, y: function(config, x, y))
     step = jax.jit(both).lower(embeddings, labels).compile()
-    loss, _ = jax.block_until_ready(step(embeddings, labels))
+    loss, _ = step(embeddings, labels)
+    seconds = median_seconds(lambda: jax.block_until_ready(step(embeddings, labels)))
+    return float(loss), seconds, step.memory_analysis().temp_size_in_bytes / 2**20
+
+
+def measure_miner(size: int) -> tuple[float, float, float]:
+    """As `measure`; the memory is not counted."""
+    from benchmarks import in_torch
+
+    run = in_torch.miner(get_config(), size)
+    return run(), median_seconds(run), float("nan")
+
+
+def median_seconds(run: Callable[[], object]) -> float:
     times = []
     for _ in range(REPEATS):
         began = time.perf_counter()
-        jax.block_until_ready(step(embeddings, labels))
+        run()
         times.append(time.perf_counter() - began)
-    memory = step.memory_analysis().temp_size_in_bytes / 2**20
-    return float(loss), statistics.median(times), memory
+    return statistics.median(times)
 
 
 def exponent(sizes: np.ndarray, values: np.ndarray) -> float:
@@ -93,13 +109,14 @@ def exponent(sizes: np.ndarray, values: np.ndarray) -> float:
 
 def main(_) -> None:
     sizes = [int(size) for size in _SIZES.value]
+    forms = (*FORMS, MINER) if importlib.util.find_spec("pytorch_metric_learning") else FORMS
     wanted = [
-        (form, size) for form in FORMS for size in sizes if form == FORMS[0] or size <= LARGEST_CUBE
+        (form, size) for form in forms for size in sizes if form == FORMS[0] or size <= LARGEST_CUBE
     ]
     found = {}
     for form, size in tqdm.tqdm(wanted, unit="size"):
         try:
-            found[form, size] = measure(form, size)
+            found[form, size] = measure_miner(size) if form == MINER else measure(form, size)
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
@@ -109,17 +126,18 @@ def main(_) -> None:
         table.add_column(heading, justify="left" if heading == "form" else "right")
     for (form, size), (loss, seconds, memory) in found.items():
         ratio = seconds / found[FORMS[0], size][1]
-        values = (str(size), f"{loss:.6f}", f"{seconds:.4f}", f"{memory:.0f}", f"{ratio:.1f}")
+        space = "" if np.isnan(memory) else f"{memory:.0f}"
+        values = (str(size), f"{loss:.6f}", f"{seconds:.4f}", space, f"{ratio:.1f}")
         table.add_row(form, *values)
     rich.console.Console(width=100).print(table)
-    for form in FORMS:
+    for form in forms:
         large = np.array([size for name, size in found if name == form and size >= 512])
         if len(large) > 1:
             _, seconds, memory = np.array([found[form, size] for size in large]).T
-            print(
-                f"{form}: time ~ B^{exponent(large, seconds):.2f}, "
-                f"memory ~ B^{exponent(large, memory):.2f}"
-            )
+            grows = f"{form}: time ~ B^{exponent(large, seconds):.2f}"
+            if not np.isnan(memory).any():
+                grows += f", memory ~ B^{exponent(large, memory):.2f}"
+            print(grows)
     print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}")
 
 
