@@ -280,7 +280,7 @@ def soak(bench: Bench, *, minutes: float) -> Outcome:
     late = np.median(held[seconds >= seconds[-1] - 2 * width])
     steps = json.loads((workdir / "log.jsonl").read_text().splitlines()[-1])["step"]
     told = f"{early / 2**20:.0f} MiB at 10 %, {late / 2**20:.0f} at 100 %, {late / early - 1:+.1%}"
-    if abs(late / early - 1) > 0.05:
+    if late / early - 1 > 0.05:  # what the start still holds may be given back later
         raise Lost(f"{told} after {steps:,} steps and {len(saves)} checkpoints")
     made = f"{minutes:g} minutes, {steps:,} steps, {len(saves)} checkpoints"
     return Outcome(made, 1, f"nothing: {told}")
