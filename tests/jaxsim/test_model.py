@@ -91,7 +91,7 @@ def output_and_gradient(apply: Callable, params, images) -> tuple[jax.Array, Map
 
 @pytest.mark.parametrize("kind", SIZES)
 def test_the_stems_forms_are_equal(kind: str) -> None:
-    """That of CPUs, which the whole network is tested with below, and that of accelerators."""
+    """That of CPUs and GPUs, with which the whole network is tested below, and that of TPUs."""
     random = np.random.default_rng(3)
     x = jnp.float32(random.normal(size=(2, *SIZES[kind], 1)))
     kernel = jnp.float32(random.normal(size=(5, 5, 1, 3)))
@@ -100,15 +100,15 @@ def test_the_stems_forms_are_equal(kind: str) -> None:
     @jax.jit
     def both(kernel):
         direct, pull = jax.vjp(lambda kernel: convolved_and_pooled(x, kernel, axes), kernel)
-        blocks, pull_blocks = jax.vjp(
+        patches, pull_patches = jax.vjp(
             lambda kernel: maximum(convolved_by_patches(x, kernel, axes)), kernel
         )
         cotangent = jax.random.normal(jax.random.key(1), direct.shape)
-        return direct, blocks, pull(cotangent)[0], pull_blocks(cotangent)[0]
+        return direct, patches, pull(cotangent)[0], pull_patches(cotangent)[0]
 
-    direct, blocks, gradient, gradient_blocks = both(kernel)
-    np.testing.assert_allclose(direct, blocks, atol=1e-5 * np.abs(blocks).max())
-    np.testing.assert_allclose(gradient, gradient_blocks, atol=1e-5 * np.abs(gradient).max())
+    direct, patches, gradient, gradient_patches = both(kernel)
+    np.testing.assert_allclose(direct, patches, atol=1e-5 * np.abs(patches).max())
+    np.testing.assert_allclose(gradient, gradient_patches, atol=1e-5 * np.abs(gradient).max())
 
 
 @pytest.mark.parametrize("inputs", INPUTS, ids=["single", "multi"])
