@@ -149,3 +149,43 @@ def input_gradient_by_phases(
     x = x.reshape(len(x), counts[0] * strides[0], counts[1] * strides[1], -1)
     (top, _), (left, _) = pads
     return x[:, top : top + size[0], left : left + size[1]]
+
+
+@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
+def add_bias(
+    x: Float[Array, "B H W D"], bias: Float[Array, "D"], apart: bool
+) -> Float[Array, "B H W D"]:
+    """`x` with a bias; `apart`: its gradient is a pass over the map of its own."""
+    return x + bias
+
+
+def _add_bias_forward(x, bias, apart):
+    return x + bias, None
+
+
+def _add_bias_backward(apart, _, gradient):
+    return gradient, position_sum(gradient) if apart else gradient.sum((0, 1, 2))
+
+
+add_bias.defvjp(_add_bias_forward, _add_bias_backward)
+
+
+def position_sum(x: Float[Array, "B H W D"]) -> Float[Array, "D"]:
+    """Sum over examples and positions.
+
+    On a TPU it is the weight gradient of a convolution of ones: the matrix units add up three to
+    six times as fast.
+    """
+
+    def by_matrix_units(x):
+        # Behind the barrier the compiler does not see that these are ones, and keeps the product.
+        one = lax.optimization_barrier(jnp.ones((), x.dtype))
+        ones = jnp.broadcast_to(one, (*x.shape[:3], 1))
+        kernel = jnp.zeros((1, 1, 1, x.shape[-1]), x.dtype)
+        pull = jax.vjp(lambda kernel: _plain(ones, kernel, (1, 1), "VALID"), kernel)[1]
+        return pull(x)[0][0, 0, 0]
+
+    def by_adding(x):
+        return x.sum((0, 1, 2))
+
+    return lax.platform_dependent(x, tpu=by_matrix_units, default=by_adding)

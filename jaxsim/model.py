@@ -4,24 +4,17 @@ Inputs are channels-last images `[B, bins, frames, 1]`; every convolution has a 
 by a ReLU. `width` scales all channel counts; at 1.0 it is the papers' network.
 """
 
-import functools
 from collections.abc import Mapping
 
 import flax.linen as nn
 import jax.numpy as jnp
-from jax import lax
 from jaxtyping import Array, Float
 
-from jaxsim.convolution import convolve, product
-from jaxsim.model_format import (
-    BLOCKS,
-    BRANCH_BLOCKS,
-    REDUCTION,
-    STEM_STRIDES,
-    block_width,
-    scaled,
-)
+from jaxsim.channels import join, split
+from jaxsim.convolution import add_bias, convolve
+from jaxsim.model_format import BLOCKS, BRANCH_BLOCKS, REDUCTION, block_width, scaled
 from jaxsim.pooling import average_pool, max_pool
+from jaxsim.stem import convolved_and_pooled, convolved_by_patches, maximum, stem_axes
 
 INPUTS = tuple(REDUCTION)
 NORMS = ("none", "batch")
@@ -30,13 +23,19 @@ EMBEDDING_NORMS = ("layer", "batch_layer", "none")
 
 
 class Convolution(nn.Module):
-    """Convolution with bias and optional batch normalisation; the caller applies the ReLU."""
+    """Convolution with bias and optional batch normalisation; the caller applies the ReLU.
+
+    Attributes:
+      apart: whether the gradient of the output is put together from parts or a part of another, as
+        where maps are joined and split, so that the bias's gradient takes a pass of its own.
+    """
 
     features: int
     kernel: tuple[int, int]
     strides: tuple[int, int] = (1, 1)
     norm: str = "none"
     dtype: jnp.dtype = jnp.float32
+    apart: bool = False
 
     @nn.compact
     def __call__(self, x: Float[Array, "B H W C"], *, train: bool) -> Float[Array, "B h w D"]:
@@ -44,7 +43,8 @@ class Convolution(nn.Module):
         if self.kernel == (1, 1):  # a strided 1 x 1 convolution reads only the pixels it keeps
             x, strides = x[:, :: strides[0], :: strides[1]], (1, 1)
         kernel, bias = weights(self, (*self.kernel, x.shape[-1], self.features), self.dtype)
-        x = convolve(x.astype(self.dtype), kernel, strides, "SAME") + bias
+        x = convolve(x.astype(self.dtype), kernel, strides, "SAME")
+        x = add_bias(x, bias, self.apart)
         return batch_normalise(x, train=train) if self.norm == "batch" else x
 
 
@@ -73,10 +73,7 @@ def centred(x: Float[Array, "... C"], *, train: bool, name: str):
 
 
 class Stem(nn.Module):
-    """Convolution 5 x 5 of the one-channel input, ReLU, max-pooling.
-
-    A bias and a ReLU commute with a maximum, so they come after the pooling, on fewer numbers.
-    """
+    """Convolution 5 x 5 of the one-channel input, ReLU, max-pooling."""
 
     kind: str
     features: int
@@ -88,97 +85,11 @@ class Stem(nn.Module):
         axes = stem_axes(self.kind, x.shape[1:3])
         kernel, bias = weights(self, (5, 5, 1, self.features), self.dtype)
         x = x.astype(self.dtype)
-        if self.norm == "batch":  # its statistics are of what the pooling reads
-            positions = convolved_by_patches(x, kernel, axes) + bias
-            return nn.relu(maximum(batch_normalise(positions, train=train)))
-        pooled = lax.platform_dependent(
-            x,
-            kernel,
-            tpu=lambda x, kernel: convolved_and_pooled(x, kernel, axes),
-            default=lambda x, kernel: maximum(convolved_by_patches(x, kernel, axes)),
-        )
-        return nn.relu(pooled + bias)
-
-
-class StemAxis:
-    """Sizes of the stem along one axis.
-
-    Attributes:
-      windows: pooling windows.
-      step: input bins from one pooling window to the next.
-      seen: input bins that the convolutions of one pooling window see.
-      low, high: padding before and after; negative crops.
-    """
-
-    def __init__(self, size: int, stride: int, window: int, kernel: int = 5):
-        convolved = -(-size // stride)
-        self.stride, self.window, self.kernel = stride, window, kernel
-        self.windows = convolved // window
-        self.step = stride * window
-        self.seen = kernel + stride * (window - 1)
-        self.low = max((convolved - 1) * stride + kernel - size, 0) // 2
-        self.high = (self.windows - 1) * self.step + self.seen - size - self.low
-
-    def starts(self, first: int) -> slice:
-        """Element `first` of what each pooling window sees."""
-        return slice(first, first + (self.windows - 1) * self.step + 1, self.step)
-
-
-def stem_axes(kind: str, shape: tuple[int, ...]) -> list[StemAxis]:
-    """Of the bins and the frames of an input image."""
-    sizes = zip(shape, STEM_STRIDES[kind], REDUCTION[kind], strict=True)
-    return [StemAxis(*each) for each in sizes]
-
-
-def convolved_and_pooled(x: Float[Array, "B H W 1"], kernel, axes) -> Float[Array, "B h w D"]:
-    """The convolution at the positions that the pooling keeps, and the pooling."""
-    strides = tuple(axis.stride for axis in axes)
-    window = tuple(axis.window for axis in axes)
-    padding = [(axis.low, axis.high) for axis in axes]
-    x = lax.conv_general_dilated(
-        x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
-    )
-    return nn.max_pool(x, window, window)
-
-
-def maximum(positions: Float[Array, "B h w P D"]) -> Float[Array, "B h w D"]:
-    """Over the positions of a pooling window.
-
-    Not jnp.max: its gradient asks which position equals the maximum, and none may where the
-    compiler computes the positions anew with other rounding. The gradient would be lost.
-    """
-    return functools.reduce(jnp.maximum, jnp.unstack(positions, axis=3))
-
-
-def convolved_by_patches(
-    x: Float[Array, "B H W 1"], kernel: Float[Array, "5 5 1 D"], axes
-) -> Float[Array, "B h w P D"]:
-    """The convolution at every position of every pooling window, as one matrix product.
-
-    Its rows are the patches that the pooling windows see, its columns the kernel at each position
-    in them. A convolution of one channel leaves matrix units idle; this fills them.
-    """
-    rows, columns = axes
-    pad = [(0, 0, 0)] + [(axis.low, axis.high, 0) for axis in axes]
-    x = lax.pad(x[..., 0], jnp.zeros((), x.dtype), pad)
-    # Frames, then bins: as one stack of single numbers it takes several times as long.
-    x = jnp.stack([x[:, :, columns.starts(j)] for j in range(columns.seen)], axis=-1)
-    patches = jnp.concatenate([x[:, rows.starts(i)] for i in range(rows.seen)], axis=-1)
-    placed = placed_kernels(kernel[:, :, 0], axes).reshape(patches.shape[-1], -1)
-    convolved = product(patches, placed)
-    return convolved.reshape(*convolved.shape[:3], -1, kernel.shape[-1])
-
-
-def placed_kernels(kernel: Float[Array, "5 5 D"], axes) -> Float[Array, "rows columns P D"]:
-    """The kernel at every position of a pooling window, in what the window sees."""
-    rows, columns = axes
-    placed = []
-    for i in range(rows.window):
-        for j in range(columns.window):
-            top, left = i * rows.stride, j * columns.stride
-            bottom, right = rows.seen - rows.kernel - top, columns.seen - columns.kernel - left
-            placed.append(jnp.pad(kernel, ((top, bottom), (left, right), (0, 0))))
-    return jnp.stack(placed, axis=2)
+        if self.norm == "none":
+            return convolved_and_pooled(x, kernel, bias, axes)
+        # The normalisation's statistics are of what the pooling reads.
+        positions = convolved_by_patches(x, kernel, axes) + bias
+        return nn.relu(maximum(batch_normalise(positions, train=train)))
 
 
 class NaiveModule(nn.Module):
@@ -191,18 +102,22 @@ class NaiveModule(nn.Module):
 
     @nn.compact
     def __call__(self, x, *, train: bool):
-        def conv(x, name, features, kernel, strides=(1, 1)):
-            features = scaled(features, self.width)
-            module = Convolution(
-                features, (kernel, kernel), strides, self.norm, self.dtype, name=name
-            )
-            return nn.relu(module(x, train=train))
+        def conv(x, name, features, kernel, strides=(1, 1), apart=False):
+            return Convolution(
+                scaled(features, self.width),
+                (kernel, kernel),
+                strides,
+                self.norm,
+                self.dtype,
+                apart,
+                name=name,
+            )(x, train=train)
 
-        point = conv(x, "point", 48, 1, self.strides)
-        deep = conv(x, "deep_reduce", 64, 1)
-        deep = conv(deep, "deep_1", 96, 3)
-        deep = conv(deep, "deep_2", 96, 3, self.strides)
-        return jnp.concatenate([point, deep, max_pool(x, (3, 3), self.strides)], axis=-1)
+        point = conv(x, "point", 48, 1, self.strides, apart=True)
+        deep = nn.relu(conv(x, "deep_reduce", 64, 1))
+        deep = nn.relu(conv(deep, "deep_1", 96, 3))
+        deep = conv(deep, "deep_2", 96, 3, self.strides, apart=True)
+        return join([point, deep], [max_pool(x, (3, 3), self.strides)])
 
 
 class ReductionModule(nn.Module):
@@ -219,22 +134,19 @@ class ReductionModule(nn.Module):
 
     @nn.compact
     def __call__(self, x, *, train: bool):
-        sizes = [scaled(features, self.width) for features in (64, 48, 64, 32)]
+        sizes = tuple(scaled(features, self.width) for features in (64, 48, 64, 32))
 
-        def conv(x, name, features, kernel):
-            module = Convolution(
-                features, (kernel, kernel), (1, 1), self.norm, self.dtype, name=name
-            )
-            return module(x, train=train)
+        def conv(x, name, features, kernel, apart=False):
+            return Convolution(
+                features, (kernel, kernel), (1, 1), self.norm, self.dtype, apart, name=name
+            )(x, train=train)
 
-        reduced = conv(x, "reduce", sum(sizes), 1)
-        ends = [sum(sizes[: i + 1]) for i in range(3)]
-        point, wide, deep, pooled = jnp.split(reduced, ends, axis=-1)
-        wide = conv(nn.relu(wide), "wide", scaled(64, self.width), 5)
+        reduced = conv(x, "reduce", sum(sizes), 1, apart=True)
+        point, wide, deep, pooled = split(reduced, sizes)
+        wide = conv(nn.relu(wide), "wide", scaled(64, self.width), 5, apart=True)
         deep = nn.relu(conv(nn.relu(deep), "deep_1", scaled(96, self.width), 3))
-        deep = conv(deep, "deep_2", scaled(96, self.width), 3)
-        pooled = average_pool(pooled, (3, 3))
-        return jnp.concatenate([nn.relu(each) for each in (point, wide, deep, pooled)], axis=-1)
+        deep = conv(deep, "deep_2", scaled(96, self.width), 3, apart=True)
+        return join([point, wide, deep, average_pool(pooled, (3, 3))])
 
 
 class Block(nn.Module):
@@ -296,7 +208,7 @@ class Inception(nn.Module):
             if self.branch_norm == "batch" and len(self.inputs) > 1:
                 x = centred(x, train=train, name=f"{kind}_centre")
             branches.append(x)
-        x = jnp.concatenate(branches, axis=-1)
+        x = join(kept=branches)
         for i in range(own, BLOCKS):
             x = self.block(f"block_{i + 1}", i, (2, 2))(x, train=train)
         x = x.reshape(x.shape[0], -1)

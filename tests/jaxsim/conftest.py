@@ -10,6 +10,17 @@ import pytest
 from tests.jaxsim.tiny import tiny, training_tracks_only
 
 
+@pytest.fixture(params=["cpu", "tpu"])
+def forms(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The forms of computation that a platform takes, on this one."""
+    from jax import lax
+
+    def chosen(*operands, default=None, **forms):
+        return forms.get(request.param, default)(*operands)
+
+    monkeypatch.setattr(lax, "platform_dependent", chosen)
+
+
 @pytest.fixture(scope="session")
 def watched_run(
     prepared_directory: Path, tmp_path_factory: pytest.TempPathFactory

@@ -9,13 +9,8 @@ import numpy as np
 import pytest
 
 from benchmarks.plain import Plain
-from jaxsim.model import (
-    Inception,
-    convolved_and_pooled,
-    convolved_by_patches,
-    maximum,
-    stem_axes,
-)
+from jaxsim.model import Inception
+from jaxsim.stem import by_positions, convolved_by_patches, maximum, stem_axes
 
 WIDTH = 0.0625  # channels 64, 48, 96, 32 become 4, 3, 6, 2
 EMBEDDING = 6
@@ -95,22 +90,25 @@ def test_the_stems_forms_are_equal(kind: str) -> None:
     random = np.random.default_rng(3)
     x = jnp.float32(random.normal(size=(2, *SIZES[kind], 1)))
     kernel = jnp.float32(random.normal(size=(5, 5, 1, 3)))
+    bias = jnp.float32([0.5, -1, -8])  # of the last the ReLU closes most
     axes = stem_axes(kind, SIZES[kind])
 
-    @jax.jit
-    def both(kernel):
-        direct, pull = jax.vjp(lambda kernel: convolved_and_pooled(x, kernel, axes), kernel)
-        patches, pull_patches = jax.vjp(
-            lambda kernel: maximum(convolved_by_patches(x, kernel, axes)), kernel
-        )
-        cotangent = jax.random.normal(jax.random.key(1), direct.shape)
-        return direct, patches, pull(cotangent)[0], pull_patches(cotangent)[0]
+    def patches(x, kernel, bias, axes):
+        return jax.nn.relu(maximum(convolved_by_patches(x, kernel, axes)) + bias)
 
-    direct, patches, gradient, gradient_patches = both(kernel)
-    np.testing.assert_allclose(direct, patches, atol=1e-5 * np.abs(patches).max())
-    np.testing.assert_allclose(gradient, gradient_patches, atol=1e-5 * np.abs(gradient).max())
+    @functools.partial(jax.jit, static_argnums=0)
+    def everything(form, x, kernel, bias):
+        pooled, pull = jax.vjp(lambda *inputs: form(*inputs, axes), x, kernel, bias)
+        return pooled, *pull(jax.random.normal(jax.random.key(1), pooled.shape))
+
+    found = everything(by_positions, x, kernel, bias)
+    expected = everything(patches, x, kernel, bias)
+    assert 0 < np.mean(found[0][..., 2] > 0) < 0.5
+    for one, other in zip(found, expected, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5 * np.abs(other).max())
 
 
+@pytest.mark.usefixtures("forms")
 @pytest.mark.parametrize("inputs", INPUTS, ids=["single", "multi"])
 def test_equals_the_plain_network(inputs: tuple[str, ...]) -> None:
     model = Inception(EMBEDDING, inputs=inputs, width=WIDTH)
