@@ -69,7 +69,10 @@ class Needs:
         return self.state + self.temporary + self.code
 
     def largest_batch(self, examples: int, chip: Chip) -> int:
-        """Examples a chip that fit, about: `temporary`, of so many `examples`, grows with them."""
+        """Examples a chip that fit at most: `temporary`, of so many `examples`, grows with them.
+
+        A little faster than they do, so at four times the examples a tenth less fits.
+        """
         return int((chip.memory - self.state - self.code) / self.temporary * examples)
 
 
@@ -177,8 +180,8 @@ def describe(config: ConfigDict, topology: str, devices: Sequence[jax.Device], f
             f"batch of {config.batch_size}, {own} a chip",
             f"memory: {verdict}: {found.memory / GIB:.2f} of {chip.memory / GIB:.2f} GiB a chip "
             f"(state and batch {found.state / GIB:.2f}, temporary {found.temporary / GIB:.2f}, "
-            f"program {found.code / GIB:.2f}); about {found.largest_batch(own, chip):,} examples "
-            "a chip would fit",
+            f"program {found.code / GIB:.2f}); at most about {found.largest_batch(own, chip):,} "
+            "examples a chip would fit",
             f"step: {seconds * 1e3:.1f} ms estimated ({found.cycles:,.0f} cycles at "
             f"{chip.clock / 1e9:.2f} GHz), {config.batch_size / seconds:,.0f} examples/s in all",
             f"work: {found.flops / own / 1e9:.2f} GFLOP an example, "
