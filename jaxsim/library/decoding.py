@@ -35,14 +35,19 @@ CONTAINERS = (
 
 
 def main() -> None:
-    """Answers until there is no more input."""
-    answers = os.fdopen(os.dup(1), "w", buffering=1)
+    """Answers until there is no more input, or nobody who waits for an answer."""
+    answers = os.dup(1)
     os.dup2(2, 1)  # a library that prints must not answer
     limit()
     _warm()
-    answers.write(json.dumps({"ready": True}) + "\n")
-    for line in sys.stdin:
-        answers.write(json.dumps(answer(json.loads(line))) + "\n")
+    with contextlib.suppress(BrokenPipeError):
+        _say(answers, {"ready": True})
+        for line in sys.stdin:
+            _say(answers, answer(json.loads(line)))
+
+
+def _say(answers: int, found: dict[str, Any]) -> None:
+    os.write(answers, f"{json.dumps(found)}\n".encode())
 
 
 def limit() -> None:

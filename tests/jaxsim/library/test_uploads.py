@@ -13,7 +13,7 @@ import soundfile
 
 from input_pipeline.features import FeatureConfig, UnusableTrack, extract
 from jaxsim.library import decoding, uploads
-from jaxsim.library.uploads import Decoder
+from jaxsim.library.uploads import COMMAND, Decoder
 from tests.conftest import SAMPLE_RATE, pulsed_tone
 
 
@@ -183,3 +183,16 @@ def test_the_server_hears_as_the_library_does(
         assert row is not None
         np.testing.assert_allclose(vector, library.vectors[row], atol=1e-3)
         assert seconds == pytest.approx(library.metadata([row])[0]["seconds"])
+
+
+def test_the_decoder_ends_in_silence_when_nobody_waits_for_it() -> None:
+    """A server that is stopped while its decoder starts leaves it alone."""
+    process = subprocess.Popen(
+        COMMAND, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE
+    )
+    assert process.stdin is not None and process.stdout is not None and process.stderr is not None
+    process.stdout.close()
+    assert process.wait(timeout=120) == 0  # though its input is still open
+    assert process.stderr.read() == b""
+    process.stdin.close()
+    process.stderr.close()
