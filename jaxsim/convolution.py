@@ -75,30 +75,33 @@ _product.defvjp(_product_forward, _product_backward)
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(2, 3))
 def _convolve(x, kernel, strides, padding):
-    return _plain(x, kernel, strides, padding)
+    return plain_convolution(x, kernel, strides, padding)
 
 
-def _plain(x, kernel, strides, padding):
+def plain_convolution(x, kernel, strides, padding):
+    """XLA's own, with XLA's own gradients."""
     return lax.conv_general_dilated(
         x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
 
 
 def _forward(x, kernel, strides, padding):
-    return _plain(x, kernel, strides, padding), (x, kernel)
+    return plain_convolution(x, kernel, strides, padding), (x, kernel)
 
 
 def _backward(strides, padding, residuals, gradient):
     x, kernel = residuals
 
     def input_gradient(kernel, gradient):
-        return jax.vjp(lambda x: _plain(x, kernel, strides, padding), x)[1](gradient)[0]
+        return jax.vjp(lambda x: plain_convolution(x, kernel, strides, padding), x)[1](gradient)[0]
 
     def by_phases(kernel, gradient):
         return input_gradient_by_phases(kernel, gradient, x.shape[1:3], strides, padding)
 
     def kernel_gradient(x, gradient):
-        return jax.vjp(lambda kernel: _plain(x, kernel, strides, padding), kernel)[1](gradient)[0]
+        return jax.vjp(lambda kernel: plain_convolution(x, kernel, strides, padding), kernel)[1](
+            gradient
+        )[0]
 
     def in_parts(x, gradient):
         size = max(POSITIONS_AT_A_TIME // (gradient.shape[1] * gradient.shape[2]), 1)
@@ -142,7 +145,7 @@ def input_gradient_by_phases(
             (length - 1, count - given)
             for length, count, given in zip(own.shape, counts, gradient.shape[1:3], strict=False)
         ]
-        return _plain(gradient, mirrored, (1, 1), full)
+        return plain_convolution(gradient, mirrored, (1, 1), full)
 
     rows = [[phase(i, j) for j in range(strides[1])] for i in range(strides[0])]
     x = jnp.stack([jnp.stack(row, axis=3) for row in rows], axis=2)  # [B, q, r, q, r, C]
@@ -151,20 +154,18 @@ def input_gradient_by_phases(
     return x[:, top : top + size[0], left : left + size[1]]
 
 
-@functools.partial(jax.custom_vjp, nondiff_argnums=(2,))
-def add_bias(
-    x: Float[Array, "B H W D"], bias: Float[Array, "D"], apart: bool
-) -> Float[Array, "B H W D"]:
-    """`x` with a bias; `apart`: its gradient is a pass over the map of its own."""
+@jax.custom_vjp
+def add_bias(x: Float[Array, "B H W D"], bias: Float[Array, "D"]) -> Float[Array, "B H W D"]:
+    """`x` with a bias whose gradient is `position_sum`."""
     return x + bias
 
 
-def _add_bias_forward(x, bias, apart):
+def _add_bias_forward(x, bias):
     return x + bias, None
 
 
-def _add_bias_backward(apart, _, gradient):
-    return gradient, position_sum(gradient) if apart else gradient.sum((0, 1, 2))
+def _add_bias_backward(_, gradient):
+    return gradient, position_sum(gradient)
 
 
 add_bias.defvjp(_add_bias_forward, _add_bias_backward)
@@ -182,7 +183,7 @@ def position_sum(x: Float[Array, "B H W D"]) -> Float[Array, "D"]:
         one = lax.optimization_barrier(jnp.ones((), x.dtype))
         ones = jnp.broadcast_to(one, (*x.shape[:3], 1))
         kernel = jnp.zeros((1, 1, 1, x.shape[-1]), x.dtype)
-        pull = jax.vjp(lambda kernel: _plain(ones, kernel, (1, 1), "VALID"), kernel)[1]
+        pull = jax.vjp(lambda kernel: plain_convolution(ones, kernel, (1, 1), "VALID"), kernel)[1]
         return pull(x)[0][0, 0, 0]
 
     def by_adding(x):

@@ -44,7 +44,7 @@ class Convolution(nn.Module):
             x, strides = x[:, :: strides[0], :: strides[1]], (1, 1)
         kernel, bias = weights(self, (*self.kernel, x.shape[-1], self.features), self.dtype)
         x = convolve(x.astype(self.dtype), kernel, strides, "SAME")
-        x = add_bias(x, bias, self.apart)
+        x = add_bias(x, bias) if self.apart else x + bias
         return batch_normalise(x, train=train) if self.norm == "batch" else x
 
 

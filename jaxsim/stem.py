@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxsim.convolution import position_sum, product
+from jaxsim.convolution import plain_convolution, position_sum, product
 from jaxsim.model_format import REDUCTION, STEM_STRIDES
 
 NOWHERE = -1
@@ -58,14 +58,16 @@ def convolved_and_pooled(
     x: Float[Array, "B H W 1"], kernel: Float[Array, "5 5 1 D"], bias: Float[Array, "D"], axes
 ) -> Float[Array, "B h w D"]:
     """Convolution, bias, ReLU and max-pooling."""
+
+    def by_patches(x, kernel, bias):
+        return nn.relu(maximum(convolved_by_patches(x, kernel, axes)) + bias)
+
     return lax.platform_dependent(
         x,
         kernel,
         bias,
         tpu=lambda x, kernel, bias: by_positions(x, kernel, bias, axes),
-        default=lambda x, kernel, bias: nn.relu(
-            maximum(convolved_by_patches(x, kernel, axes)) + bias
-        ),
+        default=by_patches,
     )
 
 
@@ -105,12 +107,11 @@ by_positions.defvjp(_by_positions, _by_positions_backward)
 def _convolutions(x, kernel, axes) -> list[Float[Array, "B h w D"]]:
     """The convolution at every position of the pooling windows."""
     return [
-        lax.conv_general_dilated(
+        plain_convolution(
             x,
             kernel,
             [axis.step for axis in axes],
             [axis.padding(at) for axis, at in zip(axes, position, strict=True)],
-            dimension_numbers=("NHWC", "HWIO", "NHWC"),
         )
         for position in itertools.product(*(range(axis.window) for axis in axes))
     ]
@@ -131,7 +132,7 @@ def convolved_by_patches(
     """The convolution at every position of every pooling window, as one matrix product.
 
     Its rows are the patches that the pooling windows see, its columns the kernel at each position
-    in them. A convolution of one channel leaves matrix units idle; this fills them.
+    in them.
     """
     rows, columns = axes
     pad = [(0, 0, 0)] + [(axis.low, axis.high, 0) for axis in axes]

@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from jaxsim.channels import join, split
-from jaxsim.convolution import add_bias
 
 SIZES = (4, 3, 5)
 
@@ -56,14 +55,3 @@ def test_split_maps() -> None:
         return tuple(jnp.split(x, [4, 7], axis=-1))
 
     assert_same(lambda x: split(x, SIZES), plain, normal(2, 3, 4, sum(SIZES)))
-
-
-@pytest.mark.usefixtures("forms")
-@pytest.mark.parametrize("apart", [True, False])
-def test_bias(apart: bool) -> None:
-    assert_same(
-        lambda x, bias: add_bias(x, bias, apart),
-        lambda x, bias: x + bias,
-        normal(2, 5, 4, 3),
-        normal(3),
-    )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from jax import lax
 
-from jaxsim.convolution import LARGE_MAP, convolve
+from jaxsim.convolution import LARGE_MAP, add_bias, convolve
 
 LARGE = (33, 32)  # maps of this size get their weight gradient a few examples at a time
 
@@ -52,3 +52,15 @@ def test_outputs_and_gradients_are_xlas(kernel, strides, padding, size, batch) -
     assert (x[0, :, :, 0].size >= LARGE_MAP) == (size == LARGE)
     for one, other in zip(found, expected, strict=True):
         np.testing.assert_allclose(one, other, rtol=1e-4, atol=1e-4 * np.abs(other).max())
+
+
+@pytest.mark.usefixtures("forms")
+def test_the_gradient_of_a_bias_is_a_sum() -> None:
+    random = np.random.default_rng(0)
+    x, gradient = (jnp.float32(random.normal(size=(2, 5, 4, 3))) for _ in range(2))
+    bias = jnp.float32(random.normal(size=3))
+    result, pull = jax.vjp(add_bias, x, bias)
+    by_map, by_bias = pull(gradient)
+    np.testing.assert_array_equal(result, x + bias)
+    np.testing.assert_array_equal(by_map, gradient)
+    np.testing.assert_allclose(by_bias, np.sum(gradient, (0, 1, 2)), rtol=1e-5)
