@@ -28,7 +28,7 @@ from ml_collections import ConfigDict
 from benchmarks import examples
 from benchmarks.plain import Plain
 from configs.six_dim import get_config
-from jaxsim import training
+from jaxsim import compilation, training
 from jaxsim.inputs import images
 from jaxsim.objective import objective_terms
 
@@ -124,6 +124,7 @@ def _seconds(run: Callable[[], object]) -> float:
 
 
 def main(_) -> None:
+    compilation.widen_scratch()
     config = configured(_WIDTH.value, _BATCH_SIZE.value, _DTYPE.value)
     batch = jax.device_put(examples.batch(_BATCH_SIZE.value))
     runs = {}

@@ -14,12 +14,10 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax
 from absl import logging
 
 from input_pipeline import features, pool
-from input_pipeline.cache import cache_directory
-from jaxsim import numpy_model
+from jaxsim import compilation, numpy_model
 from jaxsim.library import store
 from jaxsim.library.embedding import BATCH_SIZE, Embedder
 from jaxsim.library.updating import Report, update
@@ -28,7 +26,7 @@ from jaxsim.library.updating import Report, update
 def main(arguments: Sequence[str] | None = None) -> None:
     """The command; expected problems are one line on stderr and exit code 1."""
     options = _parser().parse_args(arguments)
-    jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "compiled"))
+    compilation.prepare()
     logging.set_verbosity(logging.WARNING)  # JAX and orbax log through absl
     try:
         embedder = Embedder(_model(options), batch_size=options.batch_size)

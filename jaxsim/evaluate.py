@@ -12,12 +12,10 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-import jax
 import tqdm
 from absl import app, flags, logging
 
-from input_pipeline.cache import cache_directory
-from jaxsim import report, systems, triplets
+from jaxsim import compilation, report, systems, triplets
 from jaxsim.checkpoints import located, restore_for_inference
 from jaxsim.comparison import compare
 from jaxsim.data import open_splits
@@ -37,7 +35,7 @@ def main(
 ) -> None:
     """Evaluates and writes the report; expected problems are one line on stderr and exit code 1."""
     began = time.monotonic()
-    jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "compiled"))
+    compilation.prepare()
     logging.set_verbosity(logging.WARNING)  # JAX and orbax log through absl
     try:
         if batch_size < 1:

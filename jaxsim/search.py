@@ -129,13 +129,11 @@ def resolve(library: Store, song: str) -> Seed:
 
 
 def _embed(library: Store, path: str) -> np.ndarray:
-    import jax
-
-    from input_pipeline.cache import cache_directory
     from input_pipeline.features import UnusableTrack
+    from jaxsim import compilation
     from jaxsim.library.embedding import Embedder
 
-    jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "compiled"))
+    compilation.prepare()
     try:
         return Embedder(library.path / store.MODEL)(path)
     except UnusableTrack as error:

@@ -18,9 +18,9 @@ from absl import app, flags, logging
 from ml_collections import ConfigDict, config_flags
 
 from input_pipeline.batches import Batch, training_batches
-from input_pipeline.cache import cache_directory
 from input_pipeline.dataset import DataSet
 from jaxsim import (
+    compilation,
     evaluation,
     export,
     inputs,
@@ -46,8 +46,7 @@ from jaxsim.workdir import Claim
 def main(arguments: list[str]) -> None:
     if len(arguments) > 1:
         sys.exit(f"unexpected argument {arguments[1]!r}; options start with --")
-    # The second start of a run compiles nothing.
-    jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "compiled"))
+    compilation.prepare()
     logging.set_verbosity(logging.WARNING)  # JAX and orbax log through absl
     if _DISTRIBUTED.value:
         try:

@@ -28,8 +28,8 @@ from ml_collections import ConfigDict, config_flags
 from input_pipeline.dataset import ARRAY_DTYPES
 from input_pipeline.features import FeatureConfig
 from input_pipeline.tracks import TAG_DIMENSIONS
+from jaxsim import compilation, inputs, train, training
 from jaxsim import config as config_module
-from jaxsim import inputs, train, training
 from jaxsim.data import open_splits
 from launch.cycles import instruction_cycles
 
@@ -97,6 +97,7 @@ def slice_devices(topology: str) -> Sequence[jax.Device]:
             f"--topology is {topology!r}, expected one of {', '.join(CHIPS)} and its shape, "
             "such as v5e:4x4 or v5p:2x2x1"
         )
+    compilation.widen_scratch()
     try:
         found = topologies.get_topology_desc(platform="tpu", topology_name=topology)
     except jax.errors.JaxRuntimeError as error:

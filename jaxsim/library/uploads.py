@@ -16,7 +16,6 @@ from typing import Any
 
 import numpy as np
 
-from input_pipeline.cache import cache_directory
 from input_pipeline.features import UnusableTrack
 from jaxsim.library.store import MODEL, Store
 
@@ -120,11 +119,10 @@ class Listener:
         if self._decoder is None or not self._decoder.lives:
             self._decoder = Decoder()
         if self._embedder is None:
-            import jax
-
+            from jaxsim import compilation
             from jaxsim.library.embedding import Embedder
 
-            jax.config.update("jax_compilation_cache_dir", str(cache_directory() / "compiled"))
+            compilation.prepare()
             self._embedder = Embedder(self._model)
         return self._decoder, self._embedder
 

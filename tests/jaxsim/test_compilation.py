@@ -1,0 +1,24 @@
+import os
+
+import pytest
+
+from jaxsim import compilation
+
+OPTION = "--xla_tpu_scoped_vmem_limit_kib"
+
+
+@pytest.mark.parametrize(
+    ("given", "expected"),
+    [
+        (None, f"{OPTION}=65536"),
+        ("--xla_jf_other=1", f"--xla_jf_other=1 {OPTION}=65536"),
+        (f"{OPTION}=16384 --xla_jf_other=1", f"{OPTION}=16384 --xla_jf_other=1"),
+    ],
+)
+def test_scratch_is_widened_unless_the_user_has_set_it(given, expected, monkeypatch):
+    monkeypatch.delenv("LIBTPU_INIT_ARGS", raising=False)
+    if given is not None:
+        monkeypatch.setenv("LIBTPU_INIT_ARGS", given)
+    for _ in range(2):  # the second time changes nothing
+        compilation.widen_scratch()
+        assert os.environ["LIBTPU_INIT_ARGS"] == expected
