@@ -13,7 +13,7 @@ import jax.numpy as jnp
 from jax import lax
 from jaxtyping import Array, Float
 
-from jaxsim.convolution import plain_convolution, product
+from jaxsim.convolution import plain_convolution, position_sum, product
 from jaxsim.model_format import REDUCTION, STEM_STRIDES
 
 NOWHERE = -1
@@ -94,16 +94,11 @@ def _by_positions(x, kernel, bias, axes):
 
 def _by_positions_backward(axes, residuals, gradient):
     x, kernel, held = residuals
-    # With a channel of ones beside x the bias's gradient is that of one element of its kernel.
-    with_ones = jnp.concatenate([x, jnp.ones_like(x)], axis=-1)
-    deeper = jnp.concatenate([kernel, jnp.zeros_like(kernel)], axis=2)
-    each, pull = jax.vjp(functools.partial(_convolutions, axes=axes), with_ones, deeper)
+    each, pull = jax.vjp(functools.partial(_convolutions, axes=axes), x, kernel)
     x_gradient, kernel_gradient = pull(
         [jnp.where(held == number, gradient, 0) for number in range(len(each))]
     )
-    rows, columns = axes
-    bias_gradient = kernel_gradient[rows.low, columns.low, 1]  # which never meets the padding
-    return x_gradient[..., :1], kernel_gradient[:, :, :1], bias_gradient
+    return x_gradient, kernel_gradient, position_sum(jnp.where(held == NOWHERE, 0, gradient))
 
 
 by_positions.defvjp(_by_positions, _by_positions_backward)

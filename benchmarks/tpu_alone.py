@@ -1,0 +1,133 @@
+"""What the network's convolutions take on a TPU when each is compiled alone, by its compiler.
+
+python -m benchmarks.tpu_alone --topology=v5e:2x2 --batch_size=256
+
+In the layouts that suit each best and with nothing between them: what a network that is made of
+such convolutions cannot go below, beside what `benchmarks.tpu` estimates for the whole step. The
+stems' convolutions, which are one with their pooling, are not among them. Takes ten minutes.
+"""
+
+import functools
+import sys
+from collections.abc import Callable
+from typing import NamedTuple
+
+# First: it sees to it that JAX looks for no TPU.
+from launch import check  # isort: skip
+
+import flax.linen as nn
+import jax
+import jax.numpy as jnp
+import rich.console
+import rich.table
+import tqdm
+from absl import app, flags
+from jax.experimental.layout import Format, Layout
+from jax.sharding import SingleDeviceSharding
+from ml_collections import ConfigDict
+
+from benchmarks import examples
+from benchmarks.step import configured
+from jaxsim import training
+from jaxsim.convolution import plain_convolution
+from jaxsim.inputs import images
+from jaxsim.model import Convolution
+
+PASSES = ("forward", "input gradient", "kernel gradient")
+
+
+class Form(NamedTuple):
+    """Of a convolution."""
+
+    image: tuple[int, int, int]  # rows, columns, channels of the input
+    kernel: tuple[int, int, int, int]
+    strides: tuple[int, int]
+
+
+def convolutions(config: ConfigDict) -> dict[str, Form]:
+    """Those of the network, but for the stems, by their paths."""
+    found: dict[str, Form] = {}
+
+    def note(call: Callable, arguments: tuple, options: dict, context):
+        layer = context.module
+        if isinstance(layer, Convolution) and context.method_name == "__call__":
+            _, height, width, channels = arguments[0].shape
+            strides = layer.strides
+            if layer.kernel == (1, 1):  # it reads only the pixels it keeps
+                height, width = -(-height // strides[0]), -(-width // strides[1])
+                strides = (1, 1)
+            kernel = (*layer.kernel, channels, layer.features)
+            found["/".join(layer.path)] = Form((height, width, channels), kernel, strides)
+        return call(*arguments, **options)
+
+    model, batch = training.build_model(config), examples.batch(1)
+    with nn.intercept_methods(note):
+        jax.eval_shape(lambda: model.init(jax.random.key(0), images(batch, config), train=False))
+    return found
+
+
+def passes(form: Form, rows: int) -> dict[str, tuple[Callable, tuple]]:
+    """Forward and back with so many examples: functions of two arrays, and the arrays' shapes."""
+    x = jax.ShapeDtypeStruct((rows, *form.image), jnp.bfloat16)
+    kernel = jax.ShapeDtypeStruct(form.kernel, jnp.bfloat16)
+
+    def forward(x, kernel):
+        return plain_convolution(x, kernel, form.strides, "SAME")
+
+    def input_gradient(kernel, gradient):
+        pull = jax.vjp(lambda x: forward(x, kernel), jnp.zeros(x.shape, x.dtype))[1]
+        return pull(gradient)[0]
+
+    def kernel_gradient(x, gradient):
+        pull = jax.vjp(lambda kernel: forward(x, kernel), jnp.zeros(kernel.shape, kernel.dtype))[1]
+        return pull(gradient)[0]
+
+    y = jax.eval_shape(forward, x, kernel)
+    return {
+        "forward": (forward, (x, kernel)),
+        "input gradient": (input_gradient, (kernel, y)),
+        "kernel gradient": (kernel_gradient, (x, y)),
+    }
+
+
+def main(arguments: list[str]) -> None:
+    if len(arguments) > 1:
+        sys.exit(f"unexpected argument {arguments[1]!r}; options start with --")
+    topology, rows = _TOPOLOGY.value, _BATCH_SIZE.value
+    try:
+        device = check.slice_devices(topology)[0]
+    except (ValueError, ModuleNotFoundError) as error:
+        sys.exit(f"error: {error}")
+    chip = check.chip_of(topology)
+    placed = Format(Layout.AUTO, SingleDeviceSharding(device))
+
+    @functools.cache
+    def cycles(form: Form, name: str) -> float:
+        function, shapes = passes(form, rows)[name]
+        jitted = jax.jit(function, in_shardings=placed, out_shardings=placed)
+        program = jitted.lower(*shapes).compile().as_text()
+        assert program is not None, "libtpu knows it"
+        return sum(count for _, count in check.cycles_by_instruction(program, chip)) / rows
+
+    layers: dict[str, dict[str, float]] = {}
+    for path, form in tqdm.tqdm(convolutions(configured(1.0, rows, "bfloat16")).items()):
+        layer = layers.setdefault(path.partition("/")[0], dict.fromkeys(PASSES, 0.0))
+        for name in PASSES:
+            layer[name] += cycles(form, name)
+
+    layers["all"] = {name: sum(layer[name] for layer in layers.values()) for name in PASSES}
+    table = rich.table.Table(title="Estimated cycles per example, every convolution alone")
+    table.add_column("layer")
+    for name in (*PASSES, "all"):
+        table.add_column(name, justify="right")
+    for title, layer in layers.items():
+        counts = (*layer.values(), sum(layer.values()))
+        table.add_row(title, *(f"{count:,.0f}" for count in counts))
+    rich.console.Console(width=110).print(table)
+    print(f"{topology}, {rows} examples a chip, width 1, bfloat16; jax {jax.__version__}")
+
+
+if __name__ == "__main__":
+    _TOPOLOGY = flags.DEFINE_string("topology", "v5e:2x2", "Slice, such as v5e:4x4 or v6e:2x2.")
+    _BATCH_SIZE = flags.DEFINE_integer("batch_size", 256, "Examples a chip.")
+    app.run(main)
