@@ -5,7 +5,8 @@ python -m launch.check --config=configs/six_dim.py --topology=v5e:16x16 --config
 The step is the one that `jaxsim.train` runs, compiled by the TPU's own compiler (pip install
 '.[tpu]'), so whether it fits the memory is exact. The time is the compiler's estimate: it knows
 neither waiting for input nor for other chips. A narrow network takes minutes, the papers' a quarter
-of an hour.
+of an hour; half of that with LIBTPU_INIT_ARGS=--xla_tpu_scoped_vmem_limit_kib=16384, for a step that
+is estimated a tenth longer (`jaxsim.compilation` has 65536).
 """
 
 import dataclasses

@@ -1,4 +1,6 @@
 import os
+import subprocess
+import sys
 
 import pytest
 
@@ -15,10 +17,21 @@ OPTION = "--xla_tpu_scoped_vmem_limit_kib"
         (f"{OPTION}=16384 --xla_jf_other=1", f"{OPTION}=16384 --xla_jf_other=1"),
     ],
 )
-def test_scratch_is_widened_unless_the_user_has_set_it(given, expected, monkeypatch):
+def test_scratch_is_widened_unless_the_user_has_set_it(given, expected, monkeypatch) -> None:
     monkeypatch.delenv("LIBTPU_INIT_ARGS", raising=False)
     if given is not None:
         monkeypatch.setenv("LIBTPU_INIT_ARGS", given)
     for _ in range(2):  # the second time changes nothing
         compilation.widen_scratch()
         assert os.environ["LIBTPU_INIT_ARGS"] == expected
+
+
+def test_no_command_asks_for_devices_when_it_is_imported() -> None:
+    """What it tells the compilers would come too late."""
+    commands = "import jaxsim.train, jaxsim.evaluate, jaxsim.embed, jaxsim.search, jaxsim.serve"
+    embedder = "import jaxsim.library.embedding"
+    subprocess.run(
+        [sys.executable, "-c", f"{commands}; {embedder}"],
+        env={**os.environ, "JAX_PLATFORMS": "nowhere"},  # JAX finds no devices there
+        check=True,
+    )
