@@ -132,8 +132,7 @@ def main(arguments: list[str]) -> None:
             f"{form}: {cycles:,.0f} cycles per example, {ideal / cycles:.1%} of the peak, "
             f"{chip.clock / cycles:,.0f} examples/s a chip; {found.flops / rows / 1e9:.2f} GFLOP "
             f"per example as compiled; memory {found.memory / check.GIB:.2f} of "
-            f"{chip.memory / check.GIB:.2f} GiB a chip, at most about "
-            f"{found.largest_batch(rows, chip):,} examples would fit "
+            f"{chip.memory / check.GIB:.2f} GiB a chip, {found.room(rows, chip)} "
             f"(compiled in {time.monotonic() - began:.0f} s)",
             flush=True,
         )

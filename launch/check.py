@@ -5,8 +5,8 @@ python -m launch.check --config=configs/six_dim.py --topology=v5e:16x16 --config
 The step is the one that `jaxsim.train` runs, compiled by the TPU's own compiler (pip install
 '.[tpu]'), so whether it fits the memory is exact. The time is the compiler's estimate: it knows
 neither waiting for input nor for other chips. A narrow network takes minutes, the papers' a quarter
-of an hour; half of that with LIBTPU_INIT_ARGS=--xla_tpu_scoped_vmem_limit_kib=16384, for a step that
-is estimated a tenth longer (`jaxsim.compilation` has 65536).
+of an hour; half of that with LIBTPU_INIT_ARGS=--xla_tpu_scoped_vmem_limit_kib=16384, for a step
+that is estimated a tenth longer (`jaxsim.compilation` has 65536).
 """
 
 import dataclasses
@@ -69,12 +69,16 @@ class Needs:
     def memory(self) -> int:
         return self.state + self.temporary + self.code
 
-    def largest_batch(self, examples: int, chip: Chip) -> int:
-        """Examples a chip that fit at most: `temporary`, of so many `examples`, grows with them.
+    def room(self, examples: int, chip: Chip) -> str:
+        """For how many examples a chip, in words.
 
-        A little faster than they do, so at four times the examples a tenth less fits.
+        `temporary`, of so many `examples`, grows with them; a little faster than they do, so at
+        four times the examples a tenth less fits.
         """
-        return int((chip.memory - self.state - self.code) / self.temporary * examples)
+        if not self.temporary:
+            return "all that is temporary stays in the chip's own memory"
+        fitting = int((chip.memory - self.state - self.code) / self.temporary * examples)
+        return f"at most about {fitting:,} examples a chip would fit"
 
 
 def chip_of(topology: str) -> Chip:
@@ -182,8 +186,7 @@ def describe(config: ConfigDict, topology: str, devices: Sequence[jax.Device], f
             f"batch of {config.batch_size}, {own} a chip",
             f"memory: {verdict}: {found.memory / GIB:.2f} of {chip.memory / GIB:.2f} GiB a chip "
             f"(state and batch {found.state / GIB:.2f}, temporary {found.temporary / GIB:.2f}, "
-            f"program {found.code / GIB:.2f}); at most about {found.largest_batch(own, chip):,} "
-            "examples a chip would fit",
+            f"program {found.code / GIB:.2f}); {found.room(own, chip)}",
             f"step: {seconds * 1e3:.1f} ms estimated ({found.cycles:,.0f} cycles at "
             f"{chip.clock / 1e9:.2f} GHz), {config.batch_size / seconds:,.0f} examples/s in all",
             f"work: {found.flops / own / 1e9:.2f} GFLOP an example, "

@@ -113,6 +113,9 @@ def test_the_report(config):
     text = check.describe(config, "v5e:4x4", devices, found)
     assert "memory: DOES NOT FIT: 17.25 of 15.75 GiB" in text
     assert "at most about 116 examples a chip would fit" in text
+    found = check.Needs(gib, 0, gib // 4, 128 * 2e9, 3_000_000)
+    text = check.describe(config, "v5e:4x4", devices, found)
+    assert "program 0.25); all that is temporary stays in the chip's own memory" in text
 
 
 def test_the_labels_are_those_of_the_data(config, prepared_directory):
