@@ -174,7 +174,7 @@ def main(_) -> None:
 
 
 if __name__ == "__main__":
-    _WIDTH = flags.DEFINE_float("width", 1.0, "Of the network.")
+    _WIDTH = flags.DEFINE_float("width", 1.0, "Of the network.", lower_bound=1 / 32)
     _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Examples.")
     _DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "Of the computation.")
     _ROUNDS = flags.DEFINE_integer("rounds", 3, "Rounds of timing.")

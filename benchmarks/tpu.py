@@ -147,6 +147,6 @@ def main(arguments: list[str]) -> None:
 if __name__ == "__main__":
     _TOPOLOGY = flags.DEFINE_string("topology", "v5e:2x2", "Slice, such as v5e:4x4 or v6e:2x2.")
     _BATCH_SIZE = flags.DEFINE_integer("batch_size", 256, "Examples a chip.")
-    _WIDTH = flags.DEFINE_float("width", 1.0, "Of the network.")
+    _WIDTH = flags.DEFINE_float("width", 1.0, "Of the network.", lower_bound=1 / 32)
     _FORMS = flags.DEFINE_list("forms", ",".join(FORMS), f"Of {', '.join(FORMS)}.")
     app.run(main)
