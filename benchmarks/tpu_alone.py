@@ -2,9 +2,10 @@
 
 python -m benchmarks.tpu_alone --topology=v5e:2x2 --batch_size=256
 
-In the layouts that suit each best and with nothing between them: what a network that is made of
-such convolutions cannot go below, beside what `benchmarks.tpu` estimates for the whole step. The
-stems' convolutions, which are one with their pooling, are not among them. Takes ten minutes.
+In the layouts that suit each best and with nothing between them: beside what `benchmarks.tpu`
+estimates for the whole step, how much of it the convolutions are. (In the step some find their
+input still on the chip, which is faster.) Without the stems, whose convolutions are one with their
+pooling. Takes three to five minutes.
 """
 
 import functools

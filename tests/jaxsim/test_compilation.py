@@ -1,3 +1,5 @@
+"""What a command tells the compilers comes in time, and takes nothing back."""
+
 import os
 import subprocess
 import sys
@@ -28,10 +30,9 @@ def test_scratch_is_widened_unless_the_user_has_set_it(given, expected, monkeypa
 
 def test_no_command_asks_for_devices_when_it_is_imported() -> None:
     """What it tells the compilers would come too late."""
-    commands = "import jaxsim.train, jaxsim.evaluate, jaxsim.embed, jaxsim.search, jaxsim.serve"
-    embedder = "import jaxsim.library.embedding"
+    modules = ("train", "evaluate", "embed", "search", "serve", "library.embedding")
     subprocess.run(
-        [sys.executable, "-c", f"{commands}; {embedder}"],
+        [sys.executable, "-c", "\n".join(f"import jaxsim.{module}" for module in modules)],
         env={**os.environ, "JAX_PLATFORMS": "nowhere"},  # JAX finds no devices there
         check=True,
     )
