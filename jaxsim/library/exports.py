@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from jaxsim.library.files import replacing
+from input_pipeline.files import replacing
 from jaxsim.library.store import METADATA, Store
 from jaxsim.library.where import NUMBERS
 

@@ -19,8 +19,8 @@ from pathlib import Path
 import numpy as np
 import tqdm
 
+from input_pipeline.files import replacing
 from jaxsim.library import query
-from jaxsim.library.files import replacing
 from jaxsim.library.query import Hit, Seed, Weights
 from jaxsim.library.store import Store
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import threadpoolctl
 
-from jaxsim.library.files import replacing
+from input_pipeline.files import replacing
 from jaxsim.library.query import TINY_DEVIATION
 from jaxsim.library.store import Store
 

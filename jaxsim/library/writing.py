@@ -15,8 +15,8 @@ from typing import Any
 import filelock
 import numpy as np
 
+from input_pipeline.files import replacing
 from jaxsim.library import store
-from jaxsim.library.files import replacing
 from jaxsim.library.store import DATABASE, DESCRIPTION, METADATA, MODEL, transaction
 
 LOCK = ".lock"

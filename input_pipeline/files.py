@@ -10,7 +10,10 @@ from typing import BinaryIO
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Opens a file beside `path`, which takes its place at the end if nothing fails."""
+    """Opens a new file that takes the place of `path` once the block has ended without an error.
+
+    Until then whatever is at `path` stays as it is, and an error leaves nothing behind.
+    """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with temporary.open("xb") as file:
