@@ -24,6 +24,7 @@ from ml_collections import ConfigDict
 from benchmarks.step import configured
 from jaxsim import inputs, parallel
 from jaxsim.objective import objective_terms
+from jaxsim.shapes import DEVICE_AXIS
 
 
 def compiled(config: ConfigDict, topology: str, rows: int) -> jax.stages.Compiled:
@@ -40,7 +41,7 @@ def compiled(config: ConfigDict, topology: str, rows: int) -> jax.stages.Compile
     def gradient(embeddings, labels):
         def loss(embeddings):
             key = jax.random.key(0)
-            terms = objective_terms(embeddings, {}, labels, key, config, axis=parallel.AXIS)
+            terms = objective_terms(embeddings, {}, labels, key, config, axis=DEVICE_AXIS)
             return jnp.mean(terms.loss.mean())
 
         return jax.grad(loss)(embeddings)

@@ -45,7 +45,7 @@ def configured(width: float, batch_size: int, dtype: str) -> ConfigDict:
 
 def networks(config: ConfigDict) -> dict[str, Callable]:
     """apply(params, images) of each form, with its initial parameters as `.params`."""
-    model = training.build_model(config)
+    model = training.network(config)
     plain = Plain(
         tuple(config.model.inputs),
         config.model.embedding_size,

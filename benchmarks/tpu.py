@@ -54,7 +54,7 @@ def plain_model(config: ConfigDict) -> PlainModel:
 
 def compiled(form: str, config: ConfigDict, topology: str) -> jax.stages.Compiled:
     """The training step of `jaxsim.train` with this form of the network."""
-    plain = mock.patch.object(training, "build_model", plain_model)
+    plain = mock.patch.object(training, "network", plain_model)
     with plain if form == "plain" else contextlib.nullcontext():
         return check.compile_step(config, check.slice_devices(topology))
 

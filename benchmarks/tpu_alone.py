@@ -61,7 +61,7 @@ def convolutions(config: ConfigDict) -> dict[str, Form]:
             found["/".join(layer.path)] = Form((height, width, channels), kernel, strides)
         return call(*arguments, **options)
 
-    model, batch = training.build_model(config), examples.batch(1)
+    model, batch = training.network(config), examples.batch(1)
     with nn.intercept_methods(note):
         jax.eval_shape(lambda: model.init(jax.random.key(0), images(batch, config), train=False))
     return found

@@ -53,8 +53,12 @@ def paper() -> ConfigDict:
     model.inputs = ("mel", "tempogram", "cens")  # one input, ("mel",), is B's network
     model.embedding_size = 384  # E = 6 x 64
     model.width = 1.0  # scales all channel counts
-    model.trunk_width = 1.0  # scales those of blocks 3 to 6 once more
-    model.trunk_start = "mixed"  # of blocks 3 to 6; or "separate": one network per input at first
+    model.trunk_width = 1.0  # scales those of the trunk (for one input: of blocks 3 to 6) once more
+    model.blocks = 6  # from an input to the embedding
+    model.branch_blocks = (
+        2  # of those, each of several inputs has its own; the others are the trunk
+    )
+    model.trunk_start = "mixed"  # of the trunk; or "separate": one network per input at first
     # What a sub-space reads at first in a separate trunk, if the network has it; else all inputs.
     model.first_input = ConfigDict({"tempo": "tempogram", "key": "cens"})
     model.norm = "none"  # after every convolution: "none" (papers) or "batch"

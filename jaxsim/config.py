@@ -1,6 +1,7 @@
 """Checks a configuration before anything is built from it."""
 
 import math
+from collections.abc import Collection
 from typing import Any
 
 from ml_collections import ConfigDict
@@ -8,10 +9,9 @@ from ml_collections import ConfigDict
 from input_pipeline.tracks import DIMENSIONS
 from jaxsim.initialisation import TRUNK_STARTS
 from jaxsim.losses import AVERAGES, DISTANCES, PICKS
-from jaxsim.model import BRANCH_NORMS, EMBEDDING_NORMS, INPUTS, NORMS
-from jaxsim.model_format import MAX_WIDTH
 from jaxsim.objective import METHODS
 from jaxsim.parallel import MAPPINGS
+from jaxsim.plan import BRANCH_NORMS, EMBEDDING_NORMS, INPUTS, MAX_BLOCKS, MAX_WIDTH, NORMS
 from jaxsim.relations import KEY_RELATIONS, TAG_RULES, UNLABELLED
 from jaxsim.schedule import SCHEDULES
 
@@ -49,7 +49,7 @@ NOT_NEGATIVE = (
 
 def check(config: ConfigDict, *, devices: int) -> None:
     """Raises ValueError naming the field, the value found and what was expected."""
-    choices: tuple[tuple[str, tuple[str, ...]], ...] = (
+    choices: tuple[tuple[str, Collection[str]], ...] = (
         ("model.norm", NORMS),
         ("model.branch_norm", BRANCH_NORMS),
         ("model.embedding_norm", EMBEDDING_NORMS),
@@ -78,6 +78,7 @@ def check(config: ConfigDict, *, devices: int) -> None:
                 "each at most once"
             )
     _check_numbers(config)
+    _check_depth(config)
     group = config.data.group_size
     if group % 2 or not 2 <= group <= max(config.batch_size, 2):
         raise ValueError(
@@ -124,6 +125,18 @@ def check(config: ConfigDict, *, devices: int) -> None:
         raise ValueError(
             f"config.loss.band is {config.loss.band}, expected at most config.loss.margin = "
             f"{config.loss.margin} with the pick 'all'"
+        )
+
+
+def _check_depth(config: ConfigDict) -> None:
+    model = config.model
+    own = model.branch_blocks
+    if not 1 <= own <= MAX_BLOCKS:
+        raise ValueError(f"config.model.branch_blocks is {own}, expected 1 to {MAX_BLOCKS}")
+    if not own <= model.blocks <= MAX_BLOCKS:
+        raise ValueError(
+            f"config.model.blocks is {model.blocks}, expected from config.model.branch_blocks = "
+            f"{own} to {MAX_BLOCKS}"
         )
 
 

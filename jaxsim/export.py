@@ -19,9 +19,8 @@ from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
 from jaxsim import model_format, safetensors_format
+from jaxsim.plan import PUBLISHED_DEPTH, Plan, plan_of
 
-# Embedding norms once batch normalisation is folded away.
-EXPORTED_NORM = {"layer": "layer", "batch_layer": "layer", "none": "none"}
 BATCH_NORM_EPSILON = 1e-5  # the default of `flax.linen.BatchNorm`
 
 
@@ -109,19 +108,20 @@ def parameters(
     Raises:
       ValueError: a norm of this config is not there.
     """
+    plan = plan_of(config.model)
     network = {name: layer for name, layer in params.items() if name != "classes"}
     arrays = {k: np.asarray(v, np.float32) for k, v in flatten_dict(network, sep="/").items()}
     statistics = flatten_dict(batch_stats, sep="/")
     layers = [name.removesuffix("/kernel") for name in arrays if name.endswith("/kernel")]
-    if config.model.norm == "batch":
+    if plan.norm == "batch":
         for layer in layers:
             if layer != "embedding":
                 scale, shift = (_norm(arrays, f"{layer}/norm/{name}") for name in ("scale", "bias"))
                 _fold(arrays, statistics, layer, f"{layer}/norm", scale=scale, shift=shift)
         arrays = {name: array for name, array in arrays.items() if "/norm/" not in name}
-    if config.model.branch_norm == "batch" and len(config.model.inputs) > 1:
-        _fold_branches(arrays, statistics, config.model.inputs)
-    if config.model.embedding_norm == "batch_layer":
+    if plan.normalises_branches:
+        _fold_branches(arrays, statistics, plan)
+    if plan.embedding_norm == "batch_layer":
         _fold(arrays, statistics, "embedding", "embedding_centre")
     return arrays
 
@@ -144,14 +144,14 @@ def _fold(
 
 
 def _fold_branches(
-    arrays: dict[str, np.ndarray], statistics: Mapping[str, Any], inputs: Sequence[str]
+    arrays: dict[str, np.ndarray], statistics: Mapping[str, Any], plan: Plan
 ) -> None:
     """Makes 1 x 1 convolutions of raw maps of those of normalised maps."""
     mean, variance = (
-        np.concatenate([_norm(statistics, f"{kind}_centre/{name}") for kind in inputs])
+        np.concatenate([_norm(statistics, f"{kind}_centre/{name}") for kind in plan.inputs])
         for name in ("mean", "var")
     )
-    block = f"block_{model_format.BRANCH_BLOCKS + 1}"
+    block = plan.trunk()[0].name
     for layer in ("naive/point", "naive/deep_reduce", "reduction/reduce"):
         kernel, bias = arrays[f"{block}/{layer}/kernel"], arrays[f"{block}/{layer}/bias"]
         # The pooled map comes last in what the reduction reads.
@@ -189,13 +189,19 @@ def _metadata(
         "jaxsim_version": _version(),
         "dimensions": list(config.dimensions),
         "tag_names": {name: list(tags) for name, tags in tag_names.items()},
-        "model": config.model.to_dict()
-        | {"embedding_norm": EXPORTED_NORM[config.model.embedding_norm]},
+        "model": _described(config.model.to_dict()),
         "standardise": {name: list(pair) for name, pair in config.features.standardise.items()},
         "feature_config": dict(feature_config),
         "feature_version": feature_version,
     }
     return json.loads(json.dumps(metadata))
+
+
+def _described(model: dict[str, Any]) -> dict[str, Any]:
+    """The configuration of a model, as its file has it."""
+    published = PUBLISHED_DEPTH.items()
+    described = {name: value for name, value in model.items() if (name, value) not in published}
+    return described | {"embedding_norm": plan_of(model).folded().embedding_norm}
 
 
 def _version() -> str:

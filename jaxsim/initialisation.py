@@ -2,8 +2,8 @@
 
 In a random trunk every channel mixes all inputs, and what only one of them says (tempo, key) is
 soon too faint to be found: logistic regression finds 96 % of the tempo classes after the
-tempogram's own blocks and 48 % after the first block that sees all inputs. Here the kernels of
-blocks 3 to 6 are zero between channels of different inputs at first. So is the dense layer's: a
+tempogram's own blocks and 48 % after the first block that sees all inputs. Here the trunk's kernels
+are zero between channels of different inputs at first. So is the dense layer's: a
 sub-space reads one input at first, or has units of each, and the scale of the LayerNorm after it
 chooses among them. Where tempo reads the tempogram and key the chromagram (A §3.1 has them for
 these), neither begins as noise in the other's network.
@@ -15,38 +15,27 @@ from typing import Any
 import jax.numpy as jnp
 import numpy as np
 
-from jaxsim.model_format import BLOCKS, BRANCH_BLOCKS, block_width, reduce_channels
+from jaxsim.plan import Block, Plan
 
 TRUNK_STARTS = ("mixed", "separate")
 
 
 def separated(
-    params: Mapping[str, Any],
-    inputs: Sequence[str],
-    *,
-    width: float,
-    trunk_width: float,
-    first_inputs: Sequence[Sequence[str]],
+    params: Mapping[str, Any], plan: Plan, *, first_inputs: Sequence[Sequence[str]]
 ) -> dict[str, Any]:
     """The network's initial parameters with a separate trunk for each of several inputs.
 
     Args:
-      params: of `jaxsim.model.Inception`, as it initialises them.
-      inputs, width, trunk_width: its attributes.
+      params: as `jaxsim.model.Inception` initialises them.
+      plan: of the network.
       first_inputs: those that each sub-space reads at first.
     """
-    result = dict(params)
-    last = [params[f"{kind}_block_{BRANCH_BLOCKS}"]["reduction"] for kind in inputs]
-    widths = [block_width(number, width, trunk_width) for number in range(BLOCKS)]
-    of_branch = reduce_channels(widths[BRANCH_BLOCKS - 1])
-    sizes = [_outputs(end["wide"]) + _outputs(end["deep_2"]) for end in last]
-    owners = np.repeat(
-        np.arange(len(inputs)), [size + of_branch[0] + of_branch[3] for size in sizes]
-    )
-    for number in range(BRANCH_BLOCKS, BLOCKS):
-        name = f"block_{number + 1}"
-        result[name], owners = _separated_block(
-            params[name], owners, len(inputs), reduce_channels(widths[number])
+    result, inputs = dict(params), plan.inputs
+    sizes = [plan.branch(kind)[-1].channels for kind in inputs]
+    owners = np.repeat(np.arange(len(inputs)), sizes)
+    for block in plan.trunk():
+        result[block.name], owners = _separated_block(
+            params[block.name], block, owners, len(inputs)
         )
     dense = params["embedding"]["kernel"]
     size = dense.shape[1] // len(first_inputs)
@@ -58,30 +47,27 @@ def separated(
 
 
 def _separated_block(
-    block: Mapping[str, Any], owners: np.ndarray, count: int, reduced: Sequence[int]
+    params: Mapping[str, Any], block: Block, owners: np.ndarray, count: int
 ) -> tuple[dict[str, Any], np.ndarray]:
     """The block, and which input owns each channel that it gives; `owners` those that it reads."""
-    naive, reduction = dict(block["naive"]), dict(block["reduction"])
+    naive, reduction = dict(params["naive"]), dict(params["reduction"])
 
     def own(module: dict[str, Any], name: str, reads: np.ndarray, gives=None) -> np.ndarray:
-        gives = _dealt(_outputs(module[name]), count) if gives is None else gives
-        module[name] = module[name] | {"kernel": _masked(module[name]["kernel"], reads, gives)}
+        kernel = module[name]["kernel"]
+        gives = _dealt(kernel.shape[-1], count) if gives is None else gives
+        module[name] = module[name] | {"kernel": _masked(kernel, reads, gives)}
         return gives
 
     point = own(naive, "point", owners)
     deep = own(naive, "deep_1", own(naive, "deep_reduce", owners))
     deep = own(naive, "deep_2", deep)
     owners = np.concatenate([point, deep, owners])  # the pooled map comes last
-    parts = [_dealt(size, count) for size in reduced]
+    parts = [_dealt(size, count) for size in block.reduce_channels]
     own(reduction, "reduce", owners, np.concatenate(parts))
     wide = own(reduction, "wide", parts[1])
     deep = own(reduction, "deep_2", own(reduction, "deep_1", parts[2]))
     owners = np.concatenate([parts[0], wide, deep, parts[3]])
     return {"naive": naive, "reduction": reduction}, owners
-
-
-def _outputs(layer: Mapping[str, Any]) -> int:
-    return layer["kernel"].shape[-1]
 
 
 def _dealt(channels: int, count: int) -> np.ndarray:

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 from ml_collections import ConfigDict
 
-from jaxsim.model_format import CHROMA_ROWS
+from jaxsim.plan import CHROMA_ROWS
 from jaxsim.tempogram import tempogram
 
 FEATURES = ("mel", "cens", "onset")  # of a batch, which the network needs

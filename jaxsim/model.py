@@ -1,7 +1,7 @@
 """The multi-input Inception network (A Fig. 2; B §4.2) as pure-functional Flax modules.
 
-Inputs are channels-last images `[B, bins, frames, 1]`; every convolution has a bias and is followed
-by a ReLU. `width` scales all channel counts; at 1.0 it is the papers' network.
+Its structure is that of a `jaxsim.plan.Plan`. Inputs are channels-last images
+`[B, bins, frames, 1]`; every convolution has a bias and is followed by a ReLU.
 """
 
 from collections.abc import Mapping
@@ -10,16 +10,13 @@ import flax.linen as nn
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
+from jaxsim import plan as plans
 from jaxsim.channels import join, split
 from jaxsim.convolution import add_bias, convolve
-from jaxsim.model_format import BLOCKS, BRANCH_BLOCKS, REDUCTION, block_width, scaled
+from jaxsim.plan import Block, Plan, stem_name
 from jaxsim.pooling import average_pool, max_pool
+from jaxsim.shapes import DEVICE_AXIS
 from jaxsim.stem import convolved_and_pooled, convolved_by_patches, maximum, stem_axes
-
-INPUTS = tuple(REDUCTION)
-NORMS = ("none", "batch")
-BRANCH_NORMS = ("none", "batch")
-EMBEDDING_NORMS = ("layer", "batch_layer", "none")
 
 
 class Convolution(nn.Module):
@@ -61,7 +58,7 @@ def batch_normalise(x: Float[Array, "... C"], *, train: bool, name: str = "norm"
         use_running_average=not train,
         momentum=0.9,
         dtype=x.dtype,
-        axis_name="data" if train else None,
+        axis_name=DEVICE_AXIS if train else None,
         name=name,
         **options,
     )(x)
@@ -73,7 +70,7 @@ def centred(x: Float[Array, "... C"], *, train: bool, name: str):
 
 
 class Stem(nn.Module):
-    """Convolution 5 x 5 of the one-channel input, ReLU, max-pooling."""
+    """Convolution of the one-channel input, ReLU, max-pooling."""
 
     kind: str
     features: int
@@ -83,7 +80,8 @@ class Stem(nn.Module):
     @nn.compact
     def __call__(self, x: Float[Array, "B H W 1"], *, train: bool) -> Float[Array, "B h w D"]:
         axes = stem_axes(self.kind, x.shape[1:3])
-        kernel, bias = weights(self, (5, 5, 1, self.features), self.dtype)
+        shape = (plans.STEM.kernel, plans.STEM.kernel, 1, self.features)
+        kernel, bias = weights(self, shape, self.dtype)
         x = x.astype(self.dtype)
         if self.norm == "none":
             return convolved_and_pooled(x, kernel, bias, axes)
@@ -95,29 +93,31 @@ class Stem(nn.Module):
 class NaiveModule(nn.Module):
     """Inception module that reduces the map: 1 x 1, 1 x 1 - 3 x 3 - 3 x 3, and pooling."""
 
-    width: float
-    strides: tuple[int, int]
+    block: Block
     norm: str
     dtype: jnp.dtype
 
     @nn.compact
     def __call__(self, x, *, train: bool):
-        def conv(x, name, features, kernel, strides=(1, 1), apart=False):
+        strides = self.block.strides
+
+        def conv(x, name, apart=False):
+            planned = plans.NAIVE[name]
             return Convolution(
-                scaled(features, self.width),
-                (kernel, kernel),
-                strides,
+                self.block.channels_of(planned),
+                (planned.kernel, planned.kernel),
+                strides if planned.reduces else (1, 1),
                 self.norm,
                 self.dtype,
                 apart,
                 name=name,
             )(x, train=train)
 
-        point = conv(x, "point", 48, 1, self.strides, apart=True)
-        deep = nn.relu(conv(x, "deep_reduce", 64, 1))
-        deep = nn.relu(conv(deep, "deep_1", 96, 3))
-        deep = conv(deep, "deep_2", 96, 3, self.strides, apart=True)
-        return join([point, deep], [max_pool(x, (3, 3), self.strides)])
+        point = conv(x, "point", apart=True)
+        deep = nn.relu(conv(x, "deep_reduce"))
+        deep = nn.relu(conv(deep, "deep_1"))
+        deep = conv(deep, "deep_2", apart=True)
+        return join([point, deep], [max_pool(x, (3, 3), strides)])
 
 
 class ReductionModule(nn.Module):
@@ -128,98 +128,79 @@ class ReductionModule(nn.Module):
     (both are linear, and a bias is its own average).
     """
 
-    width: float
+    block: Block
     norm: str
     dtype: jnp.dtype
 
     @nn.compact
     def __call__(self, x, *, train: bool):
-        sizes = tuple(scaled(features, self.width) for features in (64, 48, 64, 32))
+        sizes = self.block.reduce_channels
 
-        def conv(x, name, features, kernel, apart=False):
+        def conv(x, name, channels, kernel, apart=False):
             return Convolution(
-                features, (kernel, kernel), (1, 1), self.norm, self.dtype, apart, name=name
+                channels, (kernel, kernel), (1, 1), self.norm, self.dtype, apart, name=name
             )(x, train=train)
 
-        reduced = conv(x, "reduce", sum(sizes), 1, apart=True)
-        point, wide, deep, pooled = split(reduced, sizes)
-        wide = conv(nn.relu(wide), "wide", scaled(64, self.width), 5, apart=True)
-        deep = nn.relu(conv(nn.relu(deep), "deep_1", scaled(96, self.width), 3))
-        deep = conv(deep, "deep_2", scaled(96, self.width), 3, apart=True)
+        def planned(x, name, apart=False):
+            layer = plans.REDUCTION[name]
+            return conv(x, name, self.block.channels_of(layer), layer.kernel, apart)
+
+        point, wide, deep, pooled = split(conv(x, "reduce", sum(sizes), 1, apart=True), sizes)
+        wide = planned(nn.relu(wide), "wide", apart=True)
+        deep = nn.relu(planned(nn.relu(deep), "deep_1"))
+        deep = planned(deep, "deep_2", apart=True)
         return join([point, wide, deep, average_pool(pooled, (3, 3))])
 
 
-class Block(nn.Module):
+class InceptionBlock(nn.Module):
     """A naive module, then a dimension-reduction module."""
 
-    width: float
-    strides: tuple[int, int] = (2, 2)
-    norm: str = "none"
-    dtype: jnp.dtype = jnp.float32
+    block: Block
+    norm: str
+    dtype: jnp.dtype
 
     @nn.compact
     def __call__(self, x, *, train: bool):
-        x = NaiveModule(self.width, self.strides, self.norm, self.dtype, name="naive")(
-            x, train=train
-        )
-        return ReductionModule(self.width, self.norm, self.dtype, name="reduction")(x, train=train)
+        x = NaiveModule(self.block, self.norm, self.dtype, name="naive")(x, train=train)
+        return ReductionModule(self.block, self.norm, self.dtype, name="reduction")(x, train=train)
 
 
 class Inception(nn.Module):
     """From input images to embeddings.
 
     Attributes:
-      embedding_size: E.
-      inputs: names of the input images; one = stem and six blocks, several = a branch of a stem and
-        two blocks each, concatenated, then four blocks.
-      width: scales all channel counts; 1.0 = the papers.
-      trunk_width: scales those of blocks 3 to 6 once more. At a few pixels they cost little, and
-        three narrow inputs do not fit into one that is as narrow.
-      norm: after every convolution: "none" (the papers) or "batch".
-      branch_norm: of each of several inputs' branches before they meet: "none" (the papers) or
-        "batch", without scale and shift. The branches of tempogram and CENS are quieter than mel's
-        and drown beside it.
-      embedding_norm: "layer" (A), "none", or "batch_layer": batch normalisation before the layer
-        normalisation. A deep stack of rectifiers maps all inputs to almost the same direction; the
-        mean over the batch is that direction, and without it the sub-spaces cannot collapse to it.
+      plan: the structure.
       dtype: of the computation; parameters and embeddings are float32.
     """
 
-    embedding_size: int
-    inputs: tuple[str, ...] = INPUTS
-    width: float = 1.0
-    trunk_width: float = 1.0
-    norm: str = "none"
-    branch_norm: str = "none"
-    embedding_norm: str = "layer"
+    plan: Plan
     dtype: jnp.dtype = jnp.float32
 
     @nn.compact
     def __call__(
         self, images: Mapping[str, Float[Array, "B H W 1"]], *, train: bool
     ) -> Float[Array, "B E"]:
-        own = BLOCKS if len(self.inputs) == 1 else BRANCH_BLOCKS
-        branches = []
-        for kind in self.inputs:
-            stem = Stem(kind, scaled(64, self.width), self.norm, self.dtype, name=f"{kind}_stem")
-            x = stem(images[kind], train=train)
-            for i in range(own):
-                x = self.block(f"{kind}_block_{i + 1}", i, REDUCTION[kind])(x, train=train)
-            if self.branch_norm == "batch" and len(self.inputs) > 1:
-                x = centred(x, train=train, name=f"{kind}_centre")
-            branches.append(x)
-        x = join(kept=branches)
-        for i in range(own, BLOCKS):
-            x = self.block(f"block_{i + 1}", i, (2, 2))(x, train=train)
+        x = join(kept=[self.branch(kind, images[kind], train=train) for kind in self.plan.inputs])
+        for block in self.plan.trunk():
+            x = self.block(block)(x, train=train)
         x = x.reshape(x.shape[0], -1)
-        x = nn.Dense(self.embedding_size, dtype=self.dtype, name="embedding")(x)
+        x = nn.Dense(self.plan.embedding_size, dtype=self.dtype, name="embedding")(x)
         return self.normalised(x.astype(jnp.float32), train=train)
 
-    def normalised(self, x: Float[Array, "B E"], *, train: bool) -> Float[Array, "B E"]:
-        if self.embedding_norm == "batch_layer":
-            x = centred(x, train=train, name="embedding_centre")
-        return x if self.embedding_norm == "none" else nn.LayerNorm(name="embedding_norm")(x)
+    def branch(self, kind: str, x: Float[Array, "B H W 1"], *, train: bool):
+        """The stem and the blocks that an input has for itself."""
+        plan = self.plan
+        stem = Stem(kind, plan.stem_channels, plan.norm, self.dtype, name=stem_name(kind))
+        x = stem(x, train=train)
+        for block in plan.branch(kind):
+            x = self.block(block)(x, train=train)
+        return centred(x, train=train, name=f"{kind}_centre") if plan.normalises_branches else x
 
-    def block(self, name: str, number: int, strides: tuple[int, int]) -> Block:
-        width = block_width(number, self.width, self.trunk_width)
-        return Block(width, strides, self.norm, self.dtype, name=name)
+    def block(self, block: Block) -> InceptionBlock:
+        return InceptionBlock(block, self.plan.norm, self.dtype, name=block.name)
+
+    def normalised(self, x: Float[Array, "B E"], *, train: bool) -> Float[Array, "B E"]:
+        norm = self.plan.embedding_norm
+        if norm == "batch_layer":
+            x = centred(x, train=train, name="embedding_centre")
+        return x if norm == "none" else nn.LayerNorm(name="embedding_norm")(x)

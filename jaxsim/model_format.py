@@ -7,8 +7,8 @@ or the text of that name in the header of the other, is UTF-8 JSON:
   jaxsim_version: of the exporting program.
   dimensions: names of the similarity dimensions; each owns an equal slice of the embedding.
   tag_names: per tag dimension, the names of its tags.
-  model: config of the model: inputs, embedding_size, width, trunk_width, norm,
-    branch_norm, embedding_norm, dtype.
+  model: config of the model: the fields of `jaxsim.plan.Plan` and how it was trained. blocks and
+    branch_blocks are absent where they are those of the papers.
   standardise: per input, mean and deviation of its z-scoring.
   feature_config, feature_version: how the features that it takes are extracted.
 
@@ -27,21 +27,23 @@ from typing import Any
 import numpy as np
 
 from jaxsim import archives, safetensors_format
+from jaxsim.plan import (
+    CHROMA_ROWS,
+    EMBEDDING_NORMS,
+    INPUTS,
+    MAX_BLOCKS,
+    MAX_WIDTH,
+    PUBLISHED_DEPTH,
+    Plan,
+    plan_of,
+)
 
 FORMAT = "jaxsim-model"
 FORMAT_VERSION = 2  # Raise it whenever the metadata, the array names or the network change.
 METADATA = "metadata"
 
-# Per input, (bins, frames): strides of the stem's convolution; reduction by the stem's pooling and
-# by each block before the inputs meet.
-STEM_STRIDES = {"mel": (1, 1), "tempogram": (3, 1), "cens": (1, 1)}
-REDUCTION = {"mel": (2, 2), "tempogram": (2, 2), "cens": (1, 2)}
-CHROMA_ROWS = 16
 DTYPES = ("float32", "float16")  # of parameters in a file
-BRANCH_BLOCKS = 2
-BLOCKS = 6
-EMBEDDING_NORMS = ("layer", "none")
-MAX_WIDTH, MAX_SIZE, MAX_NUMBER = 1000, 10**6, 1e9  # far above what any network has
+MAX_SIZE, MAX_NUMBER = 10**6, 1e9  # far above what any network has
 
 _FIELDS: dict[str, tuple[type, ...]] = {
     "dimensions": (list,),
@@ -159,7 +161,7 @@ def _conditions(metadata: dict[str, Any]) -> Iterator[tuple[str, Any, str, bool]
     yield "dimensions", dimensions, "at least one name", _are_names(dimensions)
     for name, tags in metadata["tag_names"].items():
         yield f"tag_names.{name}", tags, "names", tags == [] or _are_names(tags)
-    inputs, known = model["inputs"], list(REDUCTION)
+    inputs, known = model["inputs"], list(INPUTS)
     different = len(set(map(str, inputs))) == len(inputs) > 0
     yield "model.inputs", inputs, f"some of {known}", different and all(i in known for i in inputs)
     size, count = model["embedding_size"], len(dimensions)
@@ -169,15 +171,17 @@ def _conditions(metadata: dict[str, Any]) -> Iterator[tuple[str, Any, str, bool]
     for field in ("width", "trunk_width"):
         width = model[field]
         yield f"model.{field}", width, "a positive number", 0 < width < MAX_WIDTH
-    norm = model["embedding_norm"]
-    yield "model.embedding_norm", norm, f"one of {EMBEDDING_NORMS}", norm in EMBEDDING_NORMS
+    yield from _depth_conditions(model)
+    norm, norms = model["embedding_norm"], tuple(dict.fromkeys(EMBEDDING_NORMS.values()))
+    yield "model.embedding_norm", norm, f"one of {norms}", norm in norms
     for kind in inputs:
         pair = metadata["standardise"].get(kind)
         right = isinstance(pair, list) and len(pair) == 2 and all(map(_is_number, pair))
         yield f"standardise.{kind}", pair, "a mean and a positive deviation", right and pair[1] > 0
     rows = metadata["feature_config"]["n_chroma"]
     yield "feature_config.n_chroma", rows, f"1 to {CHROMA_ROWS}", 1 <= rows <= CHROMA_ROWS
-    sizes = {kind: map_size(metadata, kind) for kind in inputs}
+    plan, images = _plan(metadata), image_sizes(metadata)
+    sizes = {kind: plan.branch_map(kind, images[kind]) for kind in inputs}
     right = len(set(sizes.values())) == 1 and min(sizes[inputs[0]]) > 0
     yield "feature_config", sizes, "maps of one size at the end of the inputs' blocks", right
 
@@ -190,91 +194,36 @@ def _is_number(value: Any) -> bool:
     return isinstance(value, int | float) and abs(value) < MAX_NUMBER
 
 
-def own_blocks(inputs: list[str]) -> int:
-    """Number of blocks that each input has for itself, before they meet."""
-    return BLOCKS if len(inputs) == 1 else BRANCH_BLOCKS
+def _depth_conditions(model: dict[str, Any]) -> Iterator[tuple[str, Any, str, bool]]:
+    depth = PUBLISHED_DEPTH | {name: model[name] for name in PUBLISHED_DEPTH if name in model}
+    for field, least in (("branch_blocks", 1), ("blocks", depth["branch_blocks"])):
+        count = depth[field]
+        right = isinstance(count, int) and least <= count <= MAX_BLOCKS
+        yield f"model.{field}", count, f"a number from {least} to {MAX_BLOCKS}", right
 
 
-def map_size(metadata: dict[str, Any], kind: str) -> tuple[int, int]:
-    """(bins, frames) of the map at the end of an input's own blocks."""
+def _plan(metadata: dict[str, Any]) -> Plan:
+    """Of the exported network, which has no batch normalisation."""
+    return plan_of(metadata["model"]).folded()
+
+
+def image_sizes(metadata: dict[str, Any]) -> dict[str, tuple[int, int]]:
+    """(bins, frames) of every input image."""
     features = metadata["feature_config"]
     bins = {
         "mel": features["n_mels"],
         "tempogram": features["tempogram_window"],
         "cens": CHROMA_ROWS,
     }
-
-    def reduced(length: int, axis: int) -> int:
-        factor = REDUCTION[kind][axis]
-        length = -(-length // STEM_STRIDES[kind][axis]) // factor
-        for _ in range(own_blocks(metadata["model"]["inputs"])):
-            length = -(-length // factor)
-        return length
-
-    return reduced(bins[kind], 0), reduced(features["segment_frames"], 1)
+    return {kind: (bins[kind], features["segment_frames"]) for kind in bins}
 
 
 def expected_shapes(metadata: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Name and shape of every array that the network of this metadata has."""
-    model = metadata["model"]
-    inputs, embedding = model["inputs"], model["embedding_size"]
-    widths = [block_width(i, model["width"], model["trunk_width"]) for i in range(BLOCKS)]
-    own = own_blocks(inputs)
+    plan = _plan(metadata)
     shapes: dict[str, tuple[int, ...]] = {}
-    channels = 0
-    for kind in inputs:
-        branch = scaled(64, model["width"])
-        shapes |= _convolution_shapes(f"{kind}_stem", 5, 1, branch)
-        for i in range(own):
-            branch = _add_block_shapes(shapes, f"{kind}_block_{i + 1}", branch, widths[i])
-        channels += branch
-    bins, frames = map_size(metadata, inputs[0])
-    for i in range(own, BLOCKS):
-        channels = _add_block_shapes(shapes, f"block_{i + 1}", channels, widths[i])
-        bins, frames = -(-bins // 2), -(-frames // 2)
-    shapes["embedding/kernel"] = (bins * frames * channels, embedding)
-    shapes["embedding/bias"] = (embedding,)
-    if model["embedding_norm"] == "layer":
-        shapes |= {f"embedding_norm/{name}": (embedding,) for name in ("scale", "bias")}
+    for layer in plan.layers(image_sizes(metadata)):
+        shapes |= {f"{layer.path}/kernel": layer.kernel, f"{layer.path}/bias": layer.kernel[-1:]}
+    if plan.embedding_norm == "layer":
+        shapes |= {f"embedding_norm/{name}": (plan.embedding_size,) for name in ("scale", "bias")}
     return shapes
-
-
-def scaled(channels: int, width: float) -> int:
-    """Number of channels at a width; at least one."""
-    return max(1, round(channels * width))
-
-
-def block_width(number: int, width: float, trunk_width: float) -> float:
-    """The width of block `number` (0 = first): the trunk begins where several inputs meet."""
-    return width if number < BRANCH_BLOCKS else width * trunk_width
-
-
-def reduce_channels(width: float) -> list[int]:
-    """Channels of the 1 x 1 convolutions side by side in `reduce`: point, wide, deep, pooled."""
-    return [scaled(channels, width) for channels in (64, 48, 64, 32)]
-
-
-def _convolution_shapes(
-    name: str, size: int, inputs: int, outputs: int
-) -> dict[str, tuple[int, ...]]:
-    return {f"{name}/kernel": (size, size, inputs, outputs), f"{name}/bias": (outputs,)}
-
-
-def _add_block_shapes(
-    shapes: dict[str, tuple[int, ...]], name: str, channels: int, width: float
-) -> int:
-    """Adds the arrays of a block that reads `channels`; returns how many it gives."""
-    c48, c64, c96 = (scaled(size, width) for size in (48, 64, 96))
-    point, wide, deep, pooled = reduce_channels(width)
-    for path, size, inputs, outputs in (
-        ("naive/point", 1, channels, c48),
-        ("naive/deep_reduce", 1, channels, c64),
-        ("naive/deep_1", 3, c64, c96),
-        ("naive/deep_2", 3, c96, c96),
-        ("reduction/reduce", 1, c48 + c96 + channels, point + wide + deep + pooled),
-        ("reduction/wide", 5, wide, c64),
-        ("reduction/deep_1", 3, deep, c96),
-        ("reduction/deep_2", 3, c96, c96),
-    ):
-        shapes |= _convolution_shapes(f"{name}/{path}", size, inputs, outputs)
-    return point + c64 + c96 + pooled

@@ -16,8 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from jaxsim import model_format
-from jaxsim.model_format import BLOCKS, CHROMA_ROWS, REDUCTION, STEM_STRIDES
+from jaxsim import model_format, subspaces
+from jaxsim.plan import CHROMA_ROWS, INPUTS, Block, Plan, plan_of, stem_name
 
 SHIPPED = Path(__file__).with_name("models") / "scores.npz"  # trained on the embedded scores
 LAYER_NORM_EPSILON = np.float32(1e-6)
@@ -47,14 +47,18 @@ class Model:
     arrays: dict[str, np.ndarray]
 
     @property
+    def plan(self) -> Plan:
+        """The structure of the network."""
+        return plan_of(self.config).folded()
+
+    @property
     def embedding_size(self) -> int:
         return self.config["embedding_size"]
 
     @property
     def subspaces(self) -> dict[str, slice]:
         """The slice of the embedding that each dimension owns."""
-        size = self.embedding_size // len(self.dimensions)
-        return {name: slice(i * size, (i + 1) * size) for i, name in enumerate(self.dimensions)}
+        return subspaces.slices(self.dimensions, self.embedding_size)
 
     def embed(
         self, mel: ArrayLike | None, cens: ArrayLike | None, onset_padded: ArrayLike | None
@@ -144,28 +148,29 @@ class Model:
         return x[..., None]
 
     def _network(self, images: dict[str, np.ndarray]) -> np.ndarray:
-        own = model_format.own_blocks(self.config["inputs"])
-        branches = []
-        for kind, x in images.items():
-            x = self._convolve(f"{kind}_stem", x, STEM_STRIDES[kind])
-            x = _windows(x, REDUCTION[kind], REDUCTION[kind], "VALID", 0.0).max(axis=(3, 4))
-            for i in range(own):
-                x = self._block(f"{kind}_block_{i + 1}", x, i, REDUCTION[kind])
-            branches.append(x)
-        x = np.concatenate(branches, axis=-1)
-        for i in range(own, BLOCKS):
-            x = self._block(f"block_{i + 1}", x, i, (2, 2))
+        plan = self.plan
+        x = np.concatenate([self._branch(plan, kind, x) for kind, x in images.items()], axis=-1)
+        for block in plan.trunk():
+            x = self._block(block, x)
         x = x.reshape(len(x), -1) @ self.arrays["embedding/kernel"] + self.arrays["embedding/bias"]
-        return self._layer_norm(x) if self.config["embedding_norm"] == "layer" else x
+        return self._layer_norm(x) if plan.embedding_norm == "layer" else x
+
+    def _branch(self, plan: Plan, kind: str, x: np.ndarray) -> np.ndarray:
+        strides, pooling = INPUTS[kind]
+        x = self._convolve(stem_name(kind), x, strides)
+        x = _windows(x, pooling, pooling, "VALID", 0.0).max(axis=(3, 4))
+        for block in plan.branch(kind):
+            x = self._block(block, x)
+        return x
 
     def _layer_norm(self, x: np.ndarray) -> np.ndarray:
         x = x - x.mean(axis=-1, keepdims=True)
         x = x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + LAYER_NORM_EPSILON)
         return x * self.arrays["embedding_norm/scale"] + self.arrays["embedding_norm/bias"]
 
-    def _block(self, name: str, x: np.ndarray, number: int, strides: tuple[int, int]) -> np.ndarray:
-        width = model_format.block_width(number, self.config["width"], self.config["trunk_width"])
-        return self._reduction(f"{name}/reduction", self._naive(f"{name}/naive", x, strides), width)
+    def _block(self, block: Block, x: np.ndarray) -> np.ndarray:
+        x = self._naive(f"{block.name}/naive", x, block.strides)
+        return self._reduction(f"{block.name}/reduction", x, block.reduce_channels)
 
     def _naive(self, name: str, x: np.ndarray, strides: tuple[int, int]) -> np.ndarray:
         point = self._convolve(f"{name}/point", x, strides)
@@ -175,9 +180,9 @@ class Model:
         pooled = _windows(x, (3, 3), strides, "SAME", -np.inf).max(axis=(3, 4))
         return np.concatenate([point, deep, pooled], axis=-1)
 
-    def _reduction(self, name: str, x: np.ndarray, width: float) -> np.ndarray:
+    def _reduction(self, name: str, x: np.ndarray, channels: tuple[int, ...]) -> np.ndarray:
         """Dimension-reduction module; its four 1 x 1 kernels lie side by side in one array."""
-        ends = np.cumsum(model_format.reduce_channels(width))[:-1]
+        ends = np.cumsum(channels)[:-1]
         kernels = np.split(self.arrays[f"{name}/reduce/kernel"], ends, axis=-1)
         biases = np.split(self.arrays[f"{name}/reduce/bias"], ends)
         point = convolve_relu(x, kernels[0], biases[0])

@@ -7,7 +7,8 @@ import numpy as np
 from jax.experimental import multihost_utils
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 
-AXIS = "data"
+from jaxsim.shapes import DEVICE_AXIS
+
 MAPPINGS = ("pmap", "shard_map")
 
 
@@ -18,7 +19,7 @@ def all_devices() -> list[jax.Device]:
 
 def mesh(devices: Sequence[jax.Device] | None = None) -> Mesh:
     """One axis over `devices`, by default `all_devices`."""
-    return Mesh(np.array(all_devices() if devices is None else devices), (AXIS,))
+    return Mesh(np.array(all_devices() if devices is None else devices), (DEVICE_AXIS,))
 
 
 def map_over_devices(
@@ -30,7 +31,7 @@ def map_over_devices(
     donate: bool = False,
     devices: Sequence[jax.Device] | None = None,
 ) -> Callable:
-    """Compiles `function`, written for one device with the named axis `AXIS`, for all devices.
+    """Compiles `function`, written for one device of the axis `DEVICE_AXIS`, for all devices.
 
     Args:
       function: of positional arguments that are trees of arrays.
@@ -45,7 +46,7 @@ def map_over_devices(
     if mapping == "pmap":
         return jax.pmap(
             function,
-            axis_name=AXIS,
+            axis_name=DEVICE_AXIS,
             in_axes=tuple(0 if is_split else None for is_split in split),
             out_axes=0 if split_result else None,
             donate_argnums=donated,
@@ -63,7 +64,7 @@ def map_over_devices(
         return jax.tree.map(lambda x: x[None], result) if split_result else result
 
     def spec(is_split: bool) -> PartitionSpec:
-        return PartitionSpec(AXIS) if is_split else PartitionSpec()
+        return PartitionSpec(DEVICE_AXIS) if is_split else PartitionSpec()
 
     mapped = jax.shard_map(
         per_device,
@@ -77,7 +78,7 @@ def map_over_devices(
 
 def to_devices(batch, *, local_devices: int):
     """Splits the leading axis of every array over this process's devices: its rows of the batch."""
-    sharding = NamedSharding(mesh(), PartitionSpec(AXIS))
+    sharding = NamedSharding(mesh(), PartitionSpec(DEVICE_AXIS))
 
     def place(x: np.ndarray) -> jax.Array:
         split = x.reshape(local_devices, x.shape[0] // local_devices, *x.shape[1:])

@@ -11,7 +11,10 @@ from ml_collections import ConfigDict
 
 from input_pipeline.dataset import DataSet
 from input_pipeline.features import FEATURE_VERSION
+from jaxsim.plan import PUBLISHED_DEPTH
 
+# Fields that older runs do not have, and the values with which they were trained.
+ADDED = {f"model.{name}": value for name, value in PUBLISHED_DEPTH.items()}
 FREE = (  # fields that may change when a run goes on
     "num_steps",
     "checkpoint_minutes",
@@ -35,7 +38,7 @@ def record(config: ConfigDict, data: DataSet) -> dict[str, Any]:
 
 def check_same_config(saved: dict[str, Any], config: ConfigDict, workdir: Path) -> None:
     """Raises ValueError if a run would go on with another configuration, but for `FREE` fields."""
-    now, before = _flat(json.loads(config.to_json())), _flat(saved)
+    now, before = _flat(json.loads(config.to_json())), ADDED | _flat(saved)
     for name in sorted(now.keys() | before.keys()):
         if name not in FREE and now.get(name) != before.get(name):
             raise ValueError(

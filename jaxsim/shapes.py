@@ -1,4 +1,7 @@
-"""Checked shapes: jaxtyping annotations that the tests enforce and production runs skip."""
+"""The axis of devices, and checked shapes.
+
+Shapes are jaxtyping annotations, which the tests enforce and production runs skip.
+"""
 
 import os
 from collections.abc import Callable
@@ -7,6 +10,8 @@ from typing import TypeVar
 import jaxtyping
 
 Function = TypeVar("Function", bound=Callable)
+
+DEVICE_AXIS = "data"  # the name of the axis over which functions of one device are mapped
 
 
 def checked(function: Function) -> Function:

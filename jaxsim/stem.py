@@ -14,7 +14,7 @@ from jax import lax
 from jaxtyping import Array, Float
 
 from jaxsim.convolution import plain_convolution, position_sum, product
-from jaxsim.model_format import REDUCTION, STEM_STRIDES
+from jaxsim.plan import INPUTS, STEM
 
 NOWHERE = -1
 
@@ -29,7 +29,7 @@ class StemAxis:
       low, high: padding before and after; negative crops.
     """
 
-    def __init__(self, size: int, stride: int, window: int, kernel: int = 5):
+    def __init__(self, size: int, stride: int, window: int, kernel: int = STEM.kernel):
         convolved = -(-size // stride)
         self.stride, self.window, self.kernel = stride, window, kernel
         self.windows = convolved // window
@@ -50,7 +50,7 @@ class StemAxis:
 
 def stem_axes(kind: str, shape: tuple[int, ...]) -> tuple[StemAxis, ...]:
     """Of the bins and the frames of an input image."""
-    sizes = zip(shape, STEM_STRIDES[kind], REDUCTION[kind], strict=True)
+    sizes = zip(shape, INPUTS[kind].stem_strides, INPUTS[kind].reduction, strict=True)
     return tuple(StemAxis(*each) for each in sizes)
 
 

@@ -9,6 +9,7 @@ import jax
 import numpy as np
 
 from jaxsim import parallel, processes
+from jaxsim.shapes import DEVICE_AXIS
 
 FINISHED = 0  # trained to the end
 FAILED = 1  # something is wrong that starting again does not change; the message says what
@@ -37,7 +38,7 @@ class Requests:
         self._signalled = FINISHED
         self._exchanged: jax.Array | None = None
         self._largest = parallel.map_over_devices(
-            lambda own: jax.lax.pmax(own, parallel.AXIS), split=(True,), mapping="shard_map"
+            lambda own: jax.lax.pmax(own, DEVICE_AXIS), split=(True,), mapping="shard_map"
         )
         for number in CODES:
             signal.signal(number, self._note)

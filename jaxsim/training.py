@@ -18,7 +18,8 @@ from jaxsim.inputs import FEATURES, images
 from jaxsim.losses import Total
 from jaxsim.model import Inception
 from jaxsim.objective import Terms, class_shapes, objective_terms
-from jaxsim.parallel import AXIS
+from jaxsim.plan import plan_of
+from jaxsim.shapes import DEVICE_AXIS
 
 # As of a last layer [D, C].
 CLASS_INIT = jax.nn.initializers.he_uniform(in_axis=-1, out_axis=-2)
@@ -34,18 +35,9 @@ class State:
     moments: optax.OptState
 
 
-def build_model(config: ConfigDict) -> Inception:
-    model = config.model
-    return Inception(
-        embedding_size=model.embedding_size,
-        inputs=tuple(model.inputs),
-        width=model.width,
-        trunk_width=model.trunk_width,
-        norm=model.norm,
-        branch_norm=model.branch_norm,
-        embedding_norm=model.embedding_norm,
-        dtype=jnp.dtype(model.dtype),
-    )
+def network(config: ConfigDict) -> Inception:
+    """The network of a configuration."""
+    return Inception(plan_of(config.model), jnp.dtype(config.model.dtype))
 
 
 def initial_state(config: ConfigDict, example: Mapping[str, ArrayLike]) -> State:
@@ -61,18 +53,12 @@ def state_shapes(config: ConfigDict, example: Mapping[str, ArrayLike | jax.Shape
 
 
 def _initial_state(config: ConfigDict, example) -> State:
-    model = build_model(config)
+    model = network(config)
     key = jax.random.key(config.seed)
     variables = model.init(key, images(example, config), train=False)
     params = dict(variables["params"])
-    if config.model.trunk_start == "separate" and len(model.inputs) > 1:
-        params = separated(
-            params,
-            model.inputs,
-            width=model.width,
-            trunk_width=model.trunk_width,
-            first_inputs=_first_inputs(config),
-        )
+    if config.model.trunk_start == "separate" and model.plan.trunk():
+        params = separated(params, model.plan, first_inputs=_first_inputs(config))
     if shapes := class_shapes(config, example):
         params["classes"] = {
             name: CLASS_INIT(jax.random.fold_in(key, number), shape)
@@ -104,7 +90,7 @@ def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], lea
     key = jax.random.fold_in(jax.random.key(config.seed), state.step)
 
     def objective(embeddings, class_vectors):
-        terms = objective_terms(embeddings, class_vectors, batch, key, config, axis=AXIS)
+        terms = objective_terms(embeddings, class_vectors, batch, key, config, axis=DEVICE_AXIS)
         # This device's part of the mean over all triplets, averaged over dimensions (A Eq. 2).
         part = jnp.mean(weights(config) * _part(terms.loss))
         return part + config.loss.track_weight * _part(terms.track), terms
@@ -113,7 +99,7 @@ def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], lea
     gradients, terms, batch_stats = (_gradients_by_parts if by_parts else _gradients)(
         config, state, batch, objective
     )
-    gradients, terms = jax.lax.psum((gradients, terms), AXIS)
+    gradients, terms = jax.lax.psum((gradients, terms), DEVICE_AXIS)
     direction, moments = optax.scale_by_adam().update(gradients, state.moments, state.params)
     params = jax.tree.map(lambda p, d: p - learning_rate * d, state.params, direction)
     return State(state.step + 1, params, batch_stats, moments), terms
@@ -165,7 +151,7 @@ def _gradients_by_parts(
 
 def _embedded(config: ConfigDict, state: State, params, batch: Mapping[str, Array]):
     """Embeddings [B, E] in training, and the new batch statistics."""
-    embeddings, updates = build_model(config).apply(
+    embeddings, updates = network(config).apply(
         {"params": params, "batch_stats": state.batch_stats},
         images(batch, config),
         train=True,
@@ -181,7 +167,7 @@ def weights(config: ConfigDict) -> np.ndarray:
 
 def _part(total: Total) -> Array:
     """This device's share of the mean over all devices."""
-    weight = jax.lax.stop_gradient(jax.lax.psum(total.weight, AXIS))
+    weight = jax.lax.stop_gradient(jax.lax.psum(total.weight, DEVICE_AXIS))
     return total.sum / jnp.maximum(weight, 1.0)
 
 
@@ -193,7 +179,7 @@ def classes(params: Mapping[str, Any]) -> Mapping[str, Array]:
 def embed(config: ConfigDict, state: State, batch: Mapping[str, Array]) -> Array:
     """Embeddings [B, E] of this device's segments."""
     variables = {"params": state.params, "batch_stats": state.batch_stats}
-    embeddings = build_model(config).apply(variables, images(batch, config), train=False)
+    embeddings = network(config).apply(variables, images(batch, config), train=False)
     assert isinstance(embeddings, jax.Array)
     return embeddings
 
@@ -202,5 +188,5 @@ def validation_terms(config: ConfigDict, state: State, batch: Mapping[str, Array
     """`Terms` of a validation batch, equal on all devices."""
     key = jax.random.key(config.seed)
     embeddings = embed(config, state, batch)
-    terms = objective_terms(embeddings, classes(state.params), batch, key, config, axis=AXIS)
-    return jax.lax.psum(terms, AXIS)
+    terms = objective_terms(embeddings, classes(state.params), batch, key, config, axis=DEVICE_AXIS)
+    return jax.lax.psum(terms, DEVICE_AXIS)

@@ -18,6 +18,7 @@ from jaxsim import numpy_model
 from jaxsim.inputs import images
 from jaxsim.library import store
 from jaxsim.model import Inception
+from jaxsim.plan import plan_of
 
 Key = TypeVar("Key")
 Features = dict[str, np.ndarray]
@@ -180,12 +181,5 @@ def _config(model: numpy_model.Model) -> ConfigDict:
 
 
 def _forward(config: ConfigDict, params, batch):
-    model = config.model
-    network = Inception(
-        embedding_size=model.embedding_size,
-        inputs=tuple(model.inputs),
-        width=model.width,
-        trunk_width=model.trunk_width,
-        embedding_norm=model.embedding_norm,
-    )
+    network = Inception(plan_of(config.model).folded())
     return network.apply({"params": params}, images(batch, config), train=False)

@@ -75,7 +75,7 @@ def trained_state(config: ConfigDict) -> training.State:
         return random.normal(0, 0.3, leaf.shape).astype(np.float32)  # biases and means
 
     def variables(batch: dict[str, jax.Array]) -> Any:
-        model = training.build_model(config)
+        model = training.network(config)
         return model.init(jax.random.key(0), images(batch, config), train=False)
 
     shapes = jax.eval_shape(variables, random_features(1))

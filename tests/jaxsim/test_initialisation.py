@@ -28,7 +28,7 @@ def test_a_separate_trunk_mixes_no_inputs(disentangled) -> None:
         "onset": random.random((2, 512)),
     }
     state = training.initial_state(config, example)
-    network = training.build_model(config)
+    network = training.network(config)
 
     @jax.jit
     def features(batch):

@@ -24,6 +24,7 @@ if "JAX_NUM_PROCESSES" in os.environ:
 import jax
 import numpy as np
 from jax import lax
+from jaxsim.shapes import DEVICE_AXIS
 from jaxsim import evaluation, losses, mining, model, objective, parallel, train, training
 from tests.input_pipeline.test_batches import fake_data
 from tests.jaxsim.test_training import drawn_state
@@ -65,7 +66,7 @@ def mined(state, own):
     anchors = training.embed(config, state, own)
     labels = {name: own[name] for name in (*config.dimensions, "index")}
     candidates, others = jax.tree.map(
-        lambda x: lax.all_gather(x, parallel.AXIS, tiled=True), (anchors, labels)
+        lambda x: lax.all_gather(x, DEVICE_AXIS, tiled=True), (anchors, labels)
     )
     relation = objective._relations(labels, others, key, config)
     drawn = objective._random(key, labels["index"], (len(config.dimensions) + 1, BATCH))

@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks.plain import Plain
 from jaxsim.model import Inception
+from jaxsim.plan import Plan
 from jaxsim.stem import by_positions, convolved_by_patches, maximum, stem_axes
 
 WIDTH = 0.0625  # channels 64, 48, 96, 32 become 4, 3, 6, 2
@@ -53,7 +54,7 @@ def plain_tree(tree: Mapping, inputs: tuple[str, ...]) -> dict:
 def shapes_of(model: Inception, *, train: bool = False) -> Mapping:
     """Shapes of the model's variables, without computing anything."""
     images = {
-        kind: jax.ShapeDtypeStruct((2, *SIZES[kind], 1), jnp.float32) for kind in model.inputs
+        kind: jax.ShapeDtypeStruct((2, *SIZES[kind], 1), jnp.float32) for kind in model.plan.inputs
     }
     init = functools.partial(model.init, train=train)
     return jax.eval_shape(init, jax.random.key(0), images)
@@ -111,7 +112,7 @@ def test_the_stems_forms_are_equal(kind: str) -> None:
 @pytest.mark.usefixtures("forms")
 @pytest.mark.parametrize("inputs", INPUTS, ids=["single", "multi"])
 def test_equals_the_plain_network(inputs: tuple[str, ...]) -> None:
-    model = Inception(EMBEDDING, inputs=inputs, width=WIDTH)
+    model = Inception(Plan(EMBEDDING, inputs=inputs, width=WIDTH))
     params = random_like(shapes_of(model)["params"], seed=12)
     random = np.random.default_rng(1)
     images = {kind: jnp.float32(random.normal(size=(2, *SIZES[kind], 1))) for kind in inputs}
@@ -141,13 +142,13 @@ def test_equals_the_plain_network(inputs: tuple[str, ...]) -> None:
     ids=["B", "A"],
 )
 def test_has_the_papers_size(inputs, embedding_size, embedding_norm, expected) -> None:
-    model = Inception(embedding_size, inputs=inputs, embedding_norm=embedding_norm)
+    model = Inception(Plan(embedding_size, inputs=inputs, embedding_norm=embedding_norm))
     params = shapes_of(model)["params"]
     assert sum(np.prod(leaf.shape) for leaf in jax.tree.leaves(params)) == expected
 
 
 def test_bfloat16_is_only_the_computation() -> None:
-    model = Inception(EMBEDDING, inputs=("mel",), width=WIDTH, dtype=jnp.bfloat16)
+    model = Inception(Plan(EMBEDDING, inputs=("mel",), width=WIDTH), jnp.bfloat16)
     variables = shapes_of(model)
     assert {leaf.dtype for leaf in jax.tree.leaves(variables)} == {jnp.dtype(jnp.float32)}
     images = {"mel": jnp.zeros((2, 128, 129, 1))}
@@ -171,5 +172,5 @@ def test_bfloat16_is_only_the_computation() -> None:
 )
 def test_running_statistics_belong_to_batch_normalisation(inputs, options, expected: int) -> None:
     """A mean and a variance after each of the stem's one and the six blocks' eight convolutions."""
-    variables = shapes_of(Inception(EMBEDDING, inputs=inputs, width=WIDTH, **options))
+    variables = shapes_of(Inception(Plan(EMBEDDING, inputs=inputs, width=WIDTH, **options)))
     assert len(jax.tree.leaves(variables.get("batch_stats", {}))) == expected

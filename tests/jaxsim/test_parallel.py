@@ -5,7 +5,8 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from jaxsim.parallel import AXIS, MAPPINGS, map_over_devices, mesh, replicate, to_devices
+from jaxsim.parallel import MAPPINGS, map_over_devices, mesh, replicate, to_devices
+from jaxsim.shapes import DEVICE_AXIS
 
 
 def test_there_are_eight_devices() -> None:
@@ -15,7 +16,7 @@ def test_there_are_eight_devices() -> None:
 @pytest.mark.parametrize("mapping", MAPPINGS)
 def test_split_and_common_arguments(mapping: str) -> None:
     def center_and_sum(common, own):
-        total = jax.lax.psum({"sum": own["x"].sum(0), "count": own["x"].shape[0]}, AXIS)
+        total = jax.lax.psum({"sum": own["x"].sum(0), "count": own["x"].shape[0]}, DEVICE_AXIS)
         return {"mean": common["scale"] * total["sum"] / total["count"]}
 
     x = np.random.default_rng(0).normal(size=(24, 5)).astype(np.float32)
@@ -29,7 +30,7 @@ def test_split_and_common_arguments(mapping: str) -> None:
 def test_split_result_keeps_every_devices_own(mapping: str) -> None:
     x = np.arange(16, dtype=np.float32).reshape(16, 1)
     mapped = map_over_devices(
-        lambda own: own + 100 * jax.lax.axis_index(AXIS),
+        lambda own: own + 100 * jax.lax.axis_index(DEVICE_AXIS),
         split=(True,),
         mapping=mapping,
         split_result=True,
@@ -42,7 +43,7 @@ def test_split_result_keeps_every_devices_own(mapping: str) -> None:
 @pytest.mark.parametrize("mapping", MAPPINGS)
 def test_fewer_devices_on_request(mapping: str) -> None:
     mapped = map_over_devices(
-        lambda own: jax.lax.psum(own.sum(), AXIS),
+        lambda own: jax.lax.psum(own.sum(), DEVICE_AXIS),
         split=(True,),
         mapping=mapping,
         devices=jax.devices()[:2],
@@ -56,10 +57,10 @@ def test_gradients_through_a_gather_are_those_of_the_whole(mapping: str) -> None
 
     def gradient(weight, own):
         def part(weight):
-            everything = jax.lax.all_gather(own * weight, AXIS, tiled=True)
+            everything = jax.lax.all_gather(own * weight, DEVICE_AXIS, tiled=True)
             return jnp.sum((own * weight)[:, None] * everything**2)
 
-        return jax.lax.psum(jax.grad(part)(weight), AXIS)
+        return jax.lax.psum(jax.grad(part)(weight), DEVICE_AXIS)
 
     x = np.random.default_rng(0).normal(size=16).astype(np.float32)
     mapped = map_over_devices(gradient, split=(False, True), mapping=mapping)
@@ -71,7 +72,7 @@ def test_gradients_through_a_gather_are_those_of_the_whole(mapping: str) -> None
 @pytest.mark.parametrize("mapping", MAPPINGS)
 def test_a_donated_argument_is_used_up(mapping: str) -> None:
     mapped = map_over_devices(
-        lambda state, own: state + jax.lax.psum(own.sum(), AXIS),
+        lambda state, own: state + jax.lax.psum(own.sum(), DEVICE_AXIS),
         split=(False, True),
         mapping=mapping,
         donate=True,

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxsim import parallel, profiling
+from jaxsim.shapes import DEVICE_AXIS
 
 
 @pytest.fixture
@@ -75,7 +76,7 @@ def test_flops_cost_no_second_compilation():
         lambda event, seconds, **_: compiled.append(event) if "backend_compile" in event else None
     )
     mapped = parallel.map_over_devices(
-        lambda state, own: state + jax.lax.psum(jnp.sum(own @ own), parallel.AXIS),
+        lambda state, own: state + jax.lax.psum(jnp.sum(own @ own), DEVICE_AXIS),
         split=(False, True),
         mapping="pmap",
         donate=True,

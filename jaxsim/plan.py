@@ -1,0 +1,233 @@
+"""The plan of the network: everything about its structure, written down once (A Fig. 2; B §4.2).
+
+The Flax network, its initialisation, the export and the NumPy network all read it; what each of
+them computes with it is its own. This module needs nothing but Python.
+
+    input image -> stem -> own blocks \
+    input image -> stem -> own blocks  -> side by side -> trunk -> dense layer -> embedding norm
+    input image -> stem -> own blocks /
+
+The stem is a convolution and a max-pooling; a block is a naive and a dimension-reduction module. A
+network of a single input has no trunk: all blocks are its own.
+"""
+
+import dataclasses
+from collections.abc import Iterator, Mapping
+from typing import Any, NamedTuple
+
+Size = tuple[int, int]  # (bins, frames)
+
+
+class Input(NamedTuple):
+    """How much smaller an input's map becomes."""
+
+    stem_strides: Size  # of the stem's convolution
+    reduction: Size  # by the stem's pooling, and again by each of the input's own blocks
+
+
+class Convolution(NamedTuple):
+    """A convolution of a module, at width 1."""
+
+    kernel: int
+    channels: int
+    reduces: bool = False  # whether it has the block's strides
+
+
+class Layer(NamedTuple):
+    """A convolution or dense layer of a network, by its path in the tree of parameters."""
+
+    path: str
+    kernel: tuple[int, ...]  # shape
+
+
+INPUTS = {
+    "mel": Input((1, 1), (2, 2)),
+    "tempogram": Input((3, 1), (2, 2)),
+    "cens": Input((1, 1), (1, 2)),
+}
+CHROMA_ROWS = 16  # rows of the CENS image: the 12 chroma, padded (A §3.2)
+
+STEM = Convolution(5, 64)
+# Branches: point; deep_reduce -> deep_1 -> deep_2; and the max-pooled input.
+NAIVE = {
+    "point": Convolution(1, 48, reduces=True),
+    "deep_reduce": Convolution(1, 64),
+    "deep_1": Convolution(3, 96),
+    "deep_2": Convolution(3, 96, reduces=True),
+}
+# Branches: point; reduced -> wide; reduced -> deep_1 -> deep_2; and the average-pooled input,
+# reduced. Their 1 x 1 convolutions read the same map and lie side by side in the layer "reduce".
+REDUCE = {"point": 64, "wide": 48, "deep": 64, "pooled": 32}
+REDUCTION = {
+    "wide": Convolution(5, 64),
+    "deep_1": Convolution(3, 96),
+    "deep_2": Convolution(3, 96),
+}
+
+NORMS = ("none", "batch")
+BRANCH_NORMS = ("none", "batch")
+# Embedding norms, and what is left of each once batch normalisation is folded into the layers.
+EMBEDDING_NORMS = {"layer": "layer", "batch_layer": "layer", "none": "none"}
+PUBLISHED_DEPTH = {"blocks": 6, "branch_blocks": 2}
+MAX_WIDTH, MAX_BLOCKS = 1000, 100  # far above those of any network
+
+
+@dataclasses.dataclass(frozen=True)
+class Block:
+    """A naive module, then a dimension-reduction module.
+
+    Attributes:
+      name: of the block, the first part of its layers' paths.
+      width: scales its channels.
+      strides: of what reduces its map.
+    """
+
+    name: str
+    width: float
+    strides: Size
+
+    @property
+    def reduce_channels(self) -> tuple[int, ...]:
+        """Channels of the branches in the layer "reduce", in the order of `REDUCE`."""
+        return tuple(scaled(channels, self.width) for channels in REDUCE.values())
+
+    @property
+    def channels(self) -> int:
+        """Channels that the block gives: point, wide, deep and pooled."""
+        reduce = dict(zip(REDUCE, self.reduce_channels, strict=True))
+        wide, deep = (self.channels_of(REDUCTION[name]) for name in ("wide", "deep_2"))
+        return reduce["point"] + wide + deep + reduce["pooled"]
+
+    def channels_of(self, convolution: Convolution) -> int:
+        return scaled(convolution.channels, self.width)
+
+    def layers(self, reads: int) -> Iterator[Layer]:
+        """The block's convolutions, if its input has `reads` channels."""
+        point, deep_reduce, deep_1, deep_2 = map(self.channels_of, NAIVE.values())
+        yield self._layer("naive", "point", reads, point)
+        yield self._layer("naive", "deep_reduce", reads, deep_reduce)
+        yield self._layer("naive", "deep_1", deep_reduce, deep_1)
+        yield self._layer("naive", "deep_2", deep_1, deep_2)
+        joined, reduce = point + deep_2 + reads, self.reduce_channels
+        yield Layer(f"{self.name}/reduction/reduce", (1, 1, joined, sum(reduce)))
+        wide, deep_1, deep_2 = map(self.channels_of, REDUCTION.values())
+        yield self._layer("reduction", "wide", reduce[1], wide)
+        yield self._layer("reduction", "deep_1", reduce[2], deep_1)
+        yield self._layer("reduction", "deep_2", deep_1, deep_2)
+
+    def _layer(self, module: str, name: str, reads: int, gives: int) -> Layer:
+        kernel = {"naive": NAIVE, "reduction": REDUCTION}[module][name].kernel
+        return Layer(f"{self.name}/{module}/{name}", (kernel, kernel, reads, gives))
+
+
+@dataclasses.dataclass(frozen=True)
+class Plan:
+    """The structure of one network.
+
+    Attributes:
+      embedding_size: E.
+      inputs: names of the input images, see `INPUTS`.
+      width: scales all channels; 1.0 = the papers.
+      trunk_width: scales those of the blocks after the first `branch_blocks` once more. At a few
+        pixels they cost little, and three narrow inputs do not fit into one that is as narrow.
+      blocks: from an input to the embedding.
+      branch_blocks: of those, how many each of several inputs has for itself.
+      norm: after every convolution: "none" (the papers) or "batch".
+      branch_norm: of the branches of several inputs before they meet: "none" (the papers) or
+        "batch", without scale and shift. The branches of tempogram and CENS are quieter than mel's
+        and would drown beside it.
+      embedding_norm: "layer" (A), "none", or "batch_layer": batch normalisation before the layer
+        normalisation. A deep stack of rectifiers maps all inputs to almost the same direction; the
+        mean over the batch is that direction, and without it the sub-spaces cannot collapse to it.
+    """
+
+    embedding_size: int
+    inputs: tuple[str, ...] = tuple(INPUTS)
+    width: float = 1.0
+    trunk_width: float = 1.0
+    blocks: int = PUBLISHED_DEPTH["blocks"]
+    branch_blocks: int = PUBLISHED_DEPTH["branch_blocks"]
+    norm: str = "none"
+    branch_norm: str = "none"
+    embedding_norm: str = "layer"
+
+    @property
+    def stem_channels(self) -> int:
+        return scaled(STEM.channels, self.width)
+
+    @property
+    def normalises_branches(self) -> bool:
+        return self.branch_norm == "batch" and len(self.inputs) > 1
+
+    def branch(self, kind: str) -> list[Block]:
+        """The blocks that an input has for itself."""
+        count = self.blocks if len(self.inputs) == 1 else self.branch_blocks
+        strides = INPUTS[kind].reduction
+        return [self._block(f"{kind}_block_{i + 1}", i, strides) for i in range(count)]
+
+    def trunk(self) -> list[Block]:
+        """The blocks after several inputs have met; none for a single input."""
+        if len(self.inputs) == 1:
+            return []
+        numbers = range(self.branch_blocks, self.blocks)
+        return [self._block(f"block_{i + 1}", i, (2, 2)) for i in numbers]
+
+    def _block(self, name: str, number: int, strides: Size) -> Block:
+        width = self.width if number < self.branch_blocks else self.width * self.trunk_width
+        return Block(name, width, strides)
+
+    def branch_map(self, kind: str, image: Size) -> Size:
+        """Size of the map at the end of an input's own blocks; `image` is that of the input."""
+        stem, reduction = INPUTS[kind]
+
+        def reduced(length: int, stride: int, factor: int) -> int:
+            length = -(-length // stride) // factor
+            for _ in self.branch(kind):
+                length = -(-length // factor)
+            return length
+
+        bins, frames = map(reduced, image, stem, reduction)
+        return bins, frames
+
+    def layers(self, images: Mapping[str, Size]) -> Iterator[Layer]:
+        """All layers of the network, in its order; `images` are the sizes of the inputs."""
+        joined = 0
+        for kind in self.inputs:
+            channels = self.stem_channels
+            yield Layer(stem_name(kind), (STEM.kernel, STEM.kernel, 1, channels))
+            for block in self.branch(kind):
+                yield from block.layers(channels)
+                channels = block.channels
+            joined += channels
+        bins, frames = self.branch_map(self.inputs[0], images[self.inputs[0]])
+        for block in self.trunk():
+            yield from block.layers(joined)
+            joined = block.channels
+            bins, frames = (-(-n // s) for n, s in zip((bins, frames), block.strides, strict=True))
+        yield Layer("embedding", (bins * frames * joined, self.embedding_size))
+
+    def folded(self) -> "Plan":
+        """The plan once all batch normalisation is folded into the layers: what is exported."""
+        embedding_norm = EMBEDDING_NORMS[self.embedding_norm]
+        return dataclasses.replace(
+            self, norm="none", branch_norm="none", embedding_norm=embedding_norm
+        )
+
+
+def plan_of(model: Mapping[str, Any]) -> Plan:
+    """The plan that a configuration's `model`, or that of an exported file, describes.
+
+    Configurations and files from before the depth could be chosen do not name it.
+    """
+    names = (field.name for field in dataclasses.fields(Plan))
+    given = {name: model[name] for name in names if name in model}
+    return Plan(**given | {"inputs": tuple(model["inputs"])})
+
+
+def scaled(channels: int, width: float) -> int:
+    """Number of channels at a width; at least one."""
+    return max(1, round(channels * width))
+
+
+def stem_name(kind: str) -> str:
+    return f"{kind}_stem"
