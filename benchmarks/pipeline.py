@@ -49,7 +49,7 @@ def main(_) -> None:
         batch = batches.read_batch(data, compose(step), slice(0, size), frames)
         return sum(array.nbytes for array in batch.values())
 
-    stream = batches.training_batches(
+    stream = batches.composed_batches(
         data, **options, batch_size=size, seed=0, first_step=0, num_steps=1 << 30
     )
 

@@ -1,4 +1,4 @@
-"""Training batches through tf.data: batch number t is a pure function of (data, seed, t).
+"""Composed batches through tf.data: batch number t is a pure function of (data, seed, t).
 
 Which tracks and which crops make up a batch is drawn by `compose`; tf.data reads several batches at
 a time, in order and ahead of the consumer. Nothing has a position to restore: a resumed run starts
@@ -180,7 +180,7 @@ def read_batch(data: DataSet, composition: Composition, rows: slice, frames: int
     }
 
 
-def training_batches(
+def composed_batches(
     data: DataSet,
     *,
     dimensions: Sequence[str],
@@ -199,7 +199,7 @@ def training_batches(
     """This process's rows of the batches of steps first_step to num_steps - 1, in order.
 
     Args:
-      data: the training split.
+      data: the split to train on, or to compute a loss on.
       batch_size: of the global batch; a multiple of process_count.
       group_size: rows that are drawn to be similar, see `compose`.
       track_pairs: whether batches have pairs of segments of one track, see `SameTrack`.
@@ -270,7 +270,7 @@ def track_segments(data: DataSet, *, batch_size: int) -> Iterator[Batch]:
     """All non-overlapping segments of all tracks, in batches of one size (A §4.1).
 
     Yields:
-      mel, cens, onset as in `training_batches`, and track int32 [B]: the row in `data`, or -1 for
+      mel, cens, onset as in `composed_batches`, and track int32 [B]: the row in `data`, or -1 for
       the zeros that fill up the last batch.
     """
     frames = data.feature_config.segment_frames

@@ -10,7 +10,7 @@ import sys
 import time
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import jax
 import numpy as np
@@ -23,7 +23,23 @@ from jaxsim.schedule import Plateau
 from jaxsim.training import State
 
 T = TypeVar("T")
-Restored = tuple[ConfigDict, Any, Any, dict[str, Any]]
+
+
+class Restored(NamedTuple):
+    """What a checkpoint has for whoever uses its network."""
+
+    config: ConfigDict
+    params: Any
+    batch_stats: Any
+    record: dict[str, Any]  # see `jaxsim.record`; and "step"
+
+
+class Resumed(NamedTuple):
+    """What a run continues from."""
+
+    state: State
+    plateau: Plateau
+    record: dict[str, Any]
 
 
 class Checkpoints:
@@ -77,9 +93,7 @@ class Checkpoints:
             metrics=None if score is None else {"score": score},
         )
 
-    def restore(
-        self, like: State, *, accept: Callable[[dict[str, Any]], None]
-    ) -> tuple[State, Plateau, dict[str, Any]] | None:
+    def restore(self, like: State, *, accept: Callable[[dict[str, Any]], None]) -> Resumed | None:
         """The newest checkpoint that is whole, or None if there is no checkpoint.
 
         Damaged ones that are newer are moved beside the directory, and that is said.
@@ -107,7 +121,7 @@ class Checkpoints:
 
     def _restore_step(
         self, step: int, abstract: State, accept: Callable[[dict[str, Any]], None]
-    ) -> tuple[State, Plateau, dict[str, Any]]:
+    ) -> Resumed:
         manager, args = self._manager, ocp.args.Composite
         with_record = args(record=ocp.args.JsonRestore())
         with_state = args(state=ocp.args.StandardRestore(abstract))
@@ -116,7 +130,7 @@ class Checkpoints:
         saved = _attempt(lambda: _shapes(manager.item_metadata(step)["state"].tree))
         self._check_shapes(step, saved, _shapes(abstract))
         state = _attempt(lambda: _verified(manager.restore(step, args=with_state).state, record))
-        return state, _plateau(record), record
+        return Resumed(state, _plateau(record), record)
 
     def _check_shapes(self, step: int, saved: dict[str, str], expected: dict[str, str]) -> None:
         """Raises ValueError if the arrays of a checkpoint are not those of this run's state."""
@@ -217,7 +231,7 @@ def restore_for_inference(directory: str | Path) -> Restored:
                 f"using step {step}, the newest that is whole",
                 file=sys.stderr,
             )
-        return config, *arrays, record | {"step": step}
+        return Restored(config, *arrays, record | {"step": step})
     raise ValueError(f"{directory}: no checkpoint can be read: {_reasons(damaged)}")
 
 

@@ -10,8 +10,10 @@ from ml_collections import ConfigDict
 
 from input_pipeline.dataset import DataSet
 from input_pipeline.tracks import TAG_DIMENSIONS
-from jaxsim import evaluation, metrics, triplets
+from jaxsim import judgements as human
+from jaxsim import metrics
 from jaxsim.metrics import KS, Score, Triplets
+from jaxsim.sampled_triplets import sample_triplets, track_triplets
 from jaxsim.systems import System
 
 AGREEMENT = 0.9  # of judgements that are reported by themselves too (A §4.1)
@@ -26,7 +28,7 @@ def compare(
     *,
     config: ConfigDict,
     count: int,
-    judgements: Sequence[triplets.Judgements] = (),
+    judgements: Sequence[human.Judgements] = (),
 ) -> dict[str, Any]:
     """Measures every system; everything is a function of the arguments.
 
@@ -40,21 +42,21 @@ def compare(
     Returns:
       What `report` shows: plain dictionaries, lists, numbers and strings.
     """
-    sampled = evaluation.sample_triplets(data, config, count=count, seed=SEED)
+    sampled = sample_triplets(data, config, count=count, seed=SEED)
     judgements = _with_agreement(judgements)
     judged = _judged(judgements, data)
     sets = sampled | judged
     measured: dict[str, Any] = {}
     predictions: dict[str, dict[str, Any]] = {}
     for system in tqdm.tqdm(compared, desc="measuring", unit="system", file=sys.stderr):
-        margins = {name: _margins(system, rows) for name, rows in sets.items()}
-        predictions[system.name] = own = _predictions(system, margins)
+        gaps = {name: _gaps(system, rows) for name, rows in sets.items()}
+        predictions[system.name] = own = _predictions(system, gaps)
         measured[system.name] = {
             "dimensions": list(system.dimensions),
             "coverage": float(system.covered.mean()),
-            "triplets": _triplet_scores(system, own, margins, sampled, data),
+            "triplets": _triplet_scores(system, own, gaps, sampled, data),
             "judged": _judged_scores(own, judged, data),
-            "subsets": _subsets(system, margins, sampled, judged, data),
+            "subsets": _subsets(system, gaps, sampled, judged, data),
             "track_triplets": _track_triplets(system, data, count),
             "retrieval": _retrieval(system, data),
             "tagging": _tagging(system, data, training),
@@ -85,7 +87,7 @@ def _description(data: DataSet, training: DataSet) -> dict[str, Any]:
     }
 
 
-def _with_agreement(judgements: Sequence[triplets.Judgements]) -> list[triplets.Judgements]:
+def _with_agreement(judgements: Sequence[human.Judgements]) -> list[human.Judgements]:
     result = []
     for each in judgements:
         result.append(each)
@@ -107,28 +109,28 @@ def _judged(judgements, data: DataSet) -> dict[str, Triplets]:
     return result
 
 
-def _margins(system: System, rows: Triplets) -> np.ndarray:
-    """`metrics.margins`, NaN where the system lacks a track."""
+def _gaps(system: System, rows: Triplets) -> np.ndarray:
+    """`metrics.gaps`, NaN where the system lacks a track."""
     covered = np.all(
         [system.covered[part] for part in (rows.anchor, rows.positive, rows.negative)], axis=0
     )
-    return np.where(covered[:, None], metrics.margins(system.vectors, rows), np.nan)
+    return np.where(covered[:, None], metrics.gaps(system.vectors, rows), np.nan)
 
 
-def _predictions(system: System, margins: Mapping[str, np.ndarray]) -> dict[str, Any]:
+def _predictions(system: System, gaps: Mapping[str, np.ndarray]) -> dict[str, Any]:
     """Of every set, per triplet, whether own sub-space and whole space are right; NaN = unknown."""
     result = {}
-    for name, margin in margins.items():
-        whole = _right(margin.sum(axis=1))
-        own = whole if not system.dimensions else np.full(len(margin), np.nan)
+    for name, gap in gaps.items():
+        whole = _right(gap.sum(axis=1))
+        own = whole if not system.dimensions else np.full(len(gap), np.nan)
         if name in system.dimensions:
-            own = _right(margin[:, system.dimensions.index(name)])
+            own = _right(gap[:, system.dimensions.index(name)])
         result[name] = {"own": own, "whole": whole}
     return result
 
 
-def _right(margin: np.ndarray) -> np.ndarray:
-    return np.where(np.isnan(margin), np.nan, metrics.right(margin))
+def _right(gap: np.ndarray) -> np.ndarray:
+    return np.where(np.isnan(gap), np.nan, metrics.right(gap))
 
 
 def _groups(data: DataSet) -> np.ndarray:
@@ -150,12 +152,12 @@ def _plain(score: Score) -> dict[str, float] | None:
     return {"value": score.value, "low": score.low, "high": score.high}
 
 
-def _triplet_scores(system: System, predictions, margins, sampled, data: DataSet):
+def _triplet_scores(system: System, predictions, gaps, sampled, data: DataSet):
     groups = _groups(data)
     result = {}
     for name, rows in sampled.items():
-        known = ~np.isnan(margins[name][:, 0])
-        each = metrics.right(margins[name][known])
+        known = ~np.isnan(gaps[name][:, 0])
+        each = metrics.right(gaps[name][known])
         result[name] = {
             "own": _score(predictions[name]["own"], groups[rows.anchor]),
             "whole": _score(predictions[name]["whole"], groups[rows.anchor]),
@@ -178,20 +180,20 @@ def _judged_scores(predictions, judged: Mapping[str, Triplets], data: DataSet):
     }
 
 
-def _subsets(system: System, margins, sampled, judged, data: DataSet) -> dict[str, Any]:
+def _subsets(system: System, gaps, sampled, judged, data: DataSet) -> dict[str, Any]:
     """Scores of all 2^S - 1 subsets of sub-spaces (A Table 2), of judged and of all triplets."""
     if not system.dimensions:
         return {}
-    sets = {name: (margins[name], rows.anchor) for name, rows in judged.items()}
+    sets = {name: (gaps[name], rows.anchor) for name, rows in judged.items()}
     sets["all dimensions' triplets"] = (
-        np.concatenate([margins[name] for name in sampled]),
+        np.concatenate([gaps[name] for name in sampled]),
         np.concatenate([rows.anchor for rows in sampled.values()]),
     )
     subsets = metrics.subsets(system.dimensions)
     result = {}
-    for name, (margin, anchor) in sets.items():
-        known = ~np.isnan(margin[:, 0])
-        right = metrics.subset_predictions(margin[known], system.dimensions)
+    for name, (gap, anchor) in sets.items():
+        known = ~np.isnan(gap[:, 0])
+        right = metrics.subset_predictions(gap[known], system.dimensions)
         groups = _groups(data)[anchor[known]]
         means = right.mean(axis=0)
         shown = set(np.argsort(-means, kind="stable")[:6]) | set(range(len(system.dimensions)))
@@ -211,10 +213,10 @@ def _track_triplets(system: System, data: DataSet, count: int):
     if system.segments is None:
         return None
     vectors, track = system.segments
-    rows = evaluation.track_triplets(track, count=count, seed=SEED)
+    rows = track_triplets(track, count=count, seed=SEED)
     if not len(rows):
         return None
-    right = metrics.right(metrics.margins(vectors, rows).sum(axis=1))
+    right = metrics.right(metrics.gaps(vectors, rows).sum(axis=1))
     return _score(right, _groups(data)[track[rows.anchor]])
 
 

@@ -11,6 +11,11 @@ from input_pipeline.features import FeatureConfig
 from input_pipeline.scores import ScoresConfig
 
 
+def feature_config(config: ConfigDict) -> FeatureConfig:
+    """How the features that a configuration asks for are extracted."""
+    return FeatureConfig(tempogram_window=config.features.tempogram_window)
+
+
 def open_splits(
     config: ConfigDict, splits: Sequence[str], *, directory: str = ""
 ) -> dict[str, DataSet]:
@@ -18,7 +23,7 @@ def open_splits(
 
     The scores are made first where they are absent. Raises what `dataset.open` raises.
     """
-    features = FeatureConfig(tempogram_window=config.features.tempogram_window)
+    features = feature_config(config)
     found = directory or config.data.dir
     if not found:
         found = prepare_scores(ScoresConfig(**config.data.scores.to_dict()), features)

@@ -15,7 +15,7 @@ from pathlib import Path
 import tqdm
 from absl import app, flags, logging
 
-from jaxsim import compilation, report, systems, triplets
+from jaxsim import compilation, judgements, report, systems
 from jaxsim.checkpoints import located, restore_for_inference
 from jaxsim.comparison import compare
 from jaxsim.data import open_splits
@@ -40,7 +40,7 @@ def main(
     try:
         if batch_size < 1:
             raise ValueError(f"--batch_size is {batch_size}, expected at least 1")
-        judgements = [triplets.read(path) for path in triplet_files]
+        judged = [judgements.read(path) for path in triplet_files]
         restored = {run: restore_for_inference(run) for run in checkpoints}
         configs = [systems.completed(config) for config, *_ in restored.values()]
         config = max(configs, key=lambda config: len(config.dimensions))
@@ -63,7 +63,7 @@ def main(
             data["train"],
             config=config,
             count=count,
-            judgements=judgements,
+            judgements=judged,
         )
     except (OSError, ValueError) as error:
         sys.exit(f"error: {error}")

@@ -17,6 +17,8 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Float, Int
 
+from jaxsim import parallel
+
 CHANCE = 0.5  # of a triplet
 KS = (1, 2, 4, 8)  # of R@K (B §4.3.2)
 RESAMPLES = 1000  # of a bootstrap
@@ -50,8 +52,8 @@ class Score:
         return f"{self.value:.3f} [{self.low:.3f}, {self.high:.3f}]"
 
 
-def margins(embeddings: np.ndarray, triplets: Triplets) -> np.ndarray:
-    """d²(a, n) - d²(a, p) in every sub-space, float64 [n, S]; above 0 = predicted rightly."""
+def gaps(embeddings: np.ndarray, triplets: Triplets) -> np.ndarray:
+    """d²(a, n) - d²(a, p) in every sub-space, float64 [n, S]; above 0 = predicted correctly."""
 
     def squared(anchor: np.ndarray, other: np.ndarray) -> np.ndarray:
         difference = embeddings[anchor] - embeddings[other]
@@ -67,9 +69,9 @@ def margins(embeddings: np.ndarray, triplets: Triplets) -> np.ndarray:
     return result
 
 
-def right(margin: np.ndarray) -> np.ndarray:
-    """Whether a triplet is predicted rightly, as 0 or 1; a tie counts one half."""
-    return np.where(margin == 0, 0.5, margin > 0)
+def right(gap: np.ndarray) -> np.ndarray:
+    """Whether a triplet is predicted correctly, as 0 or 1; a tie counts one half."""
+    return np.where(gap == 0, 0.5, gap > 0)
 
 
 def subsets(dimensions: Sequence[str]) -> list[tuple[str, ...]]:
@@ -78,10 +80,10 @@ def subsets(dimensions: Sequence[str]) -> list[tuple[str, ...]]:
     return [subset for size in sizes for subset in combinations(dimensions, size)]
 
 
-def subset_predictions(margin: np.ndarray, dimensions: Sequence[str]) -> np.ndarray:
+def subset_predictions(gaps: np.ndarray, dimensions: Sequence[str]) -> np.ndarray:
     """`right` of every triplet in every subset of sub-spaces [n, 2^S - 1], as `subsets` orders."""
     chosen = [[name in subset for name in dimensions] for subset in subsets(dimensions)]
-    return right(margin @ np.array(chosen, np.float64).T)
+    return right(gaps @ np.array(chosen, np.float64).T)
 
 
 def bootstrap(values: np.ndarray, groups: Sequence[str] | np.ndarray, *, seed: int = 0) -> Score:
@@ -137,8 +139,12 @@ def neighbours(vectors: np.ndarray, groups: np.ndarray, count: int) -> np.ndarra
     count = min(count, len(vectors))
     rows = max(1, min(QUERIES, DISTANCES // len(vectors))) * len(devices)
     library = jnp.asarray(vectors, jnp.float32), jnp.asarray(groups, jnp.int32)
-    search = jax.pmap(
-        functools.partial(nearest_of_others, count=count), in_axes=(0, None), devices=devices
+    search = parallel.map_over_devices(
+        functools.partial(nearest_of_others, count=count),
+        split=(True, False),
+        split_result=True,
+        mapping="pmap",
+        devices=devices,
     )
     result = []
     for first in range(0, len(vectors), rows):

@@ -7,6 +7,9 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 
+from jaxsim.inputs import FEATURES
+from jaxsim.objective import Terms
+
 
 @jax.jit
 def all_finite(tree) -> jax.Array:
@@ -28,6 +31,33 @@ def offending_tracks(
         for track in np.unique(batch["track"][bad]):
             found.setdefault(track_ids[track], []).append(name)
     return found
+
+
+def report_step(
+    step: int,
+    terms: Terms,
+    batch: Mapping[str, np.ndarray],
+    *,
+    dimensions: Sequence[str],
+    track_ids: Sequence[str],
+) -> dict[str, Any]:
+    """The `report` of a step.
+
+    Args:
+      terms: on the host.
+      batch: of the step, with the rows of all processes.
+      track_ids: of the data set, of which `batch["track"]` holds rows.
+    """
+    return report(
+        step=step,
+        numbers={
+            "loss": dict(zip(dimensions, terms.loss.mean().tolist(), strict=True)),
+            "spread": dict(zip(dimensions, terms.spread.mean().tolist(), strict=True)),
+            "loss of the track regularisation": {"all": float(terms.track.mean())},
+        },
+        offending=offending_tracks(batch, FEATURES, track_ids),
+        tracks=[track_ids[number] for number in batch["track"]],
+    )
 
 
 def report(

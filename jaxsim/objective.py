@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
-from jaxsim import losses
+from jaxsim import losses, subspaces
 from jaxsim.losses import Total
 from jaxsim.relations import KEY_CLASSES, Relation, key_classes, relations, tempo_classes
 
@@ -31,20 +31,8 @@ def masks_of(config: ConfigDict, embedding_size: int) -> np.ndarray:
     """The dimensions' masks, float32 [S, E]: all ones if the embedding is not disentangled."""
     count = len(config.dimensions)
     if config.loss.disentangled:
-        return subspace_masks(count, embedding_size)
+        return subspaces.masks(count, embedding_size)
     return np.ones((count, embedding_size), np.float32)
-
-
-def subspace_masks(dimensions: int, embedding_size: int) -> np.ndarray:
-    """Disjoint masks of equal size, float32 [S, E], in the order of the dimensions."""
-    if embedding_size % dimensions:
-        raise ValueError(
-            f"model.embedding_size is {embedding_size}, expected a multiple of "
-            f"{dimensions} (the number of dimensions)"
-        )
-    return np.kron(
-        np.eye(dimensions, dtype=np.float32), np.ones(embedding_size // dimensions, np.float32)
-    )
 
 
 def objective_terms(

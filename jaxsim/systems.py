@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-import jax
 import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from input_pipeline.batches import Batch, track_segments
+from input_pipeline.batches import Batch
 from input_pipeline.dataset import DataSet
 from input_pipeline.features import mfcc_statistics
-from jaxsim import archives, evaluation, monitor, parallel, training
+from jaxsim import archives, monitor, parallel, subspaces, track_embeddings, training
 from jaxsim.checkpoints import Restored, located
+from jaxsim.example import batch_shapes, tag_counts
 
 Splits = Mapping[str, DataSet]  # "train", and the evaluated one under "test"
 
@@ -76,12 +76,13 @@ def of_run(
         "commit": record.get("commit"),
         "log": monitor.rows(run / "log.jsonl"),
     }
-    embed = evaluation.embedder(config)
+    embed = track_embeddings.embedder(config)
     embedded = functools.partial(_of_state, config, embed, data, batch_size=batch_size)
     state = training.State(jnp.zeros((), jnp.int32), params, batch_stats, ())
     result = [embedded(name, state, details)]
     if untrained:
-        start = training.initial_state(config, _example(config, data["train"]))
+        shapes = batch_shapes(config, tag_counts(data["train"]), rows=1)
+        start = training.initial_state(config, shapes)
         result.append(embedded(f"{name}, untrained", start, {}))
     return result
 
@@ -150,9 +151,9 @@ def _undivided(name: str, training: np.ndarray, test: np.ndarray) -> System:
     return System(
         name=name,
         dimensions=(),
-        vectors=evaluation.divided(test, 1),
+        vectors=subspaces.divided(test, 1),
         covered=np.ones(len(test), bool),
-        training=evaluation.divided(training, 1),
+        training=subspaces.divided(training, 1),
         training_covered=np.ones(len(training), bool),
     )
 
@@ -171,16 +172,18 @@ def _of_state(
     dimensions = tuple(config.dimensions) if config.loss.disentangled else ()
     parts = len(dimensions) or 1
     options = dict(batch_size=batch_size, subspaces=parts)
-    segments, track = evaluation.segment_embeddings(data["test"], embed, batch_size=batch_size)
-    vectors = evaluation.means(segments, track, len(data["test"]))
+    segments, track = track_embeddings.segment_embeddings(
+        data["test"], embed, batch_size=batch_size
+    )
+    vectors = track_embeddings.means(segments, track, len(data["test"]))
     return System(
         name=name,
         dimensions=dimensions,
-        vectors=evaluation.divided(vectors, parts),
+        vectors=subspaces.divided(vectors, parts),
         covered=np.ones(len(vectors), bool),
-        training=evaluation.track_embeddings(data["train"], embed, **options),
+        training=track_embeddings.embed_tracks(data["train"], embed, **options),
         training_covered=np.ones(len(data["train"]), bool),
-        segments=(evaluation.divided(segments, parts), track),
+        segments=(subspaces.divided(segments, parts), track),
         tag_scores=_tag_scores(config, state, segments, track, data["test"]),
         details=details,
     )
@@ -192,16 +195,15 @@ def _tag_scores(config, state, segments, track, data: DataSet) -> dict[str, np.n
     for dimension, vectors in training.classes(state.params).items():
         if dimension not in data.tags:
             continue
-        number = list(config.dimensions).index(dimension)
-        length = config.model.embedding_size // len(config.dimensions)
-        own = slice(number * length, (number + 1) * length)
-        own = own if config.loss.disentangled else slice(None)
+        own = slice(None)
+        if config.loss.disentangled:
+            own = subspaces.slices(config.dimensions, config.model.embedding_size)[dimension]
         features = segments[:, own]
         centres = np.asarray(vectors)
         centres = centres[:, own] if config.loss.method == "proxy" else centres
         if config.loss.method == "proxy" or config.loss.normalised:
-            features = evaluation.divided(features, 1)[:, 0]
-        result[dimension] = evaluation.means(features @ centres.T, track, len(data))
+            features = subspaces.divided(features, 1)[:, 0]
+        result[dimension] = track_embeddings.means(features @ centres.T, track, len(data))
     return result
 
 
@@ -216,10 +218,3 @@ def completed(config: ConfigDict) -> ConfigDict:
                 f"the checkpoint's configuration has no {field}: it is of another version of jaxsim"
             )
     return config
-
-
-def _example(config: ConfigDict, data: DataSet) -> dict[str, Any]:
-    batch = next(track_segments(data, batch_size=jax.device_count()))
-    rows = np.zeros(jax.device_count(), int)
-    labels = {**data.tags, "tempo": data.tempo, "key": data.key}
-    return batch | {name: labels[name][rows] for name in config.dimensions}

@@ -1,7 +1,7 @@
 """The training state and the step: pure functions, written for one device of the axis `data`."""
 
 import functools
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import flax.struct
@@ -9,10 +9,10 @@ import jax
 import jax.numpy as jnp
 import numpy as np
 import optax
-from jax.typing import ArrayLike
 from jaxtyping import Array
 from ml_collections import ConfigDict
 
+from jaxsim import parallel
 from jaxsim.initialisation import separated
 from jaxsim.inputs import FEATURES, images
 from jaxsim.losses import Total
@@ -40,19 +40,33 @@ def network(config: ConfigDict) -> Inception:
     return Inception(plan_of(config.model), jnp.dtype(config.model.dtype))
 
 
-def initial_state(config: ConfigDict, example: Mapping[str, ArrayLike]) -> State:
-    """The state before step 0, a function of `config.seed` and the example batch's shapes."""
+def initial_state(config: ConfigDict, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> State:
+    """The state before step 0, a function of `config.seed` and the shapes of a batch."""
     # It runs once: on CPUs more effort triples the time that it takes to compile.
     options = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
-    return jax.jit(functools.partial(_initial_state, config), compiler_options=options)(example)
+    initial = jax.jit(functools.partial(_initial_state, config), compiler_options=options)
+    return initial({name: np.zeros(each.shape, each.dtype) for name, each in shapes.items()})
 
 
-def state_shapes(config: ConfigDict, example: Mapping[str, ArrayLike | jax.ShapeDtypeStruct]):
-    """Of a `State` the shapes and types; those of the example batch are enough."""
-    return jax.eval_shape(functools.partial(_initial_state, config), example)
+def state_shapes(config: ConfigDict, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> State:
+    """The shapes and types of a `State`, for batches of these shapes."""
+    return jax.eval_shape(functools.partial(_initial_state, config), shapes)
 
 
-def _initial_state(config: ConfigDict, example) -> State:
+def mapped_train_step(
+    config: ConfigDict, *, devices: Sequence[jax.Device] | None = None, donate: bool = True
+) -> Callable:
+    """`train_step` for all devices: (state, batch, learning rate) -> (state, terms)."""
+    return parallel.map_over_devices(
+        functools.partial(train_step, config),
+        split=(False, True, False),
+        mapping=config.parallel.mapping,
+        donate=donate,
+        devices=devices,
+    )
+
+
+def _initial_state(config: ConfigDict, example: Mapping[str, Array]) -> State:
     model = network(config)
     key = jax.random.key(config.seed)
     variables = model.init(key, images(example, config), train=False)

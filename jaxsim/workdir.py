@@ -33,6 +33,12 @@ class Claim:
     def release(self) -> None:
         self._lock.release()
 
+    def __enter__(self) -> "Claim":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.release()
+
 
 def _check_shared(workdir: Path) -> None:
     path = workdir / f"shared-{processes.of_first(secrets.randbelow(2**31))}"

@@ -14,7 +14,7 @@ import importlib.util
 import os
 import sys
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 
 # Before JAX starts: no TPU is asked for, and none is looked for on the network.
 os.environ["JAX_PLATFORMS"] = "cpu"
@@ -26,12 +26,10 @@ from absl import app, flags
 from jax.experimental import topologies
 from ml_collections import ConfigDict, config_flags
 
-from input_pipeline.dataset import ARRAY_DTYPES
-from input_pipeline.features import FeatureConfig
-from input_pipeline.tracks import TAG_DIMENSIONS
-from jaxsim import compilation, inputs, train, training
+from jaxsim import compilation, train, training
 from jaxsim import config as config_module
 from jaxsim.data import open_splits
+from jaxsim.example import batch_shapes, tag_counts
 from launch.cycles import instruction_cycles
 
 TAGS = {"genre": 28, "mood": 12, "instrument": 5, "era": 5}  # of the MSD's 50
@@ -112,27 +110,8 @@ def slice_devices(topology: str) -> Sequence[jax.Device]:
 
 def example_shapes(config: ConfigDict, *, rows: int) -> dict[str, jax.ShapeDtypeStruct]:
     """The arrays of a training batch [rows, ...]; labels of `config.data.dir`, else the MSD's."""
-    features = FeatureConfig(tempogram_window=config.features.tempogram_window)
-    tags: Mapping[str, int] = TAGS
-    if config.data.dir:
-        names = open_splits(config, ("train",))["train"].tag_names
-        tags = {dimension: len(names[dimension]) for dimension in TAG_DIMENSIONS}
-    frames = features.segment_frames
-    shapes: dict[str, tuple[tuple[int, ...], type]] = {
-        "mel": ((frames, features.n_mels), ARRAY_DTYPES["mel"]),
-        "cens": ((frames, features.n_chroma), ARRAY_DTYPES["cens"]),
-        "onset": ((frames + features.tempogram_window - 1,), ARRAY_DTYPES["onset"]),
-        **{dimension: ((count,), np.bool_) for dimension, count in tags.items()},
-        "tempo": ((), np.float32),
-        "key": ((), np.int32),
-    }
-    wanted = (*inputs.FEATURES, *config.dimensions)
-    shapes = {name: shapes[name] for name in wanted} | dict.fromkeys(
-        ("index", "track"), ((), np.int32)
-    )
-    return {
-        name: jax.ShapeDtypeStruct((rows, *shape), dtype) for name, (shape, dtype) in shapes.items()
-    }
+    tags = tag_counts(open_splits(config, ("train",))["train"]) if config.data.dir else TAGS
+    return batch_shapes(config, tags, rows=rows)
 
 
 def compile_step(config: ConfigDict, devices: Sequence[jax.Device]) -> jax.stages.Compiled:
@@ -144,7 +123,7 @@ def compile_step(config: ConfigDict, devices: Sequence[jax.Device]) -> jax.stage
         for name, each in own.items()
     }
     rate = jax.ShapeDtypeStruct((), np.float32)
-    return train.mapped_train_step(config, devices=devices).lower(state, dealt, rate).compile()
+    return training.mapped_train_step(config, devices=devices).lower(state, dealt, rate).compile()
 
 
 def needs(compiled: jax.stages.Compiled, chip: Chip) -> Needs:

@@ -12,9 +12,9 @@ from input_pipeline import dataset
 from input_pipeline.batches import (
     Partners,
     compose,
+    composed_batches,
     partners_of,
     track_segments,
-    training_batches,
 )
 from input_pipeline.dataset import DataSet
 from input_pipeline.features import FeatureConfig
@@ -69,7 +69,7 @@ def fake_data(tracks: int = 60, **changes) -> FakeDataSet:
 
 def batches(data: DataSet, first: int, last: int, **changes) -> list[dict[str, np.ndarray]]:
     options = dict(dimensions=DIMENSIONS, batch_size=24, seed=3, **OPTIONS)
-    return list(training_batches(data, first_step=first, num_steps=last, **options | changes))
+    return list(composed_batches(data, first_step=first, num_steps=last, **options | changes))
 
 
 def test_an_error_of_reading_is_told_as_it_is(monkeypatch):
@@ -80,7 +80,7 @@ def test_an_error_of_reading_is_told_as_it_is(monkeypatch):
             raise ValueError(f"track {index} cannot be read")
         return read(self, index, start, frames)
 
-    following = training_batches(
+    following = composed_batches(
         fake_data(),
         dimensions=DIMENSIONS,
         batch_size=24,

@@ -9,7 +9,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from input_pipeline.batches import training_batches
+from input_pipeline.batches import composed_batches
 from jaxsim.data import open_splits
 from launch import check
 from launch.cycles import instruction_cycles, moved_bytes
@@ -122,7 +122,7 @@ def test_the_labels_are_those_of_the_data(config, prepared_directory):
     config.data.dir = str(prepared_directory)
     config.dimensions = ("genre", "tempo")
     batch = next(
-        training_batches(
+        composed_batches(
             open_splits(config, ("train",))["train"],
             dimensions=("genre",),
             batch_size=4,
