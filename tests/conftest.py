@@ -1,18 +1,15 @@
 """Fixtures shared by all tests; imports no JAX, so that tests can choose its devices first."""
 
-import csv
 import os
 import runpy
-import sys
 import tempfile
 from pathlib import Path
 
-import numpy as np
 import pytest
 import soundfile
 from ml_collections import ConfigDict
 
-from input_pipeline.features import UnusableTrack
+from tests.helpers.audio import SAMPLE_RATE, pulsed_tone, write_csv
 
 if "PYTEST_XDIST_WORKER" not in os.environ:  # workers of pytest-xdist inherit all this
     os.environ["JAXSIM_CHECK_SHAPES"] = "1"
@@ -24,23 +21,6 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # workers of pytest-xdist inherit a
     # What one test compiles, another one of the same run loads.
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxsim-tests-")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
-
-SAMPLE_RATE = 22050
-
-
-def pulsed_tone(seed: int, *, seconds: float, beats_per_minute: float = 120.0) -> np.ndarray:
-    """A tone of its own pitch that decays after every beat, with a little noise; float32 [n]."""
-    random = np.random.default_rng(seed)
-    time = np.arange(int(SAMPLE_RATE * seconds)) / SAMPLE_RATE
-    since_beat = time % (60 / beats_per_minute)
-    tone = np.sin(2 * np.pi * 220 * 2 ** (seed / 12) * time) * np.exp(-8 * since_beat)
-    return (0.4 * tone + 0.01 * random.normal(size=len(time))).astype(np.float32)
-
-
-def report_loaded_modules() -> np.ndarray:
-    """Audio of an unusable track whose reason says what its worker process has loaded."""
-    loaded = [name for name in ("tensorflow", "jax") if name in sys.modules]
-    raise UnusableTrack(f"loaded: {loaded}")
 
 
 @pytest.fixture(scope="session")
@@ -68,15 +48,6 @@ def track_rows(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, list[dic
             }
         )
     return folder, rows
-
-
-def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
-    """Writes rows with the columns of the first one."""
-    with path.open("w", newline="", encoding="utf-8") as file:
-        writer = csv.DictWriter(file, rows[0])
-        writer.writeheader()
-        writer.writerows(rows)
-    return path
 
 
 @pytest.fixture(scope="session")

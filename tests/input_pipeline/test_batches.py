@@ -1,6 +1,5 @@
 """Batches: a function of (seed, step), the same for any number of processes, with enough pairs."""
 
-import dataclasses
 import itertools
 from pathlib import Path
 
@@ -20,51 +19,9 @@ from input_pipeline.dataset import DataSet
 from input_pipeline.features import FeatureConfig
 from input_pipeline.tracks import DIMENSIONS, TAG_DIMENSIONS
 from jaxsim.relations import relations
+from tests.helpers.batches import FRAMES, FakeDataSet, fake_data
 
-FRAMES = 129
 OPTIONS = dict(tempo_tolerance=5.0, key_relation="parallel")
-
-
-class FakeDataSet(DataSet):
-    """Labels as given; every number read tells its track and frame."""
-
-    def read(self, index: int, start: int, frames: int):
-        assert 0 <= start <= start + frames <= self.num_frames[index]
-        frame = np.arange(start, start + frames)
-        mel = np.broadcast_to(index + frame[:, None] / 1024, (frames, 128)).astype(np.float16)
-        onset = np.float32(1000 * index + np.arange(start, start + frames + 383))
-        return mel, mel[:, :12], onset
-
-
-def fake_data(tracks: int = 60, **changes) -> FakeDataSet:
-    """Random labels of which a quarter are missing; random tempi between 50 and 200 BPM."""
-    random = np.random.default_rng(0)
-    missing = {dimension: random.random(tracks) < 0.25 for dimension in DIMENSIONS}
-    names = [str(number) for number in range(tracks)]
-    data = FakeDataSet(
-        directory=Path("fake"),
-        split="train",
-        feature_config=FeatureConfig(),
-        track_ids=names,
-        groups=names,
-        artists=names,
-        titles=names,
-        tag_names={dimension: tuple("abcdef") for dimension in TAG_DIMENSIONS},
-        tags={d: (random.random((tracks, 6)) < 0.2) & ~missing[d][:, None] for d in TAG_DIMENSIONS},
-        tempo=np.where(missing["tempo"], 0, random.uniform(50, 200, tracks)).astype(np.float32),
-        key=np.where(missing["key"], -1, random.integers(0, 24, tracks)).astype(np.int32),
-        num_frames=random.integers(FRAMES, 400, tracks).astype(np.int32),
-        contents=names,
-        seconds=np.zeros(tracks, np.float32),
-        tempo_estimated=np.zeros(tracks, bool),
-        tempo_confidence=np.zeros(tracks, np.float32),
-        key_estimated=np.zeros(tracks, bool),
-        key_confidence=np.zeros(tracks, np.float32),
-        _shards=[],
-        _shard_of_track=np.zeros(tracks, int),
-        _offsets={},
-    )
-    return dataclasses.replace(data, **changes)
 
 
 def batches(data: DataSet, first: int, last: int, **changes) -> list[dict[str, np.ndarray]]:

@@ -17,7 +17,7 @@ import tensorflow_datasets as tfds
 
 from input_pipeline import builder, dataset, features, manifest, updates
 from input_pipeline.tracks import Track
-from tests.conftest import SAMPLE_RATE, pulsed_tone, report_loaded_modules
+from tests.helpers.audio import SAMPLE_RATE, pulsed_tone, report_loaded_modules
 
 
 def _track(track_id="a", split="train", seconds=4.0, **fields):

@@ -3,7 +3,7 @@ import numpy as np
 import pytest
 
 from input_pipeline import chroma
-from tests.conftest import SAMPLE_RATE
+from tests.helpers.audio import SAMPLE_RATE
 
 
 def _square(frequency, seconds=4.0, noise=0.02):

@@ -9,7 +9,7 @@ import pytest
 import soundfile
 
 from input_pipeline.features import FeatureConfig, UnusableTrack, decode, extract, load_audio
-from tests.conftest import SAMPLE_RATE, pulsed_tone
+from tests.helpers.audio import SAMPLE_RATE, pulsed_tone
 
 CONFIG = FeatureConfig()
 

@@ -17,7 +17,7 @@ from input_pipeline import manifest
 from input_pipeline.collection import Collection
 from input_pipeline.sources import msd, tag_map, unpickling
 from input_pipeline.tracks import SPLITS, TAG_DIMENSIONS
-from tests.fuzzing import (
+from tests.helpers.fuzzing import (
     DEPTHS,
     damaged,
     few_or_many,

@@ -11,7 +11,7 @@ from absl.testing import flagsaver
 
 from input_pipeline import builder, collection, dataset, default_data, manifest, prepare, scores
 from input_pipeline.features import FeatureConfig
-from tests.conftest import write_csv
+from tests.helpers.audio import write_csv
 
 ROOT = Path(prepare.__file__).parent.parent
 

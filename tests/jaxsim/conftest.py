@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.jaxsim.tiny import tiny, training_tracks_only
+from tests.helpers.runs import tiny, training_tracks_only
 
 
 @pytest.fixture(params=["cpu", "tpu"])
@@ -56,7 +56,7 @@ def classifier(finished: Path, prepared_directory: Path, tmp_path_factory) -> Pa
     """The checkpoint of a classifier of the whole space, with random parameters."""
     from jaxsim.checkpoints import Checkpoints, restore_for_inference
     from jaxsim.schedule import Plateau
-    from tests.jaxsim.test_training import drawn_state
+    from tests.helpers.states import drawn_state
 
     config = tiny(prepared_directory)
     config.loss.update(method="classification", disentangled=False)

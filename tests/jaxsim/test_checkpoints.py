@@ -9,27 +9,14 @@ from pathlib import Path
 
 import jax
 import numpy as np
-import optax
 import pytest
 from orbax.checkpoint._src.futures import signaling_client
 
-from jaxsim import parallel
 from jaxsim.checkpoints import Checkpoints, located, restore_for_inference
 from jaxsim.schedule import Plateau
-from jaxsim.training import State
+from tests.helpers.states import state
 
 STEPS = (2, 4)
-
-
-def state(step: int, *, channels: int = 30) -> State:
-    """A small state on all devices, with numbers of its own for every step."""
-    random = np.random.default_rng(step)
-    params = {
-        "stem": {"kernel": random.normal(size=(50, channels)).astype(np.float32)},
-        "head": {"bias": random.normal(size=7).astype(np.float32)},
-    }
-    moments = optax.scale_by_adam().init(params)
-    return parallel.replicate(State(np.int32(step), params, {}, moments))
 
 
 def save(checkpoints: Checkpoints, step: int, **options) -> None:

@@ -11,7 +11,7 @@ import pytest
 from configs.six_dim import VARIANTS
 from jaxsim import model, parallel, published, training
 from jaxsim.config import check
-from tests.jaxsim.test_training import batch, drawn_state
+from tests.helpers.states import batch, drawn_state
 
 ROOT = Path(__file__).parent.parent.parent / "configs"
 ROWS = sorted(

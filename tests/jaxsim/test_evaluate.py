@@ -16,7 +16,7 @@ from input_pipeline.features import FeatureConfig
 from jaxsim import evaluate, evaluation, report, systems, training, triplets
 from jaxsim.checkpoints import restore_for_inference
 from jaxsim.comparison import compare
-from tests.input_pipeline.test_batches import fake_data
+from tests.helpers.batches import fake_data
 
 COUNT = 60
 

@@ -19,7 +19,7 @@ from jaxsim import checkpoints, export, model_format, numpy_model, record, searc
 from jaxsim import config as config_module
 from jaxsim.library import query, where
 from jaxsim.schedule import Plateau
-from tests.fuzzing import (
+from tests.helpers.fuzzing import (
     DEPTHS,
     archive,
     changed,
@@ -34,8 +34,8 @@ from tests.fuzzing import (
     scalars,
     scrambled,
 )
-from tests.jaxsim.test_checkpoints import state
-from tests.jaxsim.test_numpy_model import parts
+from tests.helpers.models import parts
+from tests.helpers.states import state
 
 ROOT = Path(__file__).parents[2]
 HANDLED = (AttributeError, OSError, ValueError)  # by `train.parse_flags`

@@ -26,9 +26,9 @@ import numpy as np
 from jax import lax
 from jaxsim.shapes import DEVICE_AXIS
 from jaxsim import evaluation, losses, mining, model, objective, parallel, train, training
-from tests.input_pipeline.test_batches import fake_data
-from tests.jaxsim.test_training import drawn_state
-from tests.jaxsim.tiny import tiny
+from tests.helpers.batches import fake_data
+from tests.helpers.states import drawn_state
+from tests.helpers.runs import tiny
 
 mapping, out = sys.argv[1:]
 model.BLOCKS = 1  # as in test_training.py

@@ -26,7 +26,7 @@ import sys
 import time
 from pathlib import Path
 from jaxsim import model, processes, stopping, train
-from tests.jaxsim.tiny import tiny, training_tracks_only
+from tests.helpers.runs import tiny, training_tracks_only
 
 data, workdir, steps, distributed, pause = sys.argv[1:]
 if distributed == "True":

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from input_pipeline.tracks import DIMENSIONS, TAG_DIMENSIONS
 from jaxsim import evaluation
-from tests.input_pipeline.test_batches import fake_data
+from tests.helpers.batches import fake_data
 
 COUNT = 700
 

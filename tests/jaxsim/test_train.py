@@ -22,7 +22,7 @@ from jaxsim.inputs import FEATURES
 from jaxsim.monitor import Monitor
 from jaxsim.schedule import Plateau, exhausted, learning_rate
 from jaxsim.workdir import Claim
-from tests.jaxsim.tiny import tiny, training_tracks_only
+from tests.helpers.runs import tiny, training_tracks_only
 
 
 @pytest.fixture(autouse=True)

@@ -8,25 +8,12 @@ import pytest
 
 from configs.six_dim import get_config
 from jaxsim import model, parallel, training
+from tests.helpers.states import BATCH, batch, drawn_state
 
-BATCH = 16
 VARIANTS = {  # (model.norm, model.embedding_norm)
     "no normalisation": ("none", "layer"),
     "batch normalisation": ("batch", "batch_layer"),
 }
-
-
-def batch() -> dict[str, np.ndarray]:
-    """Examples with different sounds, so that their embeddings are far from each other."""
-    random = np.random.default_rng(0)
-    envelope = random.random((BATCH, 1, 128)) ** 4 * random.random((BATCH, 129, 1))
-    return {
-        "mel": (envelope + 0.1 * random.random((BATCH, 129, 128))).astype(np.float16),
-        "genre": random.random((BATCH, 4)) < 0.4,
-        "key": random.integers(-1, 6, BATCH).astype(np.int32),
-        "tempo": random.choice([0, 60, 100, 150], BATCH).astype(np.float32),
-        "index": np.arange(BATCH, dtype=np.int32),
-    }
 
 
 def prepare(variant: str):
@@ -37,19 +24,6 @@ def prepare(variant: str):
     config.model.norm, config.model.embedding_norm = VARIANTS[variant]
     config.loss.pick = "uniform"
     return config, drawn_state(config, batch())
-
-
-def drawn_state(config, examples):
-    """A state of random parameters, without compiling."""
-    shapes = training.state_shapes(config, examples)
-    random = np.random.default_rng(1)
-
-    def draw(leaf):
-        scale = np.sqrt(2 / np.prod(leaf.shape[:-1])) if len(leaf.shape) > 1 else 0.3
-        return (scale * random.normal(size=leaf.shape)).astype(np.float32)
-
-    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
-    return zeros.replace(params=jax.tree.map(draw, shapes.params))
 
 
 def run_step(config, state, mapping: str, devices):

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.launch.fake_machine import Machine
+from tests.helpers.machine import Machine
 
 
 @pytest.fixture

@@ -11,7 +11,7 @@ import time
 import pytest
 import yaml
 
-from tests.launch.fake_machine import ROOT, Machine, check_golden
+from tests.helpers.machine import ROOT, Machine, check_golden
 
 RUN = {"CONFIG": "configs/six_dim.py", "WORKDIR": "/mnt/share/runs/six_dim"}
 TPU = RUN | {

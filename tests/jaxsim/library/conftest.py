@@ -1,4 +1,4 @@
-"""Libraries without audio: given vectors, so that only the store and the search are looked at."""
+"""A library of given vectors for every test that asks for one."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -8,41 +8,7 @@ import numpy as np
 import pytest
 
 from jaxsim.library import store, writing
-from jaxsim.library.writing import Entry
-
-DIMENSIONS = ("genre", "tempo", "key")
-
-
-def describe(model: str = "a" * 64) -> dict[str, Any]:
-    return store.describe(
-        model=model,
-        dimensions=DIMENSIONS,
-        embedding_size=12,
-        feature_version=1,
-        feature_config={},
-        tag_names={},
-    )
-
-
-def entry(number: int, vector: np.ndarray, **given: Any) -> Entry:
-    return Entry(
-        path=f"/music/{number}.wav",
-        track_id=given.pop("id", f"{number:04d}"),
-        given=given,
-        size=1,
-        modified=1,
-        digest=str(number),
-        tags={},
-        seconds=10.0,
-        vector=vector,
-    )
-
-
-def random_vectors(count: int, seed: int = 0) -> np.ndarray:
-    """[count, 12]; sub-spaces of different spread around different directions."""
-    random = np.random.default_rng(seed)
-    centre = random.normal(size=(1, 3, 4)) * np.array([0.0, 1.0, 3.0])[:, None]
-    return (centre + random.normal(size=(count, 3, 4))).reshape(count, 12)
+from tests.helpers.libraries import DIMENSIONS, describe, entry
 
 
 @pytest.fixture

@@ -12,8 +12,8 @@ import pytest
 
 from jaxsim import embed, judge, search
 from jaxsim.library import preferences, presets, query, store
-from tests.jaxsim.library.conftest import random_vectors
-from tests.jaxsim.library.test_embedding import model_file
+from tests.helpers.libraries import random_vectors
+from tests.helpers.models import model_file
 
 TRACKS = [
     {"title": "Blue in Green", "artist": "Miles Davis", "tempo": 55.0},

@@ -9,14 +9,8 @@ import pytest
 from input_pipeline import features
 from jaxsim import export, numpy_model
 from jaxsim.library.embedding import Embedder
-from tests.conftest import SAMPLE_RATE, pulsed_tone
-from tests.jaxsim.test_numpy_model import metadata_of, parts, write
-
-
-def model_file(path: Path, inputs: tuple[str, ...] = ("mel", "tempogram", "cens")) -> Path:
-    metadata, arrays = parts(inputs)
-    metadata["feature_config"] = dataclasses.asdict(features.FeatureConfig())
-    return write(path, metadata, arrays)
+from tests.helpers.audio import SAMPLE_RATE, pulsed_tone
+from tests.helpers.models import metadata_of, model_file, parts, write
 
 
 @pytest.fixture(scope="module")

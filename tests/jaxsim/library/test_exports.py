@@ -10,7 +10,7 @@ import pytest
 import qdrant_client
 
 from jaxsim.library import exports, query, store
-from tests.jaxsim.library.conftest import random_vectors
+from tests.helpers.libraries import random_vectors
 
 WEIGHTS = [(1, 1, 1), (0.5, 2, -1), (0, 0, 1)]
 ODD = {"title": "tab\there\\N", "artist": "line\nbreak", "album": "\\.", "year": 1999}

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from jaxsim.library import index, query, store, writing
-from tests.jaxsim.library.conftest import describe, entry, random_vectors
+from tests.helpers.libraries import describe, entry, random_vectors
 
 MakeStore = Callable[..., store.Store]
 

@@ -29,8 +29,7 @@ from selenium.webdriver.remote.webelement import WebElement
 from jaxsim.library import preferences, projection, query, store, writing
 from jaxsim.library.service import create_app
 from jaxsim.library.store import Store
-from tests.jaxsim.library.conftest import DIMENSIONS, describe, entry, random_vectors
-from tests.jaxsim.library.test_service import listen
+from tests.helpers.libraries import DIMENSIONS, describe, entry, listen, random_vectors
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""

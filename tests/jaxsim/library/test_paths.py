@@ -8,7 +8,7 @@ import pytest
 
 from jaxsim.library import paths
 from jaxsim.library.store import Store
-from tests.jaxsim.library.conftest import random_vectors
+from tests.helpers.libraries import random_vectors
 
 MakeStore = Callable[..., Store]
 

@@ -8,7 +8,7 @@ import pytest
 
 from jaxsim.library import preferences, presets, query, store
 from jaxsim.library.preferences import Answer
-from tests.jaxsim.library.conftest import random_vectors
+from tests.helpers.libraries import random_vectors
 
 MakeStore = Callable[..., store.Store]
 

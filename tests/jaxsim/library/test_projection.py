@@ -7,7 +7,7 @@ import pytest
 
 from jaxsim.library import projection
 from jaxsim.library.store import Store
-from tests.jaxsim.library.conftest import random_vectors
+from tests.helpers.libraries import random_vectors
 
 MakeStore = Callable[..., Store]
 

@@ -9,7 +9,7 @@ import pytest
 
 from jaxsim.library import query
 from jaxsim.library.store import Store
-from tests.jaxsim.library.conftest import random_vectors
+from tests.helpers.libraries import random_vectors
 
 MakeStore = Callable[..., Store]
 

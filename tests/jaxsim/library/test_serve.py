@@ -21,7 +21,7 @@ import pytest
 import soundfile
 
 from jaxsim.library import store, writing
-from tests.jaxsim.library.conftest import DIMENSIONS, describe, entry
+from tests.helpers.libraries import DIMENSIONS, describe, entry
 
 CLIENTS = 16
 SECONDS = float(os.environ.get("JAXSIM_LOAD_SECONDS", "8"))

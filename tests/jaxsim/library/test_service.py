@@ -12,11 +12,10 @@ import pytest
 import soundfile
 from fastapi.testclient import TestClient
 
-from input_pipeline.features import UnusableTrack
 from jaxsim.library import guard, presets, projection, query, store, uploads, writing
 from jaxsim.library.service import create_app
 from jaxsim.library.store import Store
-from tests.jaxsim.library.conftest import DIMENSIONS, describe, entry, random_vectors
+from tests.helpers.libraries import DIMENSIONS, describe, entry, listen, random_vectors
 
 TRACKS = 40
 GENRES = ("rock", "jazz; blues", "folk", None)
@@ -30,14 +29,6 @@ def metadata(number: int) -> dict:
         "genre": GENRES[number % 4],
         "tempo": 60.0 + number,
     }
-
-
-def listen(path: Path) -> tuple[np.ndarray, float]:
-    """Instead of the model: the file's bytes are an embedding."""
-    content = path.read_bytes()
-    if content.startswith(b"text"):
-        raise UnusableTrack("not audio in a format that is known here")
-    return np.frombuffer(content, np.float32), 12.5
 
 
 @pytest.fixture

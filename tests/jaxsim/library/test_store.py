@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from jaxsim.library import query, store, writing
-from tests.jaxsim.library.conftest import describe, entry, random_vectors
+from tests.helpers.libraries import describe, entry, random_vectors
 
 MakeStore = Callable[..., store.Store]
 
@@ -122,7 +122,7 @@ import sys
 sys.path.insert(0, sys.argv[2])
 import numpy as np
 from jaxsim.library import store, writing
-from tests.jaxsim.library.conftest import describe, entry, random_vectors
+from tests.helpers.libraries import describe, entry, random_vectors
 vectors = store.normalised(random_vectors(100_000), 3)
 with writing.open(sys.argv[1], describe(), b"model") as writer:
     start = len(writer.known())

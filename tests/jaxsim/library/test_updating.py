@@ -12,8 +12,8 @@ import soundfile
 from input_pipeline.features import FeatureConfig
 from jaxsim.library import listening, store, writing
 from jaxsim.library.updating import Report, update
-from tests.conftest import SAMPLE_RATE, pulsed_tone
-from tests.jaxsim.library.conftest import describe
+from tests.helpers.audio import SAMPLE_RATE, pulsed_tone
+from tests.helpers.libraries import describe
 
 
 class Embedder:

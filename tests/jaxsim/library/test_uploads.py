@@ -14,7 +14,7 @@ import soundfile
 from input_pipeline.features import FeatureConfig, UnusableTrack, extract
 from jaxsim.library import decoding, uploads
 from jaxsim.library.uploads import COMMAND, Decoder
-from tests.conftest import SAMPLE_RATE, pulsed_tone
+from tests.helpers.audio import SAMPLE_RATE, pulsed_tone
 
 
 def write_day(path: Path) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from jaxsim.library import where
 from jaxsim.library.store import Store
-from tests.jaxsim.library.conftest import random_vectors
+from tests.helpers.libraries import random_vectors
 
 TRACKS = [
     {"title": "One", "artist": "Miles Davis", "genre": "Jazz; Modal", "year": 1959, "tempo": 136.5},

@@ -8,7 +8,7 @@ import sys
 from pathlib import Path
 
 ROOT = Path(__file__).parents[2]
-GOLDEN = Path(__file__).parent / "golden"
+GOLDEN = ROOT / "tests" / "launch" / "golden"
 
 # Logs its command line (and with `keep_input` its input), then takes the next answer of
 # "NAME" or, for gcloud, of "gcloud VERB": an exit code and a line of output. Without one: 0.

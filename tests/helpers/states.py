@@ -1,0 +1,47 @@
+"""States of training without any training, and a batch that a step can take."""
+
+import jax
+import numpy as np
+import optax
+
+from jaxsim import parallel, training
+from jaxsim.training import State
+
+BATCH = 16
+
+
+def batch() -> dict[str, np.ndarray]:
+    """Examples with different sounds, so that their embeddings are far from each other."""
+    random = np.random.default_rng(0)
+    envelope = random.random((BATCH, 1, 128)) ** 4 * random.random((BATCH, 129, 1))
+    return {
+        "mel": (envelope + 0.1 * random.random((BATCH, 129, 128))).astype(np.float16),
+        "genre": random.random((BATCH, 4)) < 0.4,
+        "key": random.integers(-1, 6, BATCH).astype(np.int32),
+        "tempo": random.choice([0, 60, 100, 150], BATCH).astype(np.float32),
+        "index": np.arange(BATCH, dtype=np.int32),
+    }
+
+
+def drawn_state(config, examples):
+    """A state of random parameters, without compiling."""
+    shapes = training.state_shapes(config, examples)
+    random = np.random.default_rng(1)
+
+    def draw(leaf):
+        scale = np.sqrt(2 / np.prod(leaf.shape[:-1])) if len(leaf.shape) > 1 else 0.3
+        return (scale * random.normal(size=leaf.shape)).astype(np.float32)
+
+    zeros = jax.tree.map(lambda leaf: np.zeros(leaf.shape, leaf.dtype), shapes)
+    return zeros.replace(params=jax.tree.map(draw, shapes.params))
+
+
+def state(step: int, *, channels: int = 30) -> State:
+    """A small state on all devices, with numbers of its own for every step."""
+    random = np.random.default_rng(step)
+    params = {
+        "stem": {"kernel": random.normal(size=(50, channels)).astype(np.float32)},
+        "head": {"bias": random.normal(size=7).astype(np.float32)},
+    }
+    moments = optax.scale_by_adam().init(params)
+    return parallel.replicate(State(np.int32(step), params, {}, moments))
