@@ -1,26 +1,71 @@
-"""The smallest training run: two dimensions, one input, four steps."""
+"""Training runs as small as they can be, on the training tracks of a data set alone."""
+
+from pathlib import Path
+
+from ml_collections import ConfigDict
 
 from configs.six_dim import get_config
-from input_pipeline import dataset
-from input_pipeline.features import FeatureConfig
+from input_pipeline import dataset, features
+from input_pipeline.dataset import DataSet
+from jaxsim import profiling, run
+from jaxsim.config import check
+from jaxsim.validation import Validation
 
 
-def tiny(directory, **changes):
+def readme_network() -> ConfigDict:
+    """What README's first command trains, as narrow and as shallow as it can be.
+
+    Three inputs, normalised where they meet; a trunk of one block that starts as separate networks;
+    batch normalisation before the layer normalisation of the embedding.
+    """
+    config = get_config("demo")
+    config.model.update(width=0.03, embedding_size=24, blocks=3)
+    return config
+
+
+def tiny(directory: Path | str, **changes) -> ConfigDict:
+    """Two dimensions, one input, one block, four steps."""
     config = get_config("demo")
     config.data.dir = str(directory)
     config.dimensions = ("genre", "mood")
-    config.model.inputs = ("mel",)
-    config.model.width = 0.02
-    config.model.embedding_size = 8
-    config.batch_size = config.evaluation.batch_size = 8
-    config.num_steps, config.steps_per_epoch, config.log_steps = 4, 2, 1
-    config.evaluation.triplets = 20
-    config.optimiser.schedule = "plateau"
+    config.model.update(inputs=("mel",), width=0.02, embedding_size=8, blocks=1, branch_blocks=1)
+    _shorten(config)
     config.update(changes)
     return config
 
 
-def training_tracks_only(config, splits):
-    """Stands for `data.open_splits`: the fixture's validation split has no triplet."""
-    data = dataset.open(config.data.dir, "train", FeatureConfig())
-    return dict.fromkeys(splits, data)
+def small(directory: Path | str, **changes) -> ConfigDict:
+    """`readme_network` in the dimensions that the fixtures' tracks have, for four steps."""
+    config = readme_network()
+    config.data.dir = str(directory)
+    config.dimensions = ("genre", "mood", "tempo")
+    _shorten(config)
+    config.update(changes)
+    return config
+
+
+def _shorten(config: ConfigDict) -> None:
+    config.batch_size = config.evaluation.batch_size = 8
+    config.num_steps, config.steps_per_epoch, config.log_steps = 4, 2, 1
+    config.evaluation.triplets = 20
+    config.optimiser.schedule = "plateau"
+
+
+def training_tracks(config: ConfigDict) -> DataSet:
+    return dataset.open(config.data.dir, "train", features.FeatureConfig())
+
+
+def trained(config: ConfigDict, workdir: Path, *, profile: str = "") -> int:
+    """As `python -m jaxsim.train`, but validated on the training tracks: there are few others.
+
+    Returns:
+      The exit code.
+    """
+
+    def job() -> int:
+        check(config, devices=8)
+        profiled = profiling.parse(profile, num_steps=config.num_steps) if profile else range(0)
+        data = training_tracks(config)
+        return run.train(config, workdir, data, Validation(config, data), profiled=profiled)
+
+    return run.guarded(job)

@@ -8,6 +8,7 @@ from jaxsim import parallel, training
 from jaxsim.training import State
 
 BATCH = 16
+FRAMES = 33
 
 
 def batch() -> dict[str, np.ndarray]:
@@ -20,6 +21,23 @@ def batch() -> dict[str, np.ndarray]:
         "key": random.integers(-1, 6, BATCH).astype(np.int32),
         "tempo": random.choice([0, 60, 100, 150], BATCH).astype(np.float32),
         "index": np.arange(BATCH, dtype=np.int32),
+    }
+
+
+def full_batch() -> dict[str, np.ndarray]:
+    """Examples of three inputs, 33 frames, all six dimensions, two segments of every track."""
+    random = np.random.default_rng(0)
+    envelope = random.random((BATCH, 1, 128)) ** 4 * random.random((BATCH, FRAMES, 1))
+    tags = {"genre": 4, "mood": 3, "instrument": 5, "era": 2}
+    return {
+        "mel": (envelope + 0.1 * random.random((BATCH, FRAMES, 128))).astype(np.float16),
+        "cens": (random.random((BATCH, 1, 12)) ** 4).repeat(FRAMES, axis=1).astype(np.float16),
+        "onset": random.gamma(0.5, 1.0, (BATCH, FRAMES + 383)).astype(np.float32),
+        **{name: random.random((BATCH, count)) < 0.5 for name, count in tags.items()},
+        "tempo": random.choice([0, 60, 100, 150], BATCH).astype(np.float32),
+        "key": random.integers(-1, 6, BATCH).astype(np.int32),
+        "index": np.arange(BATCH, dtype=np.int32),
+        "track": np.arange(BATCH, dtype=np.int32) // 2,
     }
 
 

@@ -1,51 +1,51 @@
-"""One training step on eight devices is the step on one device with the whole batch."""
+"""One training step of README's network: the same on one device and on eight, in parts, and Adam's.
 
-import functools
+Three inputs, a trunk, the normalisation of the branches, and batch statistics: what the step of
+the real network meets, narrow and of few frames.
+"""
 
 import jax
 import numpy as np
 import pytest
+from ml_collections import ConfigDict
 
-from configs.six_dim import get_config
-from jaxsim import model, parallel, training
-from tests.helpers.states import BATCH, batch, drawn_state
+from jaxsim import parallel, training
+from tests.helpers.runs import readme_network
+from tests.helpers.states import BATCH, drawn_state, full_batch
 
-VARIANTS = {  # (model.norm, model.embedding_norm)
-    "no normalisation": ("none", "layer"),
-    "batch normalisation": ("batch", "batch_layer"),
+OBJECTIVES = {
+    "triplets": {},
+    "triplets and tracks": dict(track_weight=0.5, pick="uniform", average="mined"),
+    "proxies": dict(method="proxy"),
+    "classification": dict(method="classification"),
 }
 
 
-def prepare(variant: str):
-    """Configuration and state of a narrow network; parameters drawn without compiling."""
-    config = get_config()
-    config.dimensions = ("genre", "tempo", "key")
-    config.model.update(inputs=("mel",), width=0.03125, embedding_size=24, dtype="float32")
-    config.model.norm, config.model.embedding_norm = VARIANTS[variant]
-    config.loss.pick = "uniform"
-    return config, drawn_state(config, batch())
+def configured(**loss) -> ConfigDict:
+    config = readme_network()
+    config.loss.update(**loss)
+    return config
 
 
-def run_step(config, state, mapping: str, devices):
-    step = parallel.map_over_devices(
-        functools.partial(training.train_step, config),
-        split=(False, True, False),
-        mapping=mapping,
-        devices=devices,
+def run_step(config: ConfigDict, state: training.State, *, devices: int, mapping: str = "pmap"):
+    """The state and the terms after one step, on the host."""
+    config.parallel.mapping = mapping
+    step = training.mapped_train_step(config, devices=jax.devices()[:devices], donate=False)
+    dealt = jax.tree.map(
+        lambda x: x.reshape(devices, BATCH // devices, *x.shape[1:]), full_batch()
     )
-    count = len(devices)
-    dealt = jax.tree.map(lambda x: x.reshape(count, BATCH // count, *x.shape[1:]), batch())
     return jax.device_get(step(state, dealt, np.float32(0.01)))
 
 
-@pytest.fixture(scope="module", params=VARIANTS)
-def variant(request):
-    """Configuration, state before, and (state, terms) after one step on one device."""
-    with pytest.MonkeyPatch.context() as patch:
-        # One block has all that a step meets (kernels, biases, statistics), compiled in seconds.
-        patch.setattr(model, "BLOCKS", 1)
-        config, state = prepare(request.param)
-        yield config, state, run_step(config, state, "pmap", jax.devices()[:1])
+@pytest.fixture(scope="module")
+def start() -> training.State:
+    return drawn_state(configured(), full_batch())
+
+
+@pytest.fixture(scope="module")
+def stepped(start: training.State):
+    """After one step of triplets on one device with the whole batch."""
+    return run_step(configured(), start, devices=1)
 
 
 def assert_close(found, expected) -> None:
@@ -55,57 +55,71 @@ def assert_close(found, expected) -> None:
     pixels, 1.3e-6 of the tree's largest value with JAX 0.12: hence the 3e-6.
     """
     paths = jax.tree_util.tree_leaves_with_path(expected)
-    largest = max((np.abs(leaf).max() for _, leaf in paths), default=0)
+    largest = max(np.abs(leaf).max() for _, leaf in paths)
+    assert largest > 0
     for (path, other), one in zip(paths, jax.tree.leaves(found), strict=True):
         tolerance = min(1e-5 * largest, 1e-4 * np.abs(other).max() + 3e-6 * largest)
         name = jax.tree_util.keystr(path)
         np.testing.assert_allclose(one, other, atol=tolerance, rtol=0, err_msg=name)
 
 
-def test_eight_devices_equal_one(variant) -> None:
-    config, before, (expected, expected_terms) = variant
-    assert min(expected_terms.loss.weight) > 5, "every dimension has triplets"
-    assert min(expected_terms.loss.weight / expected_terms.active.weight) < 1
-    for mapping in parallel.MAPPINGS:
-        found, terms = run_step(config, before, mapping, jax.devices())
-        for one, other in zip(terms[:2], expected_terms[:2], strict=True):  # loss, active
-            np.testing.assert_array_equal(one.weight, other.weight)
-            np.testing.assert_allclose(one.sum, other.sum, atol=1e-6 * one.weight.max())
-        np.testing.assert_allclose(terms.spread.mean(), expected_terms.spread.mean(), rtol=1e-5)
-        assert_close(found.moments.mu, expected.moments.mu)  # a tenth of the gradient
-        assert_close(found.batch_stats, expected.batch_stats)
-        assert found.step == 1
+def assert_same_step(found, expected) -> None:
+    """The terms, the gradients (a tenth is in Adam's first moment), and the batch statistics."""
+    (after, terms), (expected_after, expected_terms) = found, expected
+    for one, other in zip(terms, expected_terms, strict=True):
+        np.testing.assert_allclose(one.mean(), other.mean(), rtol=1e-4, atol=1e-6)
+    for one, other in zip(terms[:2], expected_terms[:2], strict=True):  # loss, active
+        np.testing.assert_array_equal(one.weight, other.weight)
+    assert_close(after.moments.mu, expected_after.moments.mu)
+    if expected_after.batch_stats:
+        assert_close(after.batch_stats, expected_after.batch_stats)
+    assert after.step == 1
 
 
-def test_parts_equal_the_whole(monkeypatch) -> None:
-    monkeypatch.setattr(model, "BLOCKS", 1)
-    config, before = prepare("no normalisation")
-    expected, expected_terms = run_step(config, before, "pmap", jax.devices()[:1])
+def test_eight_devices_equal_one(start, stepped) -> None:
+    _, terms = stepped
+    assert min(terms.loss.weight) > 5, "every dimension has triplets"
+    assert min(terms.active.mean()) < 1
+    assert_same_step(run_step(configured(), start, devices=8), stepped)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mapping", parallel.MAPPINGS)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_eight_devices_equal_one_with_every_objective(objective: str, mapping: str) -> None:
+    config = configured(**OBJECTIVES[objective])
+    state = drawn_state(config, full_batch())
+    expected = run_step(config, state, devices=1)
+    assert (expected[1].loss.weight > 0).all()
+    assert (expected[1].track.weight > 0) == (config.loss.track_weight > 0)
+    assert_same_step(run_step(config, state, devices=8, mapping=mapping), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mapping", parallel.MAPPINGS)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_parts_equal_the_whole(objective: str, mapping: str) -> None:
+    """Without batch normalisation, whose statistics are of the whole batch."""
+    config = configured(**OBJECTIVES[objective])
+    config.model.update(branch_norm="none", embedding_norm="layer")
+    state = drawn_state(config, full_batch())
+    expected = run_step(config, state, devices=1)
     config.parallel.parts = 4
-    for mapping in parallel.MAPPINGS:
-        found, terms = run_step(config, before, mapping, jax.devices()[:2])
-        for one, other in zip(terms, expected_terms, strict=True):
-            np.testing.assert_allclose(one.mean(), other.mean(), rtol=1e-4)
-        assert_close(found.moments.mu, expected.moments.mu)
+    assert_same_step(run_step(config, state, devices=2, mapping=mapping), expected)
 
 
-def test_parts_keep_class_vectors(monkeypatch) -> None:
-    """Gradients of class vectors too, and less memory than the whole batch at once."""
-    monkeypatch.setattr(model, "BLOCKS", 1)
-    config, _ = prepare("no normalisation")
-    config.loss.method = "proxy"
-    state = drawn_state(config, batch())
+def test_parts_keep_class_vectors_and_take_less_memory() -> None:
+    """Of one input and one block: the gradients of class vectors pass by the network."""
+    config = configured(method="proxy")
+    config.model.update(inputs=("mel",), blocks=1, branch_blocks=1)
+    config.model.update(branch_norm="none", embedding_norm="layer")
+    state = drawn_state(config, full_batch())
     found, memory = {}, {}
     for parts in (1, 8):
         config = config.copy_and_resolve_references()
         config.parallel.parts = parts
-        step = parallel.map_over_devices(
-            functools.partial(training.train_step, config),
-            split=(False, True, False),
-            mapping="pmap",
-            devices=jax.devices()[:1],
-        )
-        dealt = jax.tree.map(lambda x: x[None], batch())
+        step = training.mapped_train_step(config, devices=jax.devices()[:1], donate=False)
+        dealt = jax.tree.map(lambda x: x[None], full_batch())
         compiled = step.lower(state, dealt, np.float32(0.01)).compile()
         memory[parts] = compiled.memory_analysis().temp_size_in_bytes
         found[parts], _ = jax.device_get(compiled(state, dealt, np.float32(0.01)))
@@ -114,13 +128,13 @@ def test_parts_keep_class_vectors(monkeypatch) -> None:
     assert memory[8] < memory[1] / 2
 
 
-def test_a_step_is_adams(variant) -> None:
+def test_a_step_is_adams(start, stepped) -> None:
     """The first step moves every parameter against its gradient by the learning rate."""
-    _, before, (after, _) = variant
+    after, _ = stepped
     moved = False
     paths = jax.tree_util.tree_leaves_with_path(after.moments.mu)
     for (path, mu), old, new in zip(
-        paths, jax.tree.leaves(before.params), jax.tree.leaves(after.params), strict=True
+        paths, jax.tree.leaves(start.params), jax.tree.leaves(after.params), strict=True
     ):
         gradient = mu / 0.1
         expected = old - 0.01 * gradient / (np.abs(gradient) + 1e-8)
@@ -129,27 +143,29 @@ def test_a_step_is_adams(variant) -> None:
     assert moved
 
 
-def test_a_weight_scales_its_dimensions_gradient_alone(variant, monkeypatch) -> None:
-    config, before, (expected, _) = variant
-    monkeypatch.setattr(model, "BLOCKS", 1)
-    weighted = config.copy_and_resolve_references()
-    weighted.loss.weights.tempo = 5.0
-    found, _ = run_step(weighted, before, "pmap", jax.devices()[:1])
+@pytest.mark.slow
+def test_a_weight_scales_its_dimensions_gradient_alone(start, stepped) -> None:
+    expected, _ = stepped
+    weighted = configured()
+    weighted.loss.weights.tempo *= 5
+    found, _ = run_step(weighted, start, devices=1)
     # The scale of each embedding unit meets the loss of its own dimension only.
     factor = (
         found.moments.mu["embedding_norm"]["scale"]
         / (expected.moments.mu["embedding_norm"]["scale"])
     )
-    np.testing.assert_allclose(factor.reshape(3, 8), [[1] * 8, [5] * 8, [1] * 8], rtol=1e-4)
+    rows = [[5 if name == "tempo" else 1] * 4 for name in weighted.dimensions]
+    np.testing.assert_allclose(factor.reshape(6, 4), rows, rtol=1e-4)
 
 
-def test_batch_statistics_move_only_with_batch_normalisation(variant) -> None:
-    config, before, (after, _) = variant
-    changed = [
-        not np.array_equal(old, new)
-        for old, new in zip(
-            jax.tree.leaves(before.batch_stats), jax.tree.leaves(after.batch_stats), strict=True
-        )
-    ]
-    assert len(changed) == (0 if config.model.norm == "none" else 2 * 10)
-    assert all(changed)
+def test_batch_statistics_move(start, stepped) -> None:
+    """A mean and a variance where each branch ends, and before the embedding's layer norm."""
+    after, _ = stepped
+    names = {*(f"{kind}_centre" for kind in ("mel", "tempogram", "cens")), "embedding_centre"}
+    assert set(after.batch_stats) == names
+    for name in names:
+        for which in ("mean", "var"):
+            assert (after.batch_stats[name][which] != start.batch_stats[name][which]).any()
+    without = configured()
+    without.model.update(branch_norm="none", embedding_norm="layer")
+    assert training.state_shapes(without, full_batch()).batch_stats == {}
