@@ -7,8 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tests.helpers.runs import tiny, training_tracks_only
-
 
 @pytest.fixture(params=["cpu", "tpu"])
 def forms(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -31,16 +29,16 @@ def watched_run(
     """
     import jax
 
-    from jaxsim import stopping, train
+    from jaxsim import stopping
+    from tests.helpers.runs import tiny, trained
 
     workdir, said = tmp_path_factory.mktemp("finished"), []
     handler = logging.Handler()
     handler.emit = lambda record: said.append(record.getMessage())  # type: ignore[method-assign]
     logging.getLogger("jax").addHandler(handler)
-    with pytest.MonkeyPatch.context() as patch, jax.log_compiles():
-        patch.setattr(train, "open_splits", training_tracks_only)
+    with jax.log_compiles():
         config = tiny(prepared_directory)
-        assert train.train(config, workdir, profile="1:3") == stopping.FINISHED
+        assert trained(config, workdir, profile="1:3") == stopping.FINISHED
     logging.getLogger("jax").removeHandler(handler)
     return workdir, said
 
@@ -56,15 +54,16 @@ def classifier(finished: Path, prepared_directory: Path, tmp_path_factory) -> Pa
     """The checkpoint of a classifier of the whole space, with random parameters."""
     from jaxsim.checkpoints import Checkpoints, restore_for_inference
     from jaxsim.schedule import Plateau
+    from tests.helpers.runs import tiny, training_tracks
     from tests.helpers.states import drawn_state
 
     config = tiny(prepared_directory)
     config.loss.update(method="classification", disentangled=False)
-    data = training_tracks_only(config, ("train",))["train"]
+    data = training_tracks(config)
     examples = {name: data.tags[name] for name in config.dimensions}
     examples["mel"] = np.zeros((4, 129, 128), np.float16)
     workdir = tmp_path_factory.mktemp("classifier")
-    record = restore_for_inference(finished)[3]
+    record = restore_for_inference(finished).record
     record["config"] = json.loads(config.to_json())
     checkpoints = Checkpoints(workdir / "checkpoints")
     checkpoints.save(drawn_state(config, examples), Plateau(), record)

@@ -1,10 +1,8 @@
 """Checkpoints that are damaged in every way: the newest whole one is used, and that is said."""
 
 import json
-import os
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import jax
@@ -14,6 +12,7 @@ from orbax.checkpoint._src.futures import signaling_client
 
 from jaxsim.checkpoints import Checkpoints, located, restore_for_inference
 from jaxsim.schedule import Plateau
+from tests.helpers import programs
 from tests.helpers.states import state
 
 STEPS = (2, 4)
@@ -160,15 +159,11 @@ def test_older_checkpoints_have_no_digest(run):
 
 
 def test_a_model_is_read_where_there_are_fewer_devices(whole):
-    code = f"""
-import jax, numpy as np
-from jaxsim.checkpoints import restore_for_inference
-assert jax.device_count() == 1
-print(restore_for_inference({str(whole)!r})[1]["head"]["bias"].tolist())
-"""
-    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     found = subprocess.run(
-        [sys.executable, "-c", code], env=environment, capture_output=True, text=True
+        programs.command("restore_on_one_device", whole),
+        env=programs.environment(),
+        capture_output=True,
+        text=True,
     )
     assert found.returncode == 0, found.stderr
     expected = np.asarray(state(4).params["head"]["bias"]).tolist()

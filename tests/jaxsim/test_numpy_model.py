@@ -5,7 +5,6 @@ That it equals the trained network is in test_export.py; here nothing needs JAX.
 
 import json
 import subprocess
-import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,6 +17,7 @@ import scipy.signal
 from input_pipeline.features import FEATURE_VERSION
 from input_pipeline.tracks import DIMENSIONS
 from jaxsim import numpy_model
+from tests.helpers import programs
 from tests.helpers.models import Parts, parts, write
 
 
@@ -288,24 +288,13 @@ def test_refuses_metadata_that_is_no_json(tmp_path: Path) -> None:
         numpy_model.load(tmp_path / "wrong.npz")
 
 
-WITHOUT_JAX = """
-import sys
-for name in ("jax", "jaxlib", "flax", "optax", "tensorflow", "librosa", "ml_collections"):
-    sys.modules[name] = None  # importing it is an error
-import numpy as np
-from jaxsim import numpy_model
-random = np.random.default_rng(1)
-shapes = (2, 129, 128), (2, 129, 12)
-mel, cens = map(random.random, shapes)
-print(numpy_model.load(sys.argv[1]).embed(mel, cens, random.gamma(0.5, 1.0, (2, 512))).tolist())
-print([name for name in ("scipy", "absl", "input_pipeline") if name in sys.modules])
-"""
-
-
 def test_needs_numpy_only(path: Path, model: numpy_model.Model) -> None:
-    root = Path(numpy_model.__file__).parent.parent
-    command = [sys.executable, "-c", WITHOUT_JAX, str(path)]
-    done = subprocess.run(command, cwd=root, capture_output=True, text=True, check=False)
+    done = subprocess.run(
+        programs.command("embed_without_jax", path),
+        env=programs.environment(),
+        capture_output=True,
+        text=True,
+    )
     assert done.returncode == 0, done.stderr
     embeddings, others = map(json.loads, done.stdout.splitlines())
     np.testing.assert_allclose(embeddings, model.embed(**features(2)), atol=1e-5)

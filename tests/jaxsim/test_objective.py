@@ -1,8 +1,6 @@
 """The objective: masks are slices, the map over dimensions is a loop, devices share candidates."""
 
-import os
 import subprocess
-import sys
 
 import jax
 import jax.numpy as jnp
@@ -15,6 +13,7 @@ from jaxsim import parallel
 from jaxsim.losses import PICKS, triplet_loss
 from jaxsim.objective import Terms, class_shapes, objective_terms, subspace_masks
 from jaxsim.relations import Relation, relations
+from tests.helpers import programs
 
 DIMENSIONS = ("genre", "era", "key", "tempo")
 SIZE = 16
@@ -348,37 +347,15 @@ def test_without_labels_everything_is_zero_and_finite() -> None:
         np.testing.assert_array_equal(total.mean(), 0)
 
 
-LARGE_BATCH = """
-import resource, sys
-import jax, jax.numpy as jnp, numpy as np
-from configs.six_dim import get_config
-from jaxsim.objective import objective_terms
-
-SIZE = 4096
-config = get_config()
-dimensions = config.dimensions
-config.loss.pick = sys.argv[1]
-random = np.random.default_rng(0)
-labels = {dimension: jnp.asarray(random.random((SIZE, 8)) < 0.2) for dimension in dimensions[:4]}
-labels["tempo"] = jnp.float32(random.uniform(60, 200, SIZE))
-labels["key"] = jnp.int32(random.integers(0, 24, SIZE))
-labels["index"] = jnp.arange(SIZE)
-embeddings = jnp.float32(random.normal(size=(SIZE, 384)))
-
-def loss(embeddings, labels):
-    return objective_terms(embeddings, {}, labels, jax.random.key(0), config).loss.mean().mean()
-
-gradient = jax.jit(jax.grad(loss))(embeddings, labels)
-assert np.isfinite(gradient).all() and np.any(gradient)
-print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 2**20)
-"""
-
-
 @pytest.mark.slow
 @pytest.mark.parametrize("pick", PICKS)
 def test_a_batch_of_4096_is_mined_within_six_gigabytes(pick: str) -> None:
     """Forward and backward, six dimensions; the peak of a process of its own, in GiB."""
-    command = [sys.executable, "-c", LARGE_BATCH, pick]
-    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
-    output = subprocess.run(command, env=environment, check=True, capture_output=True, text=True)
-    assert float(output.stdout) < 6
+    done = subprocess.run(
+        programs.command("mine_large_batch", pick),
+        env=programs.environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert float(done.stdout) < 6

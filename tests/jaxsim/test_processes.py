@@ -1,12 +1,10 @@
 """Two real processes train one model as one process does; and what happens if one of them goes."""
 
 import json
-import os
 import shutil
 import signal
 import socket
 import subprocess
-import sys
 import time
 from pathlib import Path
 
@@ -16,31 +14,9 @@ import pytest
 
 from jaxsim import processes
 from jaxsim.checkpoints import restore_for_inference
+from tests.helpers import programs
 
-ROOT = Path(__file__).parents[2]
 STEPS = 12
-
-# As `python -m jaxsim.train --distributed`, but on the fixture's training tracks.
-PROGRAM = """
-import sys
-import time
-from pathlib import Path
-from jaxsim import model, processes, stopping, train
-from tests.helpers.runs import tiny, training_tracks_only
-
-data, workdir, steps, distributed, pause = sys.argv[1:]
-if distributed == "True":
-    processes.join(silence=10)
-train.open_splits = training_tracks_only
-step = train.Monitor.step
-train.Monitor.step = lambda monitor: (time.sleep(float(pause)), step(monitor))
-model.BLOCKS = 1  # as in test_training.py
-train.export.export = lambda *arguments, **options: None  # of six blocks alone
-config = tiny(data, num_steps=int(steps), steps_per_epoch=6)
-# Before a batch normalisation a bias has no gradient but rounding, which Adam blows up.
-config.model.branch_norm, config.model.embedding_norm = "none", "layer"
-stopping.leave(train.guarded(config, Path(workdir)))
-"""
 
 
 def start(
@@ -50,19 +26,18 @@ def start(
     with socket.socket() as free:
         free.bind(("localhost", 0))
         port = free.getsockname()[1]
-    environment = os.environ | {
+    environment = programs.environment() | {
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={4 // count} "
         "--xla_backend_optimization_level=0",
         "JAX_COORDINATOR_ADDRESS": f"localhost:{port}",
         "JAX_NUM_PROCESSES": str(count),
-        "PYTHONPATH": str(ROOT),
         "JAXSIM_CHECK_SHAPES": "",
     }
-    arguments = [str(data), str(workdir), str(steps), str(count > 1), str(pause)]
+    arguments = data, workdir, steps, "together" if count > 1 else "alone", pause
     return [
         subprocess.Popen(
-            [sys.executable, "-c", PROGRAM, *arguments],
-            cwd=ROOT,
+            programs.command("train_tiny", *arguments),
+            cwd=programs.ROOT,
             env=environment | {"JAX_PROCESS_ID": str(number)},
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

@@ -1,10 +1,7 @@
 """What a compiled step says of itself, and the compilation for a slice that is not there."""
 
 import importlib.util
-import os
 import subprocess
-import sys
-from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
@@ -13,8 +10,7 @@ from input_pipeline.batches import composed_batches
 from jaxsim.data import open_splits
 from launch import check
 from launch.cycles import instruction_cycles, moved_bytes
-
-ROOT = Path(__file__).parents[2]
+from tests.helpers import programs
 
 # A loop of 3 turns with a loop of 4 turns inside; one instruction has no estimate.
 PROGRAM = """\
@@ -52,16 +48,14 @@ ENTRY %main.9 (param.0: f32[8]) -> f32[8] {
 """
 
 
-def run_check(*options: str, before: str = "") -> subprocess.CompletedProcess:
-    """`python -m launch.check` with these options, after the given statements."""
-    arguments = ["launch.check", "--config=configs/six_dim.py", *options]
-    code = (
-        f"{before}\nimport runpy, sys; sys.argv = {arguments!r}\n"
-        "runpy.run_module('launch.check', run_name='__main__', alter_sys=True)"
-    )
-    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+def run_check(change: str, *options: str) -> subprocess.CompletedProcess:
+    """`python -m launch.check` with these options, on a machine changed by check_launch.py."""
     return subprocess.run(
-        [sys.executable, "-c", code], cwd=ROOT, env=environment, capture_output=True, text=True
+        programs.command("check_launch", change, "--config=configs/six_dim.py", *options),
+        cwd=programs.ROOT,
+        env=programs.environment(),
+        capture_output=True,
+        text=True,
     )
 
 
@@ -140,12 +134,7 @@ def test_the_labels_are_those_of_the_data(config, prepared_directory):
 
 
 def test_without_the_compiler_one_line_says_what_to_install():
-    hide = """
-import importlib.util
-find = importlib.util.find_spec
-importlib.util.find_spec = lambda name, *rest: None if name == "libtpu" else find(name, *rest)
-"""
-    found = run_check("--topology=v5e:2x2", before=hide)
+    found = run_check("without_libtpu", "--topology=v5e:2x2")
     assert found.returncode == 1
     assert found.stderr.strip() == (
         "error: the TPU compiler (libtpu) is not installed; install it with: pip install '.[tpu]'"
@@ -162,6 +151,7 @@ def test_an_unknown_chip(monkeypatch):
 @pytest.mark.skipif(importlib.util.find_spec("libtpu") is None, reason="needs libtpu")
 def test_a_narrow_network_is_compiled_for_a_slice():
     found = run_check(
+        "one_block",
         "--topology=v5e:4x4",
         "--config.dimensions=('genre','mood')",
         "--config.model.inputs=('mel',)",
@@ -169,7 +159,6 @@ def test_a_narrow_network_is_compiled_for_a_slice():
         "--config.model.embedding_size=8",
         "--config.batch_size=128",
         "--config.loss.method=proxy",
-        before="import jaxsim.model; jaxsim.model.BLOCKS = 1",
     )
     assert found.returncode == 0, found.stderr
     assert "v5e:4x4: 16 chips, 4 hosts; batch of 128, 8 a chip" in found.stdout

@@ -4,7 +4,6 @@ import json
 import os
 import signal
 import subprocess
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
@@ -14,6 +13,7 @@ import numpy as np
 import pytest
 
 from jaxsim.library import query, store, writing
+from tests.helpers import programs
 from tests.helpers.libraries import describe, entry, random_vectors
 
 MakeStore = Callable[..., store.Store]
@@ -117,28 +117,16 @@ def test_many_threads_may_ask(make_store: MakeStore) -> None:
         assert all(pool.map(ask, range(300)))
 
 
-WRITE_FOR_EVER = """
-import sys
-sys.path.insert(0, sys.argv[2])
-import numpy as np
-from jaxsim.library import store, writing
-from tests.helpers.libraries import describe, entry, random_vectors
-vectors = store.normalised(random_vectors(100_000), 3)
-with writing.open(sys.argv[1], describe(), b"model") as writer:
-    start = len(writer.known())
-    for first in range(start, 100_000, 7):
-        writer.add([entry(i, vectors[i]) for i in range(first, first + 7)])
-        print(first, flush=True)
-"""
-
-
 def test_a_killed_writer_leaves_a_store_that_goes_on(tmp_path: Path) -> None:
-    root = str(Path(__file__).parents[3])
     expected = store.normalised(random_vectors(100_000), 3).astype(np.float16)
     path, before = tmp_path / "store", 0
     for lines in (2, 5, 11):
-        command = [sys.executable, "-c", WRITE_FOR_EVER, str(path), root]
-        process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        process = subprocess.Popen(
+            programs.command("write_for_ever", path),
+            env=programs.environment(),
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         assert process.stdout is not None
         for _ in range(lines):
             assert process.stdout.readline()

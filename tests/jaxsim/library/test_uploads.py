@@ -1,8 +1,6 @@
 """Files of strangers: whatever they are, an answer comes, and the next file is heard."""
 
 import subprocess
-import sys
-import textwrap
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -14,6 +12,7 @@ import soundfile
 from input_pipeline.features import FeatureConfig, UnusableTrack, extract
 from jaxsim.library import decoding, uploads
 from jaxsim.library.uploads import COMMAND, Decoder
+from tests.helpers import programs
 from tests.helpers.audio import SAMPLE_RATE, pulsed_tone
 
 
@@ -98,20 +97,9 @@ def test_a_file_that_can_be_heard_gives_its_features(
             np.testing.assert_array_equal(found[name], array)
 
 
-def process(code: str) -> Decoder:
-    """A decoder that says it is ready, and then does something else."""
-    code = "import sys, time, os, subprocess\nprint('{}', flush=True)\n" + textwrap.dedent(code)
-    return Decoder([sys.executable, "-c", code])
-
-
 def test_what_takes_too_long_is_killed_with_its_children(tmp_path: Path) -> None:
     pid = tmp_path / "pid"
-    decoder = process(f"""
-        sys.stdin.readline()
-        child = subprocess.Popen(["sleep", "60"])
-        open({str(pid)!r}, "w").write(str(child.pid))
-        time.sleep(60)
-    """)
+    decoder = Decoder(programs.command("decode_for_ever", pid))
     began = time.monotonic()
     with pytest.raises(UnusableTrack, match="takes more than 1 seconds to decode"):
         ask(decoder, tmp_path, tmp_path, patience=1)
@@ -126,9 +114,9 @@ def test_what_takes_too_long_is_killed_with_its_children(tmp_path: Path) -> None
     raise AssertionError("the child lives")
 
 
-@pytest.mark.parametrize("code", ["sys.stdin.readline(); os.abort()", "sys.exit(1)"])
-def test_a_process_that_dies_is_an_answer(tmp_path: Path, code: str) -> None:
-    decoder = process(code)
+@pytest.mark.parametrize("when", ["asked", "unasked"])
+def test_a_process_that_dies_is_an_answer(tmp_path: Path, when: str) -> None:
+    decoder = Decoder(programs.command("decode_and_die", when))
     with pytest.raises(UnusableTrack, match="the process that tried it died"):
         ask(decoder, tmp_path, tmp_path)
     assert not decoder.lives
@@ -136,18 +124,13 @@ def test_a_process_that_dies_is_an_answer(tmp_path: Path, code: str) -> None:
 
 def test_memory_is_limited() -> None:
     pytest.importorskip("resource")
-    code = f"""
-        from jaxsim.library import decoding
-        import numpy as np
-        decoding.limit()
-        np.ones(10_000_000)
-        try:
-            np.empty({decoding.MEMORY}, np.uint8)
-        except MemoryError:
-            print("refused")
-    """
-    command = [sys.executable, "-c", textwrap.dedent(code)]
-    assert subprocess.run(command, capture_output=True, text=True).stdout == "refused\n"
+    done = subprocess.run(
+        programs.command("exceed_memory"),
+        env=programs.environment(),
+        capture_output=True,
+        text=True,
+    )
+    assert done.stdout == "refused\n", done.stderr
 
 
 def test_a_surprise_is_an_answer_and_the_end(monkeypatch: pytest.MonkeyPatch) -> None:

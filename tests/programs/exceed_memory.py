@@ -1,0 +1,12 @@
+"""Asks for as much memory as a decoder may have, after some that it gets; says what happens."""
+
+import numpy as np
+
+from jaxsim.library import decoding
+
+decoding.limit()
+np.ones(10_000_000)
+try:
+    np.empty(decoding.MEMORY, np.uint8)
+except MemoryError:
+    print("refused")

@@ -1,0 +1,10 @@
+"""Prints a bias of a checkpoint, where there is one device: restore_on_one_device.py RUN"""
+
+import sys
+
+import jax
+
+from jaxsim.checkpoints import restore_for_inference
+
+assert jax.device_count() == 1
+print(restore_for_inference(sys.argv[1])[1]["head"]["bias"].tolist())

@@ -1,0 +1,118 @@
+"""One step and its evaluation, in whatever layout it is started: step_and_evaluate.py MAPPING OUT
+
+Writes what one step finds: losses, gradients, mined triplets, and what an evaluation says.
+"""
+
+import os
+import sys
+
+import jax
+import numpy as np
+from jax import lax
+
+from jaxsim import (
+    evaluation,
+    losses,
+    mining,
+    model,
+    objective,
+    parallel,
+    processes,
+    train,
+    training,
+)
+from tests.helpers.batches import fake_data
+from tests.helpers.runs import tiny
+from tests.helpers.states import drawn_state
+
+if "JAX_NUM_PROCESSES" in os.environ:
+    processes.join(silence=30)
+mapping, out = sys.argv[1:]
+model.BLOCKS = 1  # as in test_training.py
+BATCH = 24
+config = tiny("", batch_size=BATCH)
+config.dimensions = ("genre", "tempo", "key")
+config.model.embedding_size = 12
+config.model.branch_norm, config.model.embedding_norm = "none", "layer"
+config.parallel.mapping = mapping
+config.loss.pick, config.loss.band = "uniform", 0.05
+config.loss.average = "mined"
+data = fake_data()
+random = np.random.default_rng(0)
+row = random.integers(len(data), size=BATCH)
+batch = {
+    "mel": random.random((BATCH, 129, 128)).astype(np.float16),
+    "cens": random.random((BATCH, 129, 12)).astype(np.float16),
+    "onset": random.random((BATCH, 512)).astype(np.float32),
+    "genre": data.tags["genre"][row],
+    "tempo": data.tempo[row],
+    "key": data.key[row],
+    "index": np.arange(BATCH, dtype=np.int32),
+    "track": row.astype(np.int32),
+}
+start = drawn_state(config, batch)
+own = parallel.to_devices(parallel.own_rows(batch), local_devices=jax.local_device_count())
+state, terms = train.mapped_train_step(config)(
+    parallel.replicate(start), own, parallel.replicate(np.float32(0.01))
+)
+
+
+def mined(state, own):
+    """Of every (anchor, candidate) the negative of its triplet, -1 without one [A, S, B]."""
+    key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+    anchors = training.embed(config, state, own)
+    labels = {name: own[name] for name in (*config.dimensions, "index")}
+    candidates, others = jax.tree.map(
+        lambda x: lax.all_gather(x, parallel.AXIS, tiled=True), (anchors, labels)
+    )
+    relation = objective._relations(labels, others, key, config)
+    drawn = objective._random(key, labels["index"], (len(config.dimensions) + 1, BATCH))
+    found = []
+    for number, mask in enumerate(objective.masks_of(config, anchors.shape[1])):
+        bands = mining.semi_hard_bands(
+            losses.cosine_distances(anchors, candidates, mask),
+            relation.similar[number],
+            relation.dissimilar[number],
+            width=config.loss.band,
+        )
+        chosen = mining.uniform(bands, drawn[:, number])
+        found.append(jax.numpy.where(bands.upper > bands.lower, chosen, -1))
+    return jax.numpy.stack(found, axis=1)
+
+
+triplets = parallel.to_host(
+    parallel.map_over_devices(mined, split=(False, True), mapping=mapping, split_result=True)(
+        parallel.replicate(start), own
+    )
+).reshape(BATCH, len(config.dimensions), BATCH)
+embed = evaluation.embedder(config)
+placed = parallel.replicate(start)
+embeddings = evaluation.track_embeddings(
+    data, lambda segments: embed(placed, segments), batch_size=BATCH, subspaces=3
+)
+sampled = evaluation.sample_triplets(data, config, count=300, seed=0)
+table = evaluation.triplet_table(embeddings, embeddings[::-1], sampled, data, config.dimensions)
+gradients = {
+    jax.tree_util.keystr(path): np.asarray(mu) * 10  # the first moment is a tenth of it
+    for path, mu in jax.tree_util.tree_leaves_with_path(jax.device_get(state.moments.mu))
+}
+if processes.first():
+    terms = jax.device_get(terms)
+    np.savez(
+        out,
+        **{f"gradient {name}": value for name, value in gradients.items()},
+        loss=terms.loss.mean(),
+        counted=terms.loss.weight,
+        active=terms.active.mean(),
+        spread=terms.spread.mean(),
+        triplets=triplets,
+        embeddings=embeddings,
+        scores=np.array(
+            [
+                [score.value, score.low, score.high]
+                for row in table.values()
+                for score in row.values()
+            ]
+        ),
+        devices=[jax.process_count(), jax.local_device_count()],
+    )
