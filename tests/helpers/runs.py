@@ -23,6 +23,16 @@ def readme_network() -> ConfigDict:
     return config
 
 
+def in_doubles(config: ConfigDict) -> ConfigDict:
+    """The same with a network that computes in float64, where JAX is allowed to.
+
+    Whatever adds up in another order rounds differently, and a rectifier that hardly opens in one
+    of two layouts changes a gradient: in float32 they are then not equal, however right both are.
+    """
+    config.model.dtype = "float64"
+    return config
+
+
 def tiny(directory: Path | str, **changes) -> ConfigDict:
     """Two dimensions, one input, one block, four steps."""
     config = get_config("demo")

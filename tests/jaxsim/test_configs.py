@@ -1,6 +1,5 @@
 """Every published row has a configuration, which is valid and trains."""
 
-import functools
 import importlib
 from pathlib import Path
 
@@ -9,7 +8,7 @@ import numpy as np
 import pytest
 
 from configs.six_dim import VARIANTS
-from jaxsim import model, parallel, published, training
+from jaxsim import published, training
 from jaxsim.config import check
 from tests.helpers.states import batch, drawn_state
 
@@ -52,6 +51,8 @@ def test_a_row_trains_one_step(row: str) -> None:
     """Narrow, and of one or two blocks: both ends of the network move, the loss is finite."""
     config = load(row).get_config()
     config.model.update(width=0.03125, embedding_size=12, dtype="float32")
+    depth = min(len(config.model.inputs), 2)
+    config.model.update(blocks=depth, branch_blocks=depth)
     config.optimiser.learning_rate = 0.01
     random = np.random.default_rng(0)
     examples = batch() | {
@@ -62,17 +63,10 @@ def test_a_row_trains_one_step(row: str) -> None:
         "onset": random.random((16, 512)).astype(np.float32),
         "cens": random.random((16, 129, 12)).astype(np.float16),
     }
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(model, "BLOCKS", 1)
-        state = drawn_state(config, examples)
-        step = parallel.map_over_devices(
-            functools.partial(training.train_step, config),
-            split=(False, True, False),
-            mapping="pmap",
-            devices=jax.devices()[:1],
-        )
-        one_device = jax.tree.map(lambda x: x[None], examples)
-        after, terms = jax.device_get(step(state, one_device, np.float32(0.01)))
+    state = drawn_state(config, examples)
+    step = training.mapped_train_step(config, devices=jax.devices()[:1], donate=False)
+    one_device = jax.tree.map(lambda x: x[None], examples)
+    after, terms = jax.device_get(step(state, one_device, np.float32(0.01)))
     assert np.isfinite(terms.loss.sum).all() and (terms.loss.weight > 0).all()
     assert (terms.track.weight > 0) == (config.loss.track_weight > 0)
     paths = jax.tree_util.tree_leaves_with_path(state.params)

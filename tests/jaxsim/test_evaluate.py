@@ -13,7 +13,7 @@ import pytest
 from configs.six_dim import get_config
 from input_pipeline import dataset
 from input_pipeline.features import FeatureConfig
-from jaxsim import evaluate, evaluation, report, systems, training, triplets
+from jaxsim import evaluate, judgements, report, systems, track_embeddings, training
 from jaxsim.checkpoints import restore_for_inference
 from jaxsim.comparison import compare
 from tests.helpers.batches import fake_data
@@ -173,7 +173,7 @@ def test_judgements_of_unknown_tracks_are_refused(data, tmp_path: Path) -> None:
             data["train"],
             config=get_config(),
             count=5,
-            judgements=[triplets.read(path)],
+            judgements=[judgements.read(path)],
         )
 
 
@@ -233,9 +233,9 @@ def test_a_batch_of_nothing_is_one_line(finished: Path) -> None:
 def test_the_batch_need_not_divide_by_the_devices(finished: Path, data) -> None:
     config, params, batch_stats, _ = restore_for_inference(finished)
     state = training.State(jnp.zeros((), jnp.int32), params, batch_stats, ())
-    embed = functools.partial(evaluation.embedder(config), state)
+    embed = functools.partial(track_embeddings.embedder(config), state)
     assert jax.device_count() == 8
-    expected, _ = evaluation.segment_embeddings(data["train"], embed, batch_size=8)
-    found, _ = evaluation.segment_embeddings(data["train"], embed, batch_size=5)
+    expected, _ = track_embeddings.segment_embeddings(data["train"], embed, batch_size=8)
+    found, _ = track_embeddings.segment_embeddings(data["train"], embed, batch_size=5)
     assert len(expected) == 8
     np.testing.assert_allclose(found, expected, atol=1e-6)

@@ -17,7 +17,7 @@ from ml_collections import ConfigDict
 from input_pipeline import dataset
 from input_pipeline.batches import track_segments
 from input_pipeline.features import FeatureConfig
-from jaxsim import export, model_format, numpy_model, training
+from jaxsim import export, model_format, model_writing, numpy_model, training
 from jaxsim.checkpoints import Checkpoints
 from jaxsim.inputs import images
 from jaxsim.schedule import Plateau
@@ -87,7 +87,7 @@ def trained_state(config: ConfigDict) -> training.State:
 
 
 def write(config: ConfigDict, state: training.State, path: Path, dtype: str = "float32") -> None:
-    export.export(
+    model_writing.write(
         state.params,
         state.batch_stats,
         config,

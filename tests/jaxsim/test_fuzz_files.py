@@ -15,7 +15,16 @@ from absl import flags
 from hypothesis import strategies as st
 from ml_collections import config_flags
 
-from jaxsim import checkpoints, export, model_format, numpy_model, record, search, systems, triplets
+from jaxsim import (
+    checkpoints,
+    exporting,
+    model_format,
+    numpy_model,
+    record,
+    search,
+    systems,
+    triplets,
+)
 from jaxsim import config as config_module
 from jaxsim.library import query, where
 from jaxsim.schedule import Plateau
@@ -184,7 +193,7 @@ def test_records_of_checkpoints(examples: int, tmp_path: Path, capsys: Any) -> N
         with contextlib.suppress(ValueError):
             run.restore(saved, accept=accept)
         with pytest.raises(ValueError):
-            export.export_checkpoint(tmp_path / "run", tmp_path / "model.npz")
+            exporting.export_checkpoint(tmp_path / "run", tmp_path / "model.npz")
 
     contents = changed(json.loads(whole)).map(lambda tree: json.dumps(tree).encode())
     fuzz(examples // 4, contents | damaged(whole) | nested(DEPTHS, '{"config": ', "}"), check)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from jaxsim import triplets
+from jaxsim import judgements
 
 
 def write(path: Path, text: str) -> Path:
@@ -16,7 +16,7 @@ def write(path: Path, text: str) -> Path:
 
 def test_plain_triplets(tmp_path: Path) -> None:
     path = write(tmp_path / "judged.csv", "anchor,positive,negative\na,b,c\nb,a,d\n")
-    found = triplets.read(path)
+    found = judgements.read(path)
     assert (found.name, found.ids) == ("judged", [("a", "b", "c"), ("b", "a", "d")])
     rows = found.rows(["c", "b", "a"])  # d is not there
     np.testing.assert_array_equal([rows.anchor, rows.positive, rows.negative], [[2], [1], [0]])
@@ -41,7 +41,7 @@ def test_dim_sim(tmp_path: Path, form: str) -> None:
         indexed = {name: dict(enumerate(values)) for name, values in columns.items()}
         content = {"records": records, "columns": columns, "indexed columns": indexed}[form]
         path = write(tmp_path / "clean.json", json.dumps(content))
-    found = triplets.read(path)
+    found = judgements.read(path)
     assert found.ids == [("A", "B", "C"), ("A", "B", "C")]
     np.testing.assert_allclose(found.agreement, [5 / 6, 11 / 12])
     strict = found.at_least(0.9)
@@ -57,7 +57,7 @@ def test_odd_one_out(tmp_path: Path) -> None:
         ["3", "1", "2", "2", "0", "0", "", "", ""],
     ]
     text = "\n".join("\t".join(row) for row in [names, *rows])
-    found = triplets.read(write(tmp_path / "comparisons_final.csv", text))
+    found = judgements.read(write(tmp_path / "comparisons_final.csv", text))
     # 3 is odd 4 + 2 times, 2 is odd once.
     agreement = dict(zip(found.ids, found.agreement, strict=True))
     assert agreement == {
@@ -90,6 +90,6 @@ def test_odd_one_out(tmp_path: Path) -> None:
 def test_bad_files_are_refused_in_one_line(tmp_path: Path, name, text, message) -> None:
     path = write(tmp_path / name, text)
     with pytest.raises(ValueError, match=message) as error:
-        triplets.read(path)
+        judgements.read(path)
     assert str(error.value).startswith(str(path))
     assert "\n" not in str(error.value)

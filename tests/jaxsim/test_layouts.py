@@ -21,6 +21,7 @@ def results(layout: str, mapping: str, folder: Path) -> dict[str, np.ndarray]:
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} "
         "--xla_backend_optimization_level=0",
         "JAXSIM_CHECK_SHAPES": "",
+        "JAX_ENABLE_X64": "1",
     }
     if processes > 1:
         with socket.socket() as free:

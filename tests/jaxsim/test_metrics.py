@@ -27,7 +27,7 @@ def test_triplets_equal_a_loop_over_distances() -> None:
     """More triplets than are in memory at once; every single sub-space and every subset."""
     vectors, rows = unit_vectors(0), random_triplets(1)
     names = ("genre", "tempo", "key")
-    found = metrics.subset_predictions(metrics.margins(vectors, rows), names)
+    found = metrics.subset_predictions(metrics.gaps(vectors, rows), names)
     subsets = metrics.subsets(names)
     assert subsets[0] == ("genre",) and subsets[-1] == names and len(subsets) == 7
     for column, subset in enumerate(subsets):
@@ -41,8 +41,8 @@ def test_triplets_equal_a_loop_over_distances() -> None:
 
 def test_a_tie_counts_one_half() -> None:
     vectors = np.ones((3, 2, 1))
-    margin = metrics.margins(vectors, Triplets(np.array([0]), np.array([1]), np.array([2])))
-    np.testing.assert_array_equal(metrics.right(margin), [[0.5, 0.5]])
+    gap = metrics.gaps(vectors, Triplets(np.array([0]), np.array([1]), np.array([2])))
+    np.testing.assert_array_equal(metrics.right(gap), [[0.5, 0.5]])
 
 
 def naive_neighbours(vectors: np.ndarray, groups: np.ndarray, query: int) -> list[int]:

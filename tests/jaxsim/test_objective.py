@@ -9,9 +9,9 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs.six_dim import get_config
-from jaxsim import parallel
+from jaxsim import parallel, subspaces
 from jaxsim.losses import PICKS, triplet_loss
-from jaxsim.objective import Terms, class_shapes, objective_terms, subspace_masks
+from jaxsim.objective import Terms, class_shapes, objective_terms
 from jaxsim.relations import Relation, relations
 from tests.helpers import programs
 
@@ -85,7 +85,7 @@ def whole(embeddings, labels, *, pick: str = "nearest") -> tuple[Terms, jax.Arra
 
 
 def test_masks_are_disjoint_equal_and_cover_the_embedding() -> None:
-    masks = subspace_masks(3, 12)
+    masks = subspaces.masks(3, 12)
     np.testing.assert_array_equal(masks.sum(axis=0), np.ones(12))
     for number, mask in enumerate(masks):
         np.testing.assert_array_equal(np.flatnonzero(mask), np.arange(4) + 4 * number)
@@ -93,7 +93,7 @@ def test_masks_are_disjoint_equal_and_cover_the_embedding() -> None:
 
 def test_an_embedding_that_cannot_be_divided_is_refused() -> None:
     with pytest.raises(ValueError, match=r"embedding_size is 256, expected a multiple of 6"):
-        subspace_masks(6, 256)
+        subspaces.masks(6, 256)
 
 
 @pytest.mark.parametrize("pick", PICKS)

@@ -32,6 +32,7 @@ def start(
         "JAX_COORDINATOR_ADDRESS": f"localhost:{port}",
         "JAX_NUM_PROCESSES": str(count),
         "JAXSIM_CHECK_SHAPES": "",
+        "JAX_ENABLE_X64": "1",
     }
     arguments = data, workdir, steps, "together" if count > 1 else "alone", pause
     return [
@@ -82,7 +83,7 @@ def test_two_processes_stopped_and_restarted_equal_one(prepared_directory, tmp_p
     first[1].send_signal(signal.SIGTERM)  # one process is told, both stop
     codes, errors = end(first)
     assert codes == [75, 75], errors
-    assert "saved; the same command goes on from there" in errors[0]
+    assert "saved at step" in errors[0]
     assert "saved" not in errors[1], "one process speaks"
     stopped_at = max(row["step"] for row in rows(both))
     assert 2 <= stopped_at < STEPS

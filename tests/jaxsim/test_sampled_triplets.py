@@ -7,7 +7,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from input_pipeline.tracks import DIMENSIONS, TAG_DIMENSIONS
-from jaxsim import evaluation
+from jaxsim import sampled_triplets, subspaces, track_embeddings
 from tests.helpers.batches import fake_data
 
 COUNT = 700
@@ -34,9 +34,9 @@ def test_triplets_are_what_they_say(config: ConfigDict, monkeypatch, block: int)
     """Similar, dissimilar, all labelled, of three groups; the same whatever the blocks."""
     data = fake_data()
     data = dataclasses.replace(data, groups=[str(row // 3) for row in range(60)])
-    expected = evaluation.sample_triplets(data, config, count=COUNT, seed=1)
-    monkeypatch.setattr(evaluation, "ANCHORS", block)
-    found = evaluation.sample_triplets(data, config, count=COUNT, seed=1)
+    expected = sampled_triplets.sample_triplets(data, config, count=COUNT, seed=1)
+    monkeypatch.setattr(sampled_triplets, "ANCHORS", block)
+    found = sampled_triplets.sample_triplets(data, config, count=COUNT, seed=1)
     assert tuple(found) == DIMENSIONS
     for dimension, rows in found.items():
         np.testing.assert_array_equal(
@@ -54,20 +54,20 @@ def test_triplets_are_what_they_say(config: ConfigDict, monkeypatch, block: int)
 def test_a_dimension_without_triplets_is_left_out(config: ConfigDict) -> None:
     data = fake_data()
     data.tags["mood"][:] = False
-    found = evaluation.sample_triplets(data, config, count=5, seed=0)
+    found = sampled_triplets.sample_triplets(data, config, count=5, seed=0)
     assert tuple(found) == tuple(name for name in DIMENSIONS if name != "mood")
 
 
 def test_track_triplets_are_of_two_tracks() -> None:
     track = np.array([0, 0, 0, 1, 2, 2, 3])
-    rows = evaluation.track_triplets(track, count=500, seed=0)
+    rows = sampled_triplets.track_triplets(track, count=500, seed=0)
     assert (track[rows.anchor] == track[rows.positive]).all()
     assert (rows.anchor != rows.positive).all()
     assert (track[rows.anchor] != track[rows.negative]).all()
     assert set(track[rows.anchor]) == {0, 2}
     assert set(track[rows.negative]) == {0, 1, 2, 3}
-    assert len(evaluation.track_triplets(np.array([0, 1, 2]), count=5, seed=0)) == 0
-    assert len(evaluation.track_triplets(np.array([0, 0]), count=5, seed=0)) == 0
+    assert len(sampled_triplets.track_triplets(np.array([0, 1, 2]), count=5, seed=0)) == 0
+    assert len(sampled_triplets.track_triplets(np.array([0, 0]), count=5, seed=0)) == 0
 
 
 def test_embeddings_of_tracks_are_normalised_means_of_their_segments() -> None:
@@ -76,10 +76,10 @@ def test_embeddings_of_tracks_are_normalised_means_of_their_segments() -> None:
     def embed(batch) -> np.ndarray:
         return np.asarray(batch["mel"][:, 0, :12], np.float64) - 0.5
 
-    segments, track = evaluation.segment_embeddings(data, embed, batch_size=4)
+    segments, track = track_embeddings.segment_embeddings(data, embed, batch_size=4)
     assert (np.bincount(track) == data.num_frames // 129).all()
-    streamed = evaluation.track_embeddings(data, embed, batch_size=4, subspaces=3)
-    together = evaluation.divided(evaluation.means(segments, track, 7), 3)
+    streamed = track_embeddings.embed_tracks(data, embed, batch_size=4, subspaces=3)
+    together = subspaces.divided(track_embeddings.means(segments, track, 7), 3)
     np.testing.assert_allclose(streamed, together, rtol=1e-6)
     for row in range(7):
         mean = segments[track == row].astype(np.float64).mean(axis=0)

@@ -16,19 +16,15 @@ from benchmarks import faults
 from configs.six_dim import get_config
 from input_pipeline.dataset import DataSet
 from jaxsim import config as config_module
-from jaxsim import non_finite, numpy_model, record, stopping, train
+from jaxsim import non_finite, numpy_model, record, run, stopping
 from jaxsim.checkpoints import restore_for_inference
+from jaxsim.feed import Feed
 from jaxsim.inputs import FEATURES
 from jaxsim.monitor import Monitor
+from jaxsim.plan import INPUTS
 from jaxsim.schedule import Plateau, exhausted, learning_rate
 from jaxsim.workdir import Claim
-from tests.helpers.runs import tiny, training_tracks_only
-
-
-@pytest.fixture(autouse=True)
-def validation_on_training_tracks(prepared_directory, monkeypatch):
-    """The fixture's validation split is too small for a triplet."""
-    monkeypatch.setattr(train, "open_splits", training_tracks_only)
+from tests.helpers.runs import small, tiny, trained, training_tracks
 
 
 def test_leaves_what_it_says(finished):
@@ -51,22 +47,22 @@ def test_the_step_is_compiled_once(watched_run):
     assert len(compiled) == 3, compiled
 
 
-def test_no_batch_goes_to_a_device_unasked(prepared_directory, tmp_path, monkeypatch):
+def test_no_batch_goes_to_a_device_unasked(prepared_directory, tmp_path, monkeypatch, capsys):
     """On an accelerator the step would wait for it."""
 
-    def unplaced(run, batch):
+    def unplaced(feed, batch):
         split = jax.local_device_count()
-        names = (*FEATURES, *run.config.dimensions, "index", "track")
+        names = (*FEATURES, *feed.config.dimensions, "index", "track")
         return {name: batch[name].reshape(split, -1, *batch[name].shape[1:]) for name in names}
 
-    monkeypatch.setattr(train.Run, "_place", unplaced)
-    with pytest.raises(Exception, match="Disallowed host-to-device transfer"):
-        train.train(tiny(prepared_directory), tmp_path)
+    monkeypatch.setattr(Feed, "place", unplaced)
+    assert trained(tiny(prepared_directory), tmp_path) == stopping.CRASHED
+    assert "Disallowed host-to-device transfer" in capsys.readouterr().err
 
 
 def test_a_run_that_is_done_is_left_as_it_is(finished, prepared_directory):
     before = {path: path.stat().st_mtime_ns for path in finished.glob("*.*")}
-    assert train.train(tiny(prepared_directory), finished) == stopping.FINISHED
+    assert trained(tiny(prepared_directory), finished) == stopping.FINISHED
     changed = {path.name for path, when in before.items() if path.stat().st_mtime_ns != when}
     assert changed <= {"log.jsonl"}  # opened for more rows
 
@@ -78,8 +74,8 @@ def test_exports_the_model_that_it_trained(finished):
 
 
 def test_resumed_run_equals_uninterrupted_run(finished, prepared_directory, tmp_path):
-    assert train.train(tiny(prepared_directory, num_steps=1), tmp_path) == stopping.FINISHED
-    assert train.train(tiny(prepared_directory), tmp_path) == stopping.FINISHED
+    assert trained(tiny(prepared_directory, num_steps=1), tmp_path) == stopping.FINISHED
+    assert trained(tiny(prepared_directory), tmp_path) == stopping.FINISHED
     _assert_same_state(finished, tmp_path)
 
 
@@ -94,14 +90,40 @@ def test_a_signal_saves_and_the_next_start_goes_on(
 
     with monkeypatch.context() as patch:
         patch.setattr(Monitor, "step", step_and_signal)
-        code = train.guarded(tiny(prepared_directory), tmp_path)
+        code = trained(tiny(prepared_directory), tmp_path)
     assert code == 75
     assert (
-        "stopped at step 1, saved; the same command goes on from there" in capsys.readouterr().err
+        "stopped and saved at step 1; running the same command again resumes there"
+        in capsys.readouterr().err
     )
     assert [path.name for path in (tmp_path / "checkpoints").iterdir()] == ["1"]
-    assert train.guarded(tiny(prepared_directory), tmp_path) == 0
+    assert trained(tiny(prepared_directory), tmp_path) == 0
     _assert_same_state(finished, tmp_path)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("method", ["triplet", "proxy", "classification"])
+def test_readmes_network_resumes_as_if_it_had_not_stopped(prepared_directory, tmp_path, method):
+    def config(**changes):
+        small_one = small(prepared_directory, **changes)
+        small_one.loss.method = method
+        return small_one
+
+    assert trained(config(), tmp_path / "at once") == stopping.FINISHED
+    for steps in (1, 3, 4):
+        assert trained(config(num_steps=steps), tmp_path / "resumed") == stopping.FINISHED
+    _assert_same_state(tmp_path / "at once", tmp_path / "resumed")
+    _, _, statistics, _ = restore_for_inference(tmp_path / "resumed")
+    assert set(statistics) == {*(f"{kind}_centre" for kind in INPUTS), "embedding_centre"}
+
+
+def test_runs_from_before_the_depth_could_be_chosen_resume(config, tmp_path):
+    saved = json.loads(config.to_json())
+    del saved["model"]["blocks"], saved["model"]["branch_blocks"]
+    record.check_same_config(saved, config, tmp_path)
+    config.model.blocks = 5
+    with pytest.raises(ValueError, match=r"config\.model\.blocks = 6, now it is 5"):
+        record.check_same_config(saved, config, tmp_path)
 
 
 @pytest.mark.slow
@@ -111,7 +133,7 @@ def test_a_damaged_checkpoint_costs_its_steps_and_nothing_else(
     run = shutil.copytree(finished, tmp_path / "run")
     (run / "model.npz").unlink()
     (run / "checkpoints" / "4" / "state" / "manifest.ocdbt").write_bytes(b"")
-    assert train.guarded(tiny(prepared_directory), run) == 0
+    assert trained(tiny(prepared_directory), run) == 0
     assert "going on from step 2, the newest that is whole" in capsys.readouterr().err
     _assert_same_state(finished, run)
 
@@ -120,7 +142,7 @@ def test_a_feature_that_is_not_finite_is_traced_to_its_track(
     prepared_directory, tmp_path, monkeypatch, capsys
 ):
     config = tiny(prepared_directory)
-    data = training_tracks_only(config, ("train",))["train"]
+    data = training_tracks(config)
     bad = 2
     read = DataSet.read
 
@@ -129,7 +151,7 @@ def test_a_feature_that_is_not_finite_is_traced_to_its_track(
         return (mel * np.float16(np.nan) if index == bad else mel), cens, onset
 
     monkeypatch.setattr(DataSet, "read", read_with_nan)
-    assert train.guarded(config, tmp_path) == stopping.FAILED
+    assert trained(config, tmp_path) == stopping.FAILED
     report = json.loads((tmp_path / "non_finite.json").read_text())
     name = data.track_ids[bad]
     assert report["tracks_with_features_that_are_not_finite"] == {name: ["mel"]}
@@ -148,14 +170,14 @@ def test_parameters_that_are_not_finite_are_not_saved(
     prepared_directory, tmp_path, monkeypatch, capsys
 ):
     monkeypatch.setattr(non_finite, "all_finite", lambda tree: False)
-    assert train.guarded(tiny(prepared_directory), tmp_path) == stopping.FAILED
+    assert trained(tiny(prepared_directory), tmp_path) == stopping.FAILED
     error = "error: step 2: the parameters are not finite; there is no checkpoint yet"
     assert capsys.readouterr().err.splitlines()[-1] == error
 
 
 def test_steps_that_the_run_does_not_have_cannot_be_profiled(prepared_directory, tmp_path, capsys):
     workdir = tmp_path / "run"
-    assert train.guarded(tiny(prepared_directory), workdir, profile="3:5") == stopping.FAILED
+    assert trained(tiny(prepared_directory), workdir, profile="3:5") == stopping.FAILED
     assert capsys.readouterr().err == (
         "error: --profile is '3:5', expected the steps first:last such as 100:110, "
         "with first < last <= 4 (config.num_steps)\n"
@@ -165,7 +187,7 @@ def test_steps_that_the_run_does_not_have_cannot_be_profiled(prepared_directory,
 
 def test_two_runs_in_one_directory(prepared_directory, tmp_path, capsys):
     claim = Claim(tmp_path)
-    assert train.guarded(tiny(prepared_directory), tmp_path) == stopping.FAILED
+    assert trained(tiny(prepared_directory), tmp_path) == stopping.FAILED
     assert f"error: {tmp_path}: another run writes there" in capsys.readouterr().err
     claim.release()
 
@@ -173,11 +195,11 @@ def test_two_runs_in_one_directory(prepared_directory, tmp_path, capsys):
 def test_the_unforeseen_has_a_traceback_and_a_code_of_its_own(
     prepared_directory, tmp_path, monkeypatch, capsys
 ):
-    def broken(*arguments):
+    def broken(*arguments, **options):
         raise RuntimeError("an accelerator fell over")
 
-    monkeypatch.setattr(train, "open_splits", broken)
-    assert train.guarded(tiny(prepared_directory), tmp_path) == stopping.CRASHED == 70
+    monkeypatch.setattr(run, "train", broken)
+    assert trained(tiny(prepared_directory), tmp_path) == stopping.CRASHED == 70
     assert "Traceback" in (found := capsys.readouterr().err)
     assert "an accelerator fell over" in found
 
@@ -196,7 +218,7 @@ def test_a_damaged_shard_stops_the_run_before_it_begins(
     data = shutil.copytree(prepared_directory, tmp_path / "data")
     (shard,) = data.glob("*-train.tfrecord-*")
     damage(shard)
-    assert train.guarded(tiny(data), tmp_path / "run") == stopping.FAILED
+    assert trained(tiny(data), tmp_path / "run") == stopping.FAILED
     (line,) = capsys.readouterr().err.splitlines()
     assert line.startswith(f"error: {shard}: {message}")
     assert {path.name for path in (tmp_path / "run").iterdir()} <= {"lock"}
@@ -208,8 +230,8 @@ def test_a_clock_that_goes_backwards_changes_nothing(
 ):
     clock, hours = time.time, itertools.count(1)
     monkeypatch.setattr(time, "time", lambda: clock() - 3600 * next(hours))
-    assert train.train(tiny(prepared_directory, num_steps=2), tmp_path) == stopping.FINISHED
-    assert train.train(tiny(prepared_directory), tmp_path) == stopping.FINISHED
+    assert trained(tiny(prepared_directory, num_steps=2), tmp_path) == stopping.FINISHED
+    assert trained(tiny(prepared_directory), tmp_path) == stopping.FINISHED
     _assert_same_state(finished, tmp_path)
 
 
@@ -220,16 +242,16 @@ def _assert_same_state(one, other):
 
 
 def test_the_commit_is_told_where_there_is_no_checkout(config, prepared_directory, monkeypatch):
-    data = training_tracks_only(tiny(prepared_directory), ("train",))["train"]
+    data = training_tracks(tiny(prepared_directory))
     monkeypatch.setenv("JAXSIM_COMMIT", "0123456789ab")
     assert record.record(config, data)["commit"] == "0123456789ab"
 
 
-def test_refuses_to_resume_with_another_configuration(finished, prepared_directory):
-    with pytest.raises(ValueError, match=r"config\.loss\.margin = 0\.1, now it is 0\.2"):
-        config = tiny(prepared_directory)
-        config.loss.margin = 0.2
-        train.train(config, finished)
+def test_refuses_to_resume_with_another_configuration(finished, prepared_directory, capsys):
+    config = tiny(prepared_directory)
+    config.loss.margin = 0.2
+    assert trained(config, finished) == stopping.FAILED
+    assert "config.loss.margin = 0.1, now it is 0.2" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -268,6 +290,12 @@ def test_refuses_to_resume_with_another_configuration(finished, prepared_directo
         ("model.embedding_size", 385, r"config\.model\.embedding_size is 385, expected a multiple"),
         ("model.inputs", ("mel", "mel"), r"config\.model\.inputs is"),
         ("relation.key", "same", r"config\.relation\.key is 'same'"),
+        (
+            "model.blocks",
+            1,
+            r"config\.model\.blocks is 1, expected from .* = 2 to 100",
+        ),
+        ("model.branch_blocks", 0, r"config\.model\.branch_blocks is 0, expected 1 to 100"),
     ],
 )
 def test_bad_configuration(field, value, message):

@@ -4,13 +4,15 @@ Three inputs, a trunk, the normalisation of the branches, and batch statistics: 
 the real network meets, narrow and of few frames.
 """
 
+from collections.abc import Iterator
+
 import jax
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
 from jaxsim import parallel, training
-from tests.helpers.runs import readme_network
+from tests.helpers.runs import in_doubles, readme_network
 from tests.helpers.states import BATCH, drawn_state, full_batch
 
 OBJECTIVES = {
@@ -21,8 +23,14 @@ OBJECTIVES = {
 }
 
 
+@pytest.fixture(scope="module", autouse=True)
+def doubles() -> Iterator[None]:
+    with jax.enable_x64(True):
+        yield
+
+
 def configured(**loss) -> ConfigDict:
-    config = readme_network()
+    config = in_doubles(readme_network())
     config.loss.update(**loss)
     return config
 
@@ -31,9 +39,7 @@ def run_step(config: ConfigDict, state: training.State, *, devices: int, mapping
     """The state and the terms after one step, on the host."""
     config.parallel.mapping = mapping
     step = training.mapped_train_step(config, devices=jax.devices()[:devices], donate=False)
-    dealt = jax.tree.map(
-        lambda x: x.reshape(devices, BATCH // devices, *x.shape[1:]), full_batch()
-    )
+    dealt = jax.tree.map(lambda x: x.reshape(devices, BATCH // devices, *x.shape[1:]), full_batch())
     return jax.device_get(step(state, dealt, np.float32(0.01)))
 
 

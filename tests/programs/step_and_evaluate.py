@@ -11,29 +11,29 @@ import numpy as np
 from jax import lax
 
 from jaxsim import (
-    evaluation,
     losses,
     mining,
-    model,
     objective,
     parallel,
     processes,
-    train,
+    sampled_triplets,
+    track_embeddings,
     training,
+    validation,
 )
+from jaxsim.shapes import DEVICE_AXIS
 from tests.helpers.batches import fake_data
-from tests.helpers.runs import tiny
+from tests.helpers.runs import in_doubles, readme_network
 from tests.helpers.states import drawn_state
 
 if "JAX_NUM_PROCESSES" in os.environ:
     processes.join(silence=30)
 mapping, out = sys.argv[1:]
-model.BLOCKS = 1  # as in test_training.py
 BATCH = 24
-config = tiny("", batch_size=BATCH)
+config = in_doubles(readme_network())  # with JAX_ENABLE_X64
+config.batch_size = BATCH
 config.dimensions = ("genre", "tempo", "key")
 config.model.embedding_size = 12
-config.model.branch_norm, config.model.embedding_norm = "none", "layer"
 config.parallel.mapping = mapping
 config.loss.pick, config.loss.band = "uniform", 0.05
 config.loss.average = "mined"
@@ -52,7 +52,7 @@ batch = {
 }
 start = drawn_state(config, batch)
 own = parallel.to_devices(parallel.own_rows(batch), local_devices=jax.local_device_count())
-state, terms = train.mapped_train_step(config)(
+state, terms = training.mapped_train_step(config)(
     parallel.replicate(start), own, parallel.replicate(np.float32(0.01))
 )
 
@@ -63,7 +63,7 @@ def mined(state, own):
     anchors = training.embed(config, state, own)
     labels = {name: own[name] for name in (*config.dimensions, "index")}
     candidates, others = jax.tree.map(
-        lambda x: lax.all_gather(x, parallel.AXIS, tiled=True), (anchors, labels)
+        lambda x: lax.all_gather(x, DEVICE_AXIS, tiled=True), (anchors, labels)
     )
     relation = objective._relations(labels, others, key, config)
     drawn = objective._random(key, labels["index"], (len(config.dimensions) + 1, BATCH))
@@ -85,13 +85,13 @@ triplets = parallel.to_host(
         parallel.replicate(start), own
     )
 ).reshape(BATCH, len(config.dimensions), BATCH)
-embed = evaluation.embedder(config)
+embed = track_embeddings.embedder(config)
 placed = parallel.replicate(start)
-embeddings = evaluation.track_embeddings(
+embeddings = track_embeddings.embed_tracks(
     data, lambda segments: embed(placed, segments), batch_size=BATCH, subspaces=3
 )
-sampled = evaluation.sample_triplets(data, config, count=300, seed=0)
-table = evaluation.triplet_table(embeddings, embeddings[::-1], sampled, data, config.dimensions)
+sampled = sampled_triplets.sample_triplets(data, config, count=300, seed=0)
+table = validation.triplet_table(embeddings, embeddings[::-1], sampled, data, config.dimensions)
 gradients = {
     jax.tree_util.keystr(path): np.asarray(mu) * 10  # the first moment is a tenth of it
     for path, mu in jax.tree_util.tree_leaves_with_path(jax.device_get(state.moments.mu))
