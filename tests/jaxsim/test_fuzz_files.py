@@ -18,12 +18,12 @@ from ml_collections import config_flags
 from jaxsim import (
     checkpoints,
     exporting,
+    judgements,
     model_format,
     numpy_model,
     record,
     search,
     systems,
-    triplets,
 )
 from jaxsim import config as config_module
 from jaxsim.library import query, where
@@ -54,19 +54,19 @@ HANDLED = (AttributeError, OSError, ValueError)  # by `train.parse_flags`
 def test_judged_triplets(examples: int, tmp_path: Path) -> None:
     plain = b"anchor,positive,negative\na,b,c\nb,a,d\n"
     votes = b"anchor_id,song1_id,song2_id,song1_vote,song2_vote\na,b,c,5,1\na,c,b,1,11\n"
-    odd = ("\t".join(triplets.ODD_ONE_OUT) + "\n1\t2\t3\t0\t1\t4\n").encode()
+    odd = ("\t".join(judgements.ODD_ONE_OUT) + "\n1\t2\t3\t0\t1\t4\n").encode()
     cells = [b",", b"\n", b"a", b"1", b"nan", b"inf", b"1e308", b"-1", b'"', b"\t", b"0"]
     records = st.lists(
-        st.dictionaries(st.sampled_from([*triplets.GENERIC, *triplets.DIM_SIM]), scalars)
-        | st.fixed_dictionaries({name: scalars for name in triplets.DIM_SIM})
+        st.dictionaries(st.sampled_from([*judgements.GENERIC, *judgements.DIM_SIM]), scalars)
+        | st.fixed_dictionaries({name: scalars for name in judgements.DIM_SIM})
         | st.lists(st.tuples(scalars, scalars), max_size=3),
         max_size=3,
     )
     columns = st.dictionaries(
-        st.sampled_from(triplets.DIM_SIM), st.lists(scalars, max_size=3) | json_values
+        st.sampled_from(judgements.DIM_SIM), st.lists(scalars, max_size=3) | json_values
     )
 
-    def check(found: triplets.Judgements) -> None:
+    def check(found: judgements.Judgements) -> None:
         assert len(found) and np.all((found.agreement > 0.5) & (found.agreement <= 1))
         found.rows(["a", "b", "c", "d"])
 
@@ -79,7 +79,7 @@ def test_judged_triplets(examples: int, tmp_path: Path) -> None:
             nested(DEPTHS) | nested(DEPTHS, '[{"anchor": ', ', "positive": 1, "negative": 2}]'),
         ),
     ):
-        fuzz_file(examples, tmp_path / name, contents, triplets.read, check)
+        fuzz_file(examples, tmp_path / name, contents, judgements.read, check)
 
 
 HEADERS = [b"{'descr': '<f4', 'fortran_order': False, 'shape': (3,), }", b"{", b"(" * 500, b"1L,"]
