@@ -1,0 +1,105 @@
+"""The command lines that take a configuration: `--config=FILE[:VARIANT]` and changes to its fields.
+
+`--config.FIELD=VALUE` changes a field, with the types and the syntax of `ml_collections`; what is
+wrong with a configuration or its fields is one line on standard error and exit code 1.
+"""
+
+import argparse
+import inspect
+import runpy
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from absl import flags
+from ml_collections import ConfigDict, config_flags
+
+from input_pipeline.errors import first_line
+
+_FIELDS = """\
+--config.FIELD=VALUE changes a field of the configuration and can be given any number of times:
+--config.num_steps=1000 --config.model.width=0.25 --config.dimensions="('genre','tempo')"
+"""
+
+
+def parse_with_config(
+    parser: argparse.ArgumentParser, arguments: Sequence[str] | None = None
+) -> tuple[argparse.Namespace, ConfigDict]:
+    """Reads a command line; `--config` and its fields are added to the options of the parser.
+
+    Args:
+      parser: of options, without positional arguments.
+      arguments: of the command; default: those of the process.
+
+    Returns:
+      The options, and the configuration with its fields changed, locked.
+
+    Raises:
+      SystemExit: as argparse does; or the configuration cannot be made, has no such field, a value
+        is not of its field's type, or there is an unexpected argument (one line, exit code 1).
+    """
+    group = parser.add_argument_group("configuration", _FIELDS)
+    group.add_argument(
+        "--config",
+        required=True,
+        metavar="FILE",
+        help="the file of the configuration, or FILE:VARIANT, such as configs/six_dim.py:demo",
+    )
+    options, rest = parser.parse_known_args(arguments)
+    try:
+        return options, with_fields(load(options.config), rest)
+    except (OSError, ValueError) as error:
+        sys.exit(f"error: {error}")
+
+
+def load(name: str) -> ConfigDict:
+    """The configuration FILE or FILE:VARIANT: what `get_config()` or `get_config(VARIANT)` returns.
+
+    Raises:
+      OSError: there is no such file, or it cannot be read.
+      ValueError: it is not Python, imports what is not there, has no such variant, or returns no
+        ConfigDict.
+    """
+    path, separator, variant = name.partition(":")
+    given = [variant] if separator else []
+    if not Path(path).is_file():
+        raise FileNotFoundError(f"{path}: there is no such configuration file")
+    try:
+        get_config = runpy.run_path(path).get("get_config")
+    except (SyntaxError, ImportError) as error:
+        raise ValueError(f"{path}: not a configuration: {error}") from None
+    if get_config is None:
+        raise ValueError(f"{path}: not a configuration: it does not define get_config")
+    try:
+        inspect.signature(get_config).bind(*given)
+    except TypeError as error:
+        expected = "no variant" if given else "a variant"
+        raise ValueError(f"{name}: get_config expects {expected} ({error})") from None
+    config = get_config(*given)
+    if not isinstance(config, ConfigDict):
+        kind = type(config).__name__
+        raise ValueError(f"{name}: get_config returned {kind}, expected a ConfigDict")
+    return config
+
+
+def with_fields(config: ConfigDict, arguments: Sequence[str]) -> ConfigDict:
+    """The configuration, locked, after the changes of arguments such as "--config.batch_size=32".
+
+    Raises:
+      ValueError: the configuration has no such field, the value is not of its type, or an argument
+        is of another kind.
+    """
+    known = flags.FlagValues()  # its own, so that nothing here is a flag of other programs
+    try:
+        changed = config_flags.DEFINE_config_dict(
+            "config", config, flag_values=known, sys_argv=list(arguments)
+        )
+        _, *unexpected = known(["", *arguments], known_only=True)
+        if unexpected:
+            raise ValueError(f"unexpected argument {unexpected[0]!r}; --help lists the options")
+    except (AttributeError, KeyError) as error:
+        missing = first_line(error).strip('"')
+        raise ValueError(f"the configuration has no field {missing}") from None
+    except flags.Error as error:
+        raise ValueError(first_line(error).removeprefix("flag ")) from None
+    return changed.value
