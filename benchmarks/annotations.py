@@ -6,17 +6,18 @@ Tempo as in MIREX: accuracy 1 within 4 %, accuracy 2 also at 2, 3, 1/2 and 1/3 o
 mir_eval's categories. Intervals are 95 %, bootstrapped over pieces.
 """
 
+import argparse
 import collections
+from collections.abc import Sequence
 
 import joblib
-import mir_eval
 import numpy as np
 import rich.console
 import rich.table
-from absl import app, flags
 
 from benchmarks import clips
-from input_pipeline import annotations
+from input_pipeline import annotations, command_line
+from input_pipeline.command_line import number, positive_integer
 from input_pipeline.tracks import KEYS, Track
 from jaxsim import metrics
 
@@ -38,13 +39,16 @@ def tempo_is_right(found: float, true: float, factors: tuple[float, ...]) -> boo
 
 def key_category(found: int, true: str) -> str:
     """MIREX's category of a key, an index in `KEYS` or -1."""
+    import mir_eval  # of the extra `benchmarks`
+
     if found < 0:
         return "other"
     return CATEGORIES[round(mir_eval.key.weighted_score(true, KEYS[found]), 1)]
 
 
-def main(_) -> None:
-    chosen = clips.tracks(_CLIPS.value, seconds=_SECONDS.value)
+def measure(*, count: int, seconds: float) -> None:
+    """Measures both estimates and prints their accuracy."""
+    chosen = clips.tracks(count, seconds=seconds)
     pool = joblib.Parallel(n_jobs=-1, verbose=1)
     heard = pool(joblib.delayed(estimate)(track) for track in chosen)
     groups = np.array([track.group for track in chosen])
@@ -61,7 +65,7 @@ def main(_) -> None:
     rows |= {f"key, {name}": [key == name for key in keys] for name in CATEGORIES.values()}
     weights = {name: weight for weight, name in CATEGORIES.items()}
     rows["key, MIREX score"] = [weights[key] for key in keys]
-    table = rich.table.Table(title=f"madmom on {len(chosen)} clips of {_SECONDS.value:g} s")
+    table = rich.table.Table(title=f"madmom on {len(chosen)} clips of {seconds:g} s")
     for heading in ("measure", "share", "95 % interval"):
         table.add_column(heading, justify="right" if heading != "measure" else "left")
     for name, values in rows.items():
@@ -79,7 +83,19 @@ def main(_) -> None:
     print(collections.Counter(keys))
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    with command_line.problems_in_one_line():
+        measure(**vars(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.parser("benchmarks.annotations", __doc__)
+    add = parser.add_argument
+    add("--clips", dest="count", type=positive_integer, default=120, help="clips to render")
+    add("--seconds", type=number(0), default=30.0, help="length of a clip")
+    return parser
+
+
 if __name__ == "__main__":
-    _CLIPS = flags.DEFINE_integer("clips", 120, "Rendered clips.")
-    _SECONDS = flags.DEFINE_float("seconds", 30.0, "Length of a clip.")
-    app.run(main)
+    main()

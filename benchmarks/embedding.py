@@ -5,19 +5,19 @@ python -m benchmarks.embedding --clips=40 --seconds=60
 Speeds are in x real time: seconds of audio per second. The model is the one that comes with jaxsim.
 """
 
+import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import rich.console
 import rich.table
 import threadpoolctl
-from absl import app, flags
 
-from benchmarks import clips
-from input_pipeline import features
+from input_pipeline import command_line, features
+from input_pipeline.command_line import number, positive_integer
 from jaxsim.library import listening, updating
 from jaxsim.library.embedding import Embedder
 from jaxsim.numpy_model import SHIPPED
@@ -50,36 +50,55 @@ def stages(embedder: Embedder, path: Path) -> dict[str, Callable[[], object]]:
     }
 
 
-def main(_) -> None:
+def measure(*, count: int, seconds: float, workers: int) -> None:
+    """Times every stage, then the whole."""
     embedder = Embedder(SHIPPED)
     with tempfile.TemporaryDirectory() as folder:
         audio, library = Path(folder, "audio"), Path(folder, "library")
         audio.mkdir()
-        paths = clips.write(clips.tracks(_CLIPS.value, seconds=_SECONDS.value), audio)
+        paths = clips.write(clips.tracks(count, seconds=seconds), audio)
         table = rich.table.Table(title="Stages")
         for heading in ("stage", "ms per minute of audio", "x real time"):
             table.add_column(heading, justify="right" if heading != "stage" else "left")
         with threadpoolctl.threadpool_limits(limits=1):
             for name, stage in stages(embedder, paths[0]).items():
-                audio_seconds = _SECONDS.value * (10 if "ten" in name else 1)
+                audio_seconds = seconds * (10 if "ten" in name else 1)
                 speed = audio_seconds / _seconds(stage)
                 table.add_row(name, f"{60000 / speed:.0f}", f"{speed:.0f}")
         began = time.perf_counter()
-        report = updating.update([audio], library, embedder=embedder, workers=_PROCESSES.value)
+        report = updating.update([audio], library, embedder=embedder, workers=workers)
         took = time.perf_counter() - began
         again = time.perf_counter()
-        updating.update([audio], library, embedder=embedder, workers=_PROCESSES.value)
+        updating.update([audio], library, embedder=embedder, workers=workers)
         unchanged = time.perf_counter() - again
     rich.console.Console(width=100).print(table)
     print(
         f"{report.embedded} files, {report.seconds / 60:.0f} minutes of audio, "
-        f"{_PROCESSES.value} reading processes: {took:.1f} s, {report.seconds / took:.0f} x real "
+        f"{workers} reading processes: {took:.1f} s, {report.seconds / took:.0f} x real "
         f"time; again, unchanged: {unchanged:.2f} s"
     )
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    with command_line.problems_in_one_line():
+        measure(**vars(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.parser("benchmarks.embedding", __doc__)
+    add = parser.add_argument
+    add("--clips", dest="count", type=positive_integer, default=40, help="files to render")
+    add("--seconds", type=number(0), default=60.0, help="length of a file")
+    add(
+        "--workers",
+        "--processes",
+        type=positive_integer,
+        default=2,
+        help="processes that read audio",
+    )
+    return parser
+
+
 if __name__ == "__main__":
-    _CLIPS = flags.DEFINE_integer("clips", 40, "Rendered files.")
-    _SECONDS = flags.DEFINE_float("seconds", 60.0, "Length of a file.")
-    _PROCESSES = flags.DEFINE_integer("processes", 2, "Processes that read audio.")
-    app.run(main)
+    main()

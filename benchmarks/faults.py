@@ -6,6 +6,7 @@ Every fault meets tiny runs of `python -m jaxsim.train` on a few tones, which sa
 what they come to is compared with a run that nothing happened to, bit for bit. Needs Linux.
 """
 
+import argparse
 import contextlib
 import dataclasses
 import functools
@@ -19,14 +20,13 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import rich.console
 import rich.table
 import tqdm
-from absl import app, flags
 
 from benchmarks.memory import resident
 from benchmarks.tiny_runs import (
@@ -40,6 +40,8 @@ from benchmarks.tiny_runs import (
     set_up,
     wait_for,
 )
+from input_pipeline import command_line
+from input_pipeline.command_line import comma_separated, whole_number
 
 SAVED_EXIT = 75  # `jaxsim.stopping.TERMINATED`
 
@@ -287,7 +289,16 @@ def soak(bench: Bench, *, minutes: float) -> Outcome:
     return Outcome(made, 1, f"nothing: {told}")
 
 
-def main(_) -> None:
+def make_faults(
+    *,
+    times_killed: int,
+    times_killed_saving: int,
+    times_stopped: int,
+    full_disks: int,
+    soak_minutes: float,
+    only: Sequence[str],
+) -> None:
+    """Makes the faults and prints the table; exits with 1 if anything was lost."""
     table = rich.table.Table(title="Faults", show_lines=True)
     for heading in ("fault", "how it was made", "times", "what was lost"):
         table.add_column(heading, justify="right" if heading == "times" else "left")
@@ -295,19 +306,21 @@ def main(_) -> None:
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
         bench = set_up(Path(folder))
         faults: dict[str, Callable[[], Outcome]] = {
-            "kill -9": lambda: kills(bench, times=_KILLS.value),
-            "kill -9 during a save": lambda: kills(bench, times=_SAVES.value, while_saving=True),
-            "SIGTERM": lambda: sigterm(bench, times=_SIGNALS.value),
-            "disk full during a save": lambda: disk_full(bench, times=_DISKS.value),
+            "kill -9": lambda: kills(bench, times=times_killed),
+            "kill -9 during a save": lambda: kills(
+                bench, times=times_killed_saving, while_saving=True
+            ),
+            "SIGTERM": lambda: sigterm(bench, times=times_stopped),
+            "disk full during a save": lambda: disk_full(bench, times=full_disks),
             **{what: functools.partial(damaged_shard, bench, what) for what in DAMAGES},
             "nan in one feature": lambda: feature_of_nan(bench),
             "batch without a valid triplet": lambda: no_valid_triplet(bench),
             "clock going backwards": lambda: clock_backwards(bench),
             "two runs in one workdir": lambda: two_runs(bench),
-            "soak": lambda: soak(bench, minutes=_SOAK.value),
+            "soak": lambda: soak(bench, minutes=soak_minutes),
         }
         for name, fault in faults.items():
-            if _ONLY.value and name not in _ONLY.value:
+            if only and name not in only:
                 continue
             try:
                 found = fault()
@@ -319,11 +332,57 @@ def main(_) -> None:
     sys.exit(failed)
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    with command_line.problems_in_one_line():
+        make_faults(**vars(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.parser("benchmarks.faults", __doc__)
+    add = parser.add_argument
+    add(
+        "--kills",
+        type=whole_number(0),
+        default=20,
+        dest="times_killed",
+        metavar="TIMES",
+        help="kills at random moments",
+    )
+    add(
+        "--saves",
+        type=whole_number(0),
+        default=5,
+        dest="times_killed_saving",
+        metavar="TIMES",
+        help="kills during a save",
+    )
+    add(
+        "--signals",
+        type=whole_number(0),
+        default=3,
+        dest="times_stopped",
+        metavar="TIMES",
+        help="SIGTERMs",
+    )
+    add(
+        "--disks",
+        type=whole_number(0),
+        default=3,
+        dest="full_disks",
+        metavar="TIMES",
+        help="full disks",
+    )
+    add("--soak_minutes", type=command_line.number(0), default=120.0, help="length of the soak")
+    add(
+        "--only",
+        type=comma_separated,
+        metavar="FAULT,...",
+        default="",
+        help="the faults to make, by their names in the table; default: all",
+    )
+    return parser
+
+
 if __name__ == "__main__":
-    _KILLS = flags.DEFINE_integer("kills", 20, "Kills at random moments.")
-    _SAVES = flags.DEFINE_integer("saves", 5, "Kills during a save.")
-    _SIGNALS = flags.DEFINE_integer("signals", 3, "SIGTERMs.")
-    _DISKS = flags.DEFINE_integer("disks", 3, "Full disks.")
-    _SOAK = flags.DEFINE_float("soak_minutes", 120, "Of the soak.")
-    _ONLY = flags.DEFINE_list("only", [], "Faults to make, by their names; default: all.")
-    app.run(main)
+    main()

@@ -7,6 +7,7 @@ alternate, and the ratio is the median over them. Starting the processes is part
 there are copies of every clip: a collection is larger than what can be rendered here in a minute.
 """
 
+import argparse
 import shutil
 import statistics
 import tempfile
@@ -19,10 +20,9 @@ import numpy as np
 import rich.console
 import rich.table
 import threadpoolctl
-from absl import app, flags
 
-from benchmarks import clips
-from input_pipeline import annotations, chroma, features, workers
+from input_pipeline import annotations, chroma, command_line, features, workers
+from input_pipeline.command_line import number, positive_integer
 from input_pipeline.features import FeatureConfig
 from input_pipeline.tracks import Track
 
@@ -96,46 +96,66 @@ def _seconds(function: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def main(_) -> None:
+def measure(*, count: int, copies: int, seconds: float, processes: int, rounds: int) -> None:
+    """Times every stage, then both ways in turn."""
     with tempfile.TemporaryDirectory() as folder:
-        chosen = clips.tracks(_CLIPS.value, seconds=_SECONDS.value)
+        chosen = clips.tracks(count, seconds=seconds)
         paths = clips.write(chosen, Path(folder))
         with threadpoolctl.threadpool_limits(limits=1):
             table = rich.table.Table(title="Stages, on one core")
             for heading in ("stage", "ms per minute of audio", "x real time"):
                 table.add_column(heading, justify="right" if heading != "stage" else "left")
             for name, stage in stages(paths[0]).items():
-                speed = _SECONDS.value / _processor_seconds(stage)
+                speed = seconds / _processor_seconds(stage)
                 table.add_row(name, f"{60000 / speed:.0f}", f"{speed:.0f}")
         paths = [
             Path(shutil.copy(path, path.with_stem(f"{path.stem}-{copy}")))
-            for copy in range(_COPIES.value)
+            for copy in range(copies)
             for path in paths
         ]
         naive(paths[:2])  # compiled and cached, as ours will be
-        ours(paths[: 2 * _PROCESSES.value], _PROCESSES.value)
+        ours(paths[: 2 * processes], processes)
         rounds = [
-            (_seconds(lambda: naive(paths)), _seconds(lambda: ours(paths, _PROCESSES.value)))
-            for _ in range(_ROUNDS.value)
+            (_seconds(lambda: naive(paths)), _seconds(lambda: ours(paths, processes)))
+            for _ in range(rounds)
         ]
     rich.console.Console(width=100).print(table)
-    audio = _SECONDS.value * len(paths)
+    audio = seconds * len(paths)
     ratios = [slow / fast for slow, fast in rounds]
     slow, fast = (statistics.median(column) for column in zip(*rounds, strict=True))
     print(
-        f"{len(paths)} files of {_SECONDS.value:g} s, features without madmom: one after the other "
-        f"{audio / slow:.0f} x real time, by {_PROCESSES.value} processes {audio / fast:.0f} x; "
+        f"{len(paths)} files of {seconds:g} s, features without madmom: one after the other "
+        f"{audio / slow:.0f} x real time, by {processes} processes {audio / fast:.0f} x; "
         f"ratio {statistics.median(ratios):.2f} ({min(ratios):.2f} to {max(ratios):.2f}); "
         f"librosa {librosa.__version__}"
     )
-    clip_hours = 250_000 * 30 / (audio / fast) / 3600 * _PROCESSES.value
+    clip_hours = 250_000 * 30 / (audio / fast) / 3600 * processes
     print(f"250,000 clips of 30 s at this rate: {clip_hours:.0f} core-hours")
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    with command_line.problems_in_one_line():
+        measure(**vars(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.parser("benchmarks.features", __doc__)
+    add = parser.add_argument
+    add("--clips", dest="count", type=positive_integer, default=32, help="clips to render")
+    add("--copies", type=positive_integer, default=6, help="copies of every clip")
+    add("--seconds", type=number(0), default=30.0, help="length of a clip")
+    add(
+        "--workers",
+        "--processes",
+        dest="processes",
+        type=positive_integer,
+        default=2,
+        help="processes that extract features",
+    )
+    add("--rounds", type=positive_integer, default=3, help="rounds of timing")
+    return parser
+
+
 if __name__ == "__main__":
-    _CLIPS = flags.DEFINE_integer("clips", 32, "Rendered clips.")
-    _COPIES = flags.DEFINE_integer("copies", 6, "Of every clip.")
-    _SECONDS = flags.DEFINE_float("seconds", 30.0, "Length of a clip.")
-    _PROCESSES = flags.DEFINE_integer("processes", 2, "Worker processes.")
-    _ROUNDS = flags.DEFINE_integer("rounds", 3, "Rounds of timing.")
-    app.run(main)
+    main()

@@ -7,6 +7,7 @@ any other music go into one library by `python -m jaxsim.embed`. Every rendering
 five nearest renderings of other pieces, how many are alike in the dimension?
 """
 
+import argparse
 import csv
 import subprocess
 import sys
@@ -19,11 +20,11 @@ import numpy as np
 import rich.console
 import rich.table
 import tqdm
-from absl import app, flags
 
 from benchmarks import clips
 from configs.six_dim import get_config
-from input_pipeline import scores
+from input_pipeline import command_line, scores
+from input_pipeline.command_line import comma_separated, positive_integer
 from input_pipeline.tracks import KEYS, TAG_DIMENSIONS, Track
 from jaxsim.library import query, store
 from jaxsim.relations import relations
@@ -68,18 +69,17 @@ def alike(tracks: Sequence[Track], dimensions: Sequence[str]) -> np.ndarray:
     return np.asarray(found.similar)
 
 
-def main(arguments: list[str]) -> None:
-    if len(arguments) > 1:
-        sys.exit(f"unexpected argument {arguments[1]!r}; options start with --")
-    found = scores.tracks(scores.ScoresConfig(pieces_per_genre=_PIECES.value))
+def measure(*, pieces_per_genre: int, music: Sequence[str]) -> None:
+    """Embeds the library, searches it and prints the table."""
+    found = scores.tracks(scores.ScoresConfig(pieces_per_genre=pieces_per_genre))
     tracks = [track for track in found if track.split == "validation"]
     other_piece = np.array([[a.group != b.group for b in tracks] for a in tracks])
     table = rich.table.Table(title=f"Alike among the {NEAREST} nearest of other pieces")
     for heading in ("dimension", "share", "by chance"):
         table.add_column(heading, justify="left" if heading == "dimension" else "right")
     with tempfile.TemporaryDirectory() as temporary:
-        music = [str(Path(path).expanduser()) for path in _MUSIC.value]
-        with store.open(embed(tracks, music, Path(temporary))) as library:
+        others = [str(Path(path).expanduser()) for path in music]
+        with store.open(embed(tracks, others, Path(temporary))) as library:
             number = {track.track_id: i for i, track in enumerate(tracks)}
             numbers = np.array([number.get(name, -1) for name in library.ids])  # by row
             rows = np.flatnonzero(numbers >= 0)
@@ -97,7 +97,30 @@ def main(arguments: list[str]) -> None:
     rich.console.Console(width=110).print(table)
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    with command_line.problems_in_one_line():
+        measure(**vars(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.parser("benchmarks.hits", __doc__)
+    add = parser.add_argument
+    add(
+        "--pieces_per_genre",
+        type=positive_integer,
+        default=48,
+        help="pieces of each genre, over all splits; the shipped model was trained with 48",
+    )
+    add(
+        "--music",
+        metavar="FOLDER,...",
+        type=comma_separated,
+        default="",
+        help="folders of other music for the same library",
+    )
+    return parser
+
+
 if __name__ == "__main__":
-    _PIECES = flags.DEFINE_integer("pieces_per_genre", 48, "Of all splits, as `:scores` has.")
-    _MUSIC = flags.DEFINE_list("music", [], "Folders of other music in the same library.")
-    app.run(main)
+    main()

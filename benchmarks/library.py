@@ -7,17 +7,19 @@ are tracks of the library; the index is asked with the weights that `jaxsim.libr
 asks it with.
 """
 
+import argparse
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
 import rich.console
 import rich.table
 import tqdm
-from absl import app, flags
 
+from input_pipeline import command_line
+from input_pipeline.command_line import positive_integer
 from input_pipeline.tracks import DIMENSIONS
 from jaxsim.library import index, query, store, writing
 
@@ -126,28 +128,41 @@ def size_of(*files: Path) -> float:
     return sum(file.stat().st_size for file in files) / 1e6
 
 
-def main(_) -> None:
+def measure(*, tracks: int, queries: int) -> None:
+    """Writes, searches and indexes a library, and prints the tables."""
     console = rich.console.Console(width=100)
     with tempfile.TemporaryDirectory() as folder:
         path, began = Path(folder, "library"), time.perf_counter()
-        write(path, _TRACKS.value)
+        write(path, tracks)
         written = time.perf_counter()
         size = size_of(*path.iterdir())
         with store.open(path) as library:
             opened = time.perf_counter()
-            console.print(search_table(library, _QUERIES.value))
+            console.print(search_table(library, queries))
             building = time.perf_counter()
             file = index.build(library)
             built = time.perf_counter()
-            console.print(recall_table(index.Index(library), _QUERIES.value))
+            console.print(recall_table(index.Index(library), queries))
         print(
-            f"written in {written - began:.1f} s ({_TRACKS.value / (written - began):,.0f} "
+            f"written in {written - began:.1f} s ({tracks / (written - began):,.0f} "
             f"tracks/s), {size:.0f} MB; opened in {opened - written:.2f} s; index built in "
             f"{built - building:.1f} s, {size_of(file):.0f} MB"
         )
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    with command_line.problems_in_one_line():
+        measure(**vars(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.parser("benchmarks.library", __doc__)
+    add = parser.add_argument
+    add("--tracks", type=positive_integer, default=100_000, help="tracks in the library")
+    add("--queries", type=positive_integer, default=200, help="queries of every kind")
+    return parser
+
+
 if __name__ == "__main__":
-    _TRACKS = flags.DEFINE_integer("tracks", 100_000, "Of the library.")
-    _QUERIES = flags.DEFINE_integer("queries", 200, "Of every kind.")
-    app.run(main)
+    main()

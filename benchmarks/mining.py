@@ -9,10 +9,11 @@ per example and dimension (it knows no other relations). Memory is what the comp
 intermediate results. Exponents are fitted to the sizes of 512 and more: time ~ B^exponent.
 """
 
+import argparse
 import importlib.util
 import statistics
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -20,11 +21,13 @@ import numpy as np
 import rich.console
 import rich.table
 import tqdm
-from absl import app, flags
 from ml_collections import ConfigDict
 
 from benchmarks import examples
 from configs.six_dim import get_config
+from input_pipeline import command_line
+from input_pipeline.command_line import comma_separated
+from input_pipeline.errors import first_line
 from jaxsim import objective
 from jaxsim.relations import relations
 
@@ -107,11 +110,15 @@ def exponent(sizes: np.ndarray, values: np.ndarray) -> float:
     return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
 
 
-def main(_) -> None:
-    sizes = [int(size) for size in _SIZES.value]
+def compare(*, sizes: Sequence[str]) -> None:
+    """Measures every form at every size, and prints the table."""
+    batches = [int(size) for size in sizes]
     forms = (*FORMS, MINER) if importlib.util.find_spec("pytorch_metric_learning") else FORMS
     wanted = [
-        (form, size) for form in forms for size in sizes if form == FORMS[0] or size <= LARGEST_CUBE
+        (form, size)
+        for form in forms
+        for size in batches
+        if form == FORMS[0] or size <= LARGEST_CUBE
     ]
     found = {}
     for form, size in tqdm.tqdm(wanted, unit="size"):
@@ -120,7 +127,7 @@ def main(_) -> None:
         except jax.errors.JaxRuntimeError as error:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
-            tqdm.tqdm.write(f"{form}, {size}: {str(error).partition(chr(10))[0]}")
+            tqdm.tqdm.write(f"{form}, {size}: {first_line(error)}")
     table = rich.table.Table(title="Six dimensions, E = 384, forward and backward")
     for heading in ("form", "B", "loss", "s", "MiB", "x sorted bands"):
         table.add_column(heading, justify="left" if heading == "form" else "right")
@@ -141,6 +148,24 @@ def main(_) -> None:
     print(f"{jax.devices()[0].device_kind}, jax {jax.__version__}")
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    with command_line.problems_in_one_line():
+        compare(**vars(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.parser("benchmarks.mining", __doc__)
+    add = parser.add_argument
+    add(
+        "--sizes",
+        metavar="SIZE,...",
+        type=comma_separated,
+        default="256,512,1024,2048,4096",
+        help="batch sizes",
+    )
+    return parser
+
+
 if __name__ == "__main__":
-    _SIZES = flags.DEFINE_list("sizes", "256,512,1024,2048,4096", "Examples of a batch.")
-    app.run(main)
+    main()

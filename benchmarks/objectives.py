@@ -6,18 +6,21 @@ A round times a few steps of each objective, one after the other, so that whatev
 does meets all of them; the ratio is the median over the rounds.
 """
 
+import argparse
 import functools
 import importlib
 import time
+from collections.abc import Sequence
 
 import jax
 import numpy as np
 import rich.console
 import rich.table
 import tqdm
-from absl import app, flags
 
 from benchmarks import examples
+from input_pipeline import command_line
+from input_pipeline.command_line import number, positive_integer
 from jaxsim import parallel, published, training
 
 STEPS = 3  # of each objective in a round
@@ -51,16 +54,17 @@ def stepper(row: str, batch: dict[str, np.ndarray], width: float):
     return run
 
 
-def main(_) -> None:
-    batch = examples.batch(_BATCH_SIZE.value)
+def compare(*, width: float, batch_size: int, rounds: int) -> None:
+    """Times every objective in turn, and prints the table."""
+    batch = examples.batch(batch_size)
     steppers = {
-        row: stepper(row, batch, _WIDTH.value)
+        row: stepper(row, batch, width)
         for row in tqdm.tqdm(published.B_ROWS, desc="compiling", unit="objective")
     }
     times = np.array(
         [
             [run() for run in steppers.values()]
-            for _ in tqdm.trange(_ROUNDS.value, desc="timing", unit="round")
+            for _ in tqdm.trange(rounds, desc="timing", unit="round")
         ]
     )
     reference = times[:, list(steppers).index("classification")]
@@ -73,13 +77,30 @@ def main(_) -> None:
         table.add_row(row, *(f"{v:.3f}" for v in values), f"{published.B_ROWS[row][1]:.2f}")
     rich.console.Console(width=110).print(table)
     print(
-        f"width {_WIDTH.value}, batch {_BATCH_SIZE.value}, {jax.device_count()} x "
+        f"width {width}, batch {batch_size}, {jax.device_count()} x "
         f"{jax.devices()[0].device_kind}, jax {jax.__version__}"
     )
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    with command_line.problems_in_one_line():
+        compare(**vars(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.parser("benchmarks.objectives", __doc__)
+    add = parser.add_argument
+    add("--width", type=number(1 / 32), default=0.125, help="width of the network")
+    add(
+        "--batch_size",
+        type=positive_integer,
+        default=32,
+        help="examples per batch, on all devices together",
+    )
+    add("--rounds", type=positive_integer, default=10, help="rounds of timing")
+    return parser
+
+
 if __name__ == "__main__":
-    _WIDTH = flags.DEFINE_float("width", 0.125, "Of the network.")
-    _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Examples of all devices together.")
-    _ROUNDS = flags.DEFINE_integer("rounds", 10, "Rounds of timing.")
-    app.run(main)
+    main()

@@ -1,23 +1,24 @@
 """Examples per second of the input pipeline, from the page cache, on one core.
 
-python -m benchmarks.pipeline --data=DIR --batch_size=256
+python -m benchmarks.pipeline --data_dir=DIR --batch_size=256
 
 Beside the item as it is stored (mel, CENS and onset envelope), the same crops with the tempogram
 stored as float32, as one would store it who does not rebuild it on the device.
 """
 
+import argparse
 import os
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import rich.console
 import rich.table
-from absl import app, flags
 
-from input_pipeline import batches, dataset
+from input_pipeline import batches, command_line, dataset
+from input_pipeline.command_line import number, positive_integer
 from input_pipeline.features import FeatureConfig
 from input_pipeline.tracks import DIMENSIONS
 
@@ -34,12 +35,13 @@ def _examples_per_second(read: Callable[[int], int], seconds: float) -> tuple[fl
     return step / elapsed, total / elapsed
 
 
-def main(_) -> None:
+def measure(*, data_dir: str, batch_size: int, duration: float) -> None:
+    """Reads batches of every kind for a while, and prints the table."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
-    data = dataset.open(_DATA.value, "train", CONFIG)
+    data = dataset.open(data_dir, "train", CONFIG)
     options = dict(dimensions=DIMENSIONS, tempo_tolerance=5.0, key_relation="parallel")
     partners = batches.partners_of(data, **options)
-    size, frames = _BATCH_SIZE.value, CONFIG.segment_frames
+    size, frames = batch_size, CONFIG.segment_frames
 
     def compose(step: int) -> batches.Composition:
         shape = dict(batch_size=size, frames=frames)
@@ -80,7 +82,7 @@ def main(_) -> None:
         for heading in ("item", "KB per example", "examples/s", "MB/s"):
             table.add_column(heading, justify="right" if heading != "item" else "left")
         for name, function in rows.items():
-            per_second, rate = _examples_per_second(function, _SECONDS.value)
+            per_second, rate = _examples_per_second(function, duration)
             examples = per_second * size
             table.add_row(
                 name, f"{rate / examples / 1e3:.1f}", f"{examples:,.0f}", f"{rate / 1e6:.0f}"
@@ -88,8 +90,20 @@ def main(_) -> None:
     rich.console.Console(width=100).print(table)
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    with command_line.problems_in_one_line():
+        measure(**vars(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.parser("benchmarks.pipeline", __doc__)
+    add = parser.add_argument
+    add("--data_dir", "--data", required=True, metavar="FOLDER", help="a prepared data set")
+    add("--batch_size", type=positive_integer, default=256, help="examples per batch")
+    add("--duration", "--seconds", type=number(0), default=5.0, help="seconds to spend on each row")
+    return parser
+
+
 if __name__ == "__main__":
-    _DATA = flags.DEFINE_string("data", None, "A prepared data set.", required=True)
-    _BATCH_SIZE = flags.DEFINE_integer("batch_size", 256, "Examples of a batch.")
-    _SECONDS = flags.DEFINE_float("seconds", 5.0, "Time for each row.")
-    app.run(main)
+    main()

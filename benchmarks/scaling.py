@@ -8,7 +8,9 @@ every chip receives. Groups: neighbouring chips that mine together (config.paral
 0 = all. The estimates leave out the time on the wires.
 """
 
+import argparse
 import sys
+from collections.abc import Sequence
 
 # First: it sees to it that JAX looks for no TPU.
 from launch import check  # isort: skip
@@ -18,10 +20,11 @@ import jax.numpy as jnp
 import numpy as np
 import rich.console
 import rich.table
-from absl import app, flags
 from ml_collections import ConfigDict
 
 from benchmarks.step import configured
+from input_pipeline import command_line
+from input_pipeline.command_line import comma_separated, positive_integer
 from jaxsim import inputs, parallel
 from jaxsim.objective import objective_terms
 from jaxsim.shapes import DEVICE_AXIS
@@ -66,10 +69,9 @@ def received(config: ConfigDict, candidates: int) -> int:
     return candidates * (2 * 4 * config.model.embedding_size + label_bytes)
 
 
-def main(arguments: list[str]) -> None:
-    if len(arguments) > 1:
-        sys.exit(f"unexpected argument {arguments[1]!r}; options start with --")
-    rows = _BATCH_SIZE.value
+def compare(*, topologies: Sequence[str], groups: Sequence[str], batch_size_per_chip: int) -> None:
+    """Compiles the objective for every slice, and prints the table."""
+    rows = batch_size_per_chip
     table = rich.table.Table(title=f"Mining with {rows} anchors a chip, forward and backward")
     for heading in (
         "slice",
@@ -82,12 +84,9 @@ def main(arguments: list[str]) -> None:
         "ms",
     ):
         table.add_column(heading, justify="left" if heading == "slice" else "right")
-    for topology in _TOPOLOGIES.value:
-        try:
-            chips = len(check.slice_devices(topology))
-        except (ValueError, ModuleNotFoundError) as error:
-            sys.exit(f"error: {error}")
-        for group in sorted({min(int(group), chips) or chips for group in _GROUPS.value}):
+    for topology in topologies:
+        chips = len(check.slice_devices(topology))
+        for group in sorted({min(int(group), chips) or chips for group in groups}):
             config = configured(1.0, rows * chips, "bfloat16")
             config.parallel.mining_group = group
             chip = check.chip_of(topology)
@@ -106,8 +105,38 @@ def main(arguments: list[str]) -> None:
     rich.console.Console(width=110).print(table)
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    with command_line.problems_in_one_line():
+        compare(**vars(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.parser("benchmarks.scaling", __doc__)
+    add = parser.add_argument
+    add(
+        "--topologies",
+        metavar="SLICE,...",
+        type=comma_separated,
+        default="v5e:4x4,v5e:16x16",
+        help="slices",
+    )
+    add(
+        "--groups",
+        metavar="CHIPS,...",
+        type=comma_separated,
+        default="0,16",
+        help="numbers of chips that mine together; 0 for all",
+    )
+    add(
+        "--batch_size_per_chip",
+        "--batch_size",
+        type=positive_integer,
+        default=256,
+        help="examples per chip",
+    )
+    return parser
+
+
 if __name__ == "__main__":
-    _TOPOLOGIES = flags.DEFINE_list("topologies", "v5e:4x4,v5e:16x16", "Slices.")
-    _GROUPS = flags.DEFINE_list("groups", "0,16", "Chips that mine together; 0 = all.")
-    _BATCH_SIZE = flags.DEFINE_integer("batch_size", 256, "Examples a chip.")
-    app.run(main)
+    main()

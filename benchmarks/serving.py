@@ -1,11 +1,12 @@
 """Many clients at once against `python -m jaxsim.serve`: searches a second, their times, memory.
 
-python -m benchmarks.serving --tracks=100000 --clients=16 --seconds=60
+python -m benchmarks.serving --tracks=100000 --clients=16 --duration=60
 
 Every client asks for music like a random track of a synthetic library (benchmarks.library), with
 random weights, some of them negative, as soon as its last question is answered.
 """
 
+import argparse
 import contextlib
 import json
 import random
@@ -16,14 +17,15 @@ import tempfile
 import threading
 import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
-from absl import app, flags
 
 from benchmarks import library
 from benchmarks.memory import resident
+from input_pipeline import command_line
+from input_pipeline.command_line import number, positive_integer
 from input_pipeline.tracks import DIMENSIONS
 
 HITS = 20
@@ -77,10 +79,8 @@ def search(address: str, numbers: random.Random, tracks: int) -> None:
         raise ValueError(f"{len(hits)} hits, expected {HITS}")
 
 
-def main(arguments: list[str]) -> None:
-    if len(arguments) > 1:
-        sys.exit(f"unexpected argument {arguments[1]!r}; options start with --")
-    seconds, tracks = _SECONDS.value, _TRACKS.value
+def measure(*, tracks: int, clients: int, duration: float) -> None:
+    """Serves a library to clients that search, and prints what they met with."""
     times: list[float] = []
     errors: list[str] = []
 
@@ -98,22 +98,22 @@ def main(arguments: list[str]) -> None:
         folder = Path(temporary, "library")
         library.write(folder, tracks)
         with served(folder) as (process, address):
-            end = time.monotonic() + seconds
-            clients = [
+            end = time.monotonic() + duration
+            threads = [
                 threading.Thread(target=client, args=(number, address, end))
-                for number in range(_CLIENTS.value)
+                for number in range(clients)
             ]
-            for each in clients:
+            for each in threads:
                 each.start()
-            time.sleep(seconds / 10)
+            time.sleep(duration / 10)
             early = resident(process)
-            for each in clients:
+            for each in threads:
                 each.join()
             late = resident(process)
     half, most = np.percentile(times, (50, 99)) if times else (np.nan, np.nan)
     print(
-        f"{tracks:,} tracks, {_CLIENTS.value} clients, {seconds:g} s: {len(times):,} searches "
-        f"({len(times) / seconds:.1f}/s), {len(errors)} errors; "
+        f"{tracks:,} tracks, {clients} clients, {duration:g} s: {len(times):,} searches "
+        f"({len(times) / duration:.1f}/s), {len(errors)} errors; "
         f"p50 {1e3 * half:.0f} ms, p99 {1e3 * most:.0f} ms; "
         f"memory {early / 2**20:.0f} MiB at a tenth, {late / 2**20:.0f} at the end"
     )
@@ -121,8 +121,20 @@ def main(arguments: list[str]) -> None:
         print(f"{errors.count(message)} x {message}")
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    with command_line.problems_in_one_line():
+        measure(**vars(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.parser("benchmarks.serving", __doc__)
+    add = parser.add_argument
+    add("--tracks", type=positive_integer, default=100_000, help="tracks in the library")
+    add("--clients", type=positive_integer, default=16, help="clients that search at the same time")
+    add("--duration", "--seconds", type=number(0), default=60.0, help="seconds to search for")
+    return parser
+
+
 if __name__ == "__main__":
-    _TRACKS = flags.DEFINE_integer("tracks", 100_000, "Of the library.")
-    _CLIENTS = flags.DEFINE_integer("clients", 16, "That ask at the same time.")
-    _SECONDS = flags.DEFINE_float("seconds", 60, "Of asking.")
-    app.run(main)
+    main()

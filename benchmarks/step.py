@@ -9,11 +9,12 @@ measured in the same run. Operations: of the convolutions and products that the 
 for, the same for all forms.
 """
 
+import argparse
 import functools
 import importlib.util
 import platform
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import jax
 import jax.numpy as jnp
@@ -22,12 +23,13 @@ import optax
 import rich.console
 import rich.table
 import tqdm
-from absl import app, flags
 from ml_collections import ConfigDict
 
 from benchmarks import examples
 from benchmarks.plain import Plain
 from configs.six_dim import get_config
+from input_pipeline import command_line
+from input_pipeline.command_line import number, positive_integer
 from jaxsim import compilation, training
 from jaxsim.inputs import images
 from jaxsim.objective import objective_terms
@@ -123,10 +125,11 @@ def _seconds(run: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def main(_) -> None:
+def compare(*, width: float, batch_size: int, dtype: str, rounds: int, steps: int) -> None:
+    """Times every form in turn, and prints the table."""
     compilation.widen_scratch()
-    config = configured(_WIDTH.value, _BATCH_SIZE.value, _DTYPE.value)
-    batch = jax.device_put(examples.batch(_BATCH_SIZE.value))
+    config = configured(width, batch_size, dtype)
+    batch = jax.device_put(examples.batch(batch_size))
     runs = {}
     for name, (apply, params) in networks(config).items():
         runs[name, "training"] = trainer(config, apply, params, batch)
@@ -137,10 +140,10 @@ def main(_) -> None:
         runs |= in_torch.runs(config, batch)
     for run in tqdm.tqdm(runs.values(), desc="compiling"):
         run(1)
-    steps, size = _STEPS.value, PRODUCT[jax.default_backend()]
-    forward, fastest = operations(config), peak(_DTYPE.value, size)
+    size = PRODUCT[jax.default_backend()]
+    forward, fastest = operations(config), peak(dtype, size)
     times: dict[tuple[str, str], list[float]] = {what: [] for what in runs}
-    for _ in tqdm.trange(_ROUNDS.value, desc="rounds"):
+    for _ in tqdm.trange(rounds, desc="rounds"):
         for what, run in runs.items():
             time.sleep(0.5)  # threads of the form before may still be waiting for work, busily
             times[what].append(_seconds(functools.partial(run, steps)) / steps)
@@ -153,30 +156,47 @@ def main(_) -> None:
         for (name, other), seconds in times.items():
             if other == kind:
                 median = float(np.median(seconds))
-                rate = factor * forward * _BATCH_SIZE.value / median
+                rate = factor * forward * batch_size / median
                 ratio = float(np.median(reference / np.array(seconds)))
                 table.add_row(
                     kind,
                     name,
                     f"{median:.4f}",
-                    f"{_BATCH_SIZE.value / median:.1f}",
+                    f"{batch_size / median:.1f}",
                     f"{rate / 1e9:.1f}",
                     f"{rate / fastest:.3f}",
                     f"{ratio:.2f}",
                 )
     rich.console.Console(width=110).print(table)
     print(
-        f"width {_WIDTH.value}, batch {_BATCH_SIZE.value}, {_DTYPE.value}, {_ROUNDS.value} rounds "
+        f"width {width}, batch {batch_size}, {dtype}, {rounds} rounds "
         f"of {steps}, {forward / 1e9:.2f} GFLOP forward per example, product of {size}: "
         f"{fastest / 1e9:.0f} GFLOP/s, {jax.devices()[0].device_kind} ({platform.machine()}), "
         f"jax {jax.__version__}"
     )
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    with command_line.problems_in_one_line():
+        compare(**vars(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.parser("benchmarks.step", __doc__)
+    add = parser.add_argument
+    add("--width", type=number(1 / 32), default=1.0, help="width of the network")
+    add("--batch_size", type=positive_integer, default=32, help="examples per batch")
+    add(
+        "--dtype",
+        choices=("float32", "bfloat16"),
+        default="float32",
+        help="data type of the computation",
+    )
+    add("--rounds", type=positive_integer, default=3, help="rounds of timing")
+    add("--steps", type=positive_integer, default=1, help="steps of each form in a round")
+    return parser
+
+
 if __name__ == "__main__":
-    _WIDTH = flags.DEFINE_float("width", 1.0, "Of the network.", lower_bound=1 / 32)
-    _BATCH_SIZE = flags.DEFINE_integer("batch_size", 32, "Examples.")
-    _DTYPE = flags.DEFINE_enum("dtype", "float32", ["float32", "bfloat16"], "Of the computation.")
-    _ROUNDS = flags.DEFINE_integer("rounds", 3, "Rounds of timing.")
-    _STEPS = flags.DEFINE_integer("steps", 1, "Per round and form.")
-    app.run(main)
+    main()

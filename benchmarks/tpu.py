@@ -1,6 +1,6 @@
 """The training step on a TPU slice, by the TPU's compiler and without a TPU, beside plain Flax.
 
-python -m benchmarks.tpu --topology=v5e:2x2 --batch_size=256 --forms=jaxsim,plain
+python -m benchmarks.tpu --topology=v5e:2x2 --batch_size_per_chip=256 --forms=jaxsim,plain
 
 Compiles the papers' network with six dimensions, mining and the exchange between chips in
 bfloat16, and prints the compiler's estimates: cycles of every layer per example, memory, share of
@@ -8,12 +8,12 @@ the peak. The estimates are the same in every run. Each form takes a quarter of 
 the peak: of the operations that the papers' table asks for, the same for all forms.
 """
 
+import argparse
 import collections
 import contextlib
 import re
-import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from unittest import mock
 
 # First: it sees to it that JAX looks for no TPU.
@@ -23,11 +23,12 @@ import jax
 import jax.numpy as jnp
 import rich.console
 import rich.table
-from absl import app, flags
 from ml_collections import ConfigDict
 
 from benchmarks.plain import Plain
 from benchmarks.step import configured, operations
+from input_pipeline import command_line
+from input_pipeline.command_line import comma_separated, number, positive_integer
 from jaxsim import training
 
 FORMS = ("jaxsim", "plain")
@@ -107,20 +108,16 @@ def show(layers: Mapping[str, Mapping[str, float]]) -> None:
     rich.console.Console(width=110).print(table)
 
 
-def main(arguments: list[str]) -> None:
-    if len(arguments) > 1:
-        sys.exit(f"unexpected argument {arguments[1]!r}; options start with --")
-    topology, rows = _TOPOLOGY.value, _BATCH_SIZE.value
-    try:
-        chips = len(check.slice_devices(topology))
-    except (ValueError, ModuleNotFoundError) as error:
-        sys.exit(f"error: {error}")
-    config = configured(_WIDTH.value, rows * chips, "bfloat16")
+def compare(*, topology: str, batch_size_per_chip: int, width: float, forms: Sequence[str]) -> None:
+    """Compiles every form, and prints its estimates."""
+    rows = batch_size_per_chip
+    chips = len(check.slice_devices(topology))
+    config = configured(width, rows * chips, "bfloat16")
     chip = check.chip_of(topology)
     # Forward once, backward twice; at the peak, whatever form computes it.
     ideal = 3 * operations(config) / chip.peak * chip.clock
     layers = {}
-    for form in _FORMS.value:
+    for form in forms:
         began = time.monotonic()
         step = compiled(form, config, topology)
         program = step.as_text()
@@ -138,15 +135,44 @@ def main(arguments: list[str]) -> None:
         )
     show(layers)
     print(
-        f"{topology}, {rows} examples a chip, width {_WIDTH.value}, bfloat16; at the peak of "
+        f"{topology}, {rows} examples a chip, width {width}, bfloat16; at the peak of "
         f"{chip.peak / 1e12:.0f} TFLOP/s {ideal:,.0f} cycles per example at "
         f"{chip.clock / 1e9:.2f} GHz; jax {jax.__version__}"
     )
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    with command_line.problems_in_one_line():
+        compare(**vars(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.parser("benchmarks.tpu", __doc__)
+    add = parser.add_argument
+    add(
+        "--topology",
+        default="v5e:2x2",
+        metavar="SLICE",
+        help="the slice, such as v5e:4x4 or v6e:2x2",
+    )
+    add(
+        "--batch_size_per_chip",
+        "--batch_size",
+        type=positive_integer,
+        default=256,
+        help="examples per chip",
+    )
+    add("--width", type=number(1 / 32), default=1.0, help="width of the network")
+    add(
+        "--forms",
+        metavar="FORM,...",
+        type=comma_separated,
+        default=",".join(FORMS),
+        help="the forms to compile",
+    )
+    return parser
+
+
 if __name__ == "__main__":
-    _TOPOLOGY = flags.DEFINE_string("topology", "v5e:2x2", "Slice, such as v5e:4x4 or v6e:2x2.")
-    _BATCH_SIZE = flags.DEFINE_integer("batch_size", 256, "Examples a chip.")
-    _WIDTH = flags.DEFINE_float("width", 1.0, "Of the network.", lower_bound=1 / 32)
-    _FORMS = flags.DEFINE_list("forms", ",".join(FORMS), f"Of {', '.join(FORMS)}.")
-    app.run(main)
+    main()

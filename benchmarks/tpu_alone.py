@@ -1,6 +1,6 @@
 """What the network's convolutions take on a TPU when each is compiled alone, by its compiler.
 
-python -m benchmarks.tpu_alone --topology=v5e:2x2 --batch_size=256
+python -m benchmarks.tpu_alone --topology=v5e:2x2 --batch_size_per_chip=256
 
 In the layouts that suit each best and with nothing between them: beside what `benchmarks.tpu`
 estimates for the whole step, how much of it the convolutions are. (In the step some find their
@@ -8,9 +8,9 @@ input still on the chip, which is faster.) Without the stems, whose convolutions
 pooling. Takes three to five minutes.
 """
 
+import argparse
 import functools
-import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 # First: it sees to it that JAX looks for no TPU.
@@ -22,13 +22,14 @@ import jax.numpy as jnp
 import rich.console
 import rich.table
 import tqdm
-from absl import app, flags
 from jax.experimental.layout import Format, Layout
 from jax.sharding import SingleDeviceSharding
 from ml_collections import ConfigDict
 
 from benchmarks import examples
 from benchmarks.step import configured
+from input_pipeline import command_line
+from input_pipeline.command_line import positive_integer
 from jaxsim import training
 from jaxsim.convolution import plain_convolution
 from jaxsim.inputs import images
@@ -91,14 +92,10 @@ def passes(form: Form, rows: int) -> dict[str, tuple[Callable, tuple]]:
     }
 
 
-def main(arguments: list[str]) -> None:
-    if len(arguments) > 1:
-        sys.exit(f"unexpected argument {arguments[1]!r}; options start with --")
-    topology, rows = _TOPOLOGY.value, _BATCH_SIZE.value
-    try:
-        device = check.slice_devices(topology)[0]
-    except (ValueError, ModuleNotFoundError) as error:
-        sys.exit(f"error: {error}")
+def estimate(*, topology: str, batch_size_per_chip: int) -> None:
+    """Compiles every convolution, and prints the estimates."""
+    rows = batch_size_per_chip
+    device = check.slice_devices(topology)[0]
     chip = check.chip_of(topology)
     placed = Format(Layout.AUTO, SingleDeviceSharding(device))
 
@@ -128,7 +125,30 @@ def main(arguments: list[str]) -> None:
     print(f"{topology}, {rows} examples a chip, width 1, bfloat16; jax {jax.__version__}")
 
 
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    with command_line.problems_in_one_line():
+        estimate(**vars(options))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.parser("benchmarks.tpu_alone", __doc__)
+    add = parser.add_argument
+    add(
+        "--topology",
+        default="v5e:2x2",
+        metavar="SLICE",
+        help="the slice, such as v5e:4x4 or v6e:2x2",
+    )
+    add(
+        "--batch_size_per_chip",
+        "--batch_size",
+        type=positive_integer,
+        default=256,
+        help="examples per chip",
+    )
+    return parser
+
+
 if __name__ == "__main__":
-    _TOPOLOGY = flags.DEFINE_string("topology", "v5e:2x2", "Slice, such as v5e:4x4 or v6e:2x2.")
-    _BATCH_SIZE = flags.DEFINE_integer("batch_size", 256, "Examples a chip.")
-    app.run(main)
+    main()

@@ -6,9 +6,10 @@ and exit code 1.
 
 import argparse
 import contextlib
+import csv
 import sqlite3
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 EXPECTED = (OSError, ValueError, ImportError, sqlite3.Error)
 
@@ -17,7 +18,8 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescription
     """Keeps the description's lines, and shows defaults that say something."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
-        if action.default in (None, False, "", [], ()):
+        default = action.default
+        if default is None or default is False or default in ("", []):
             return action.help
         return super()._get_help_string(action)
 
@@ -32,16 +34,43 @@ def parser(module: str, description: str | None) -> argparse.ArgumentParser:
     )
 
 
-def positive_integer(text: str) -> int:
-    """The type of an option that counts something."""
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number of at least 1")
-    return int(text)
+def whole_number(minimum: int, maximum: int | None = None) -> Callable[[str], int]:
+    """The type of an option that counts something, from `minimum` to `maximum` if there is one."""
+    expected = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
+
+    def read(text: str) -> int:
+        value = int(text) if text.isdecimal() else -1
+        if value < minimum or (maximum is not None and value > maximum):
+            raise argparse.ArgumentTypeError(f"{text!r}, expected a whole number {expected}")
+        return value
+
+    return read
+
+
+positive_integer = whole_number(1)
+
+
+def number(minimum: float) -> Callable[[str], float]:
+    """The type of an option that measures something, of at least `minimum`."""
+
+    def read(text: str) -> float:
+        with contextlib.suppress(ValueError):
+            value = float(text)
+            if value >= minimum:
+                return value
+        raise argparse.ArgumentTypeError(f"{text!r}, expected a number of at least {minimum:g}")
+
+    return read
 
 
 def comma_separated(text: str) -> list[str]:
-    """The type of an option that is a list."""
-    return [part for part in (part.strip() for part in text.split(",")) if part]
+    """The type of an option that is a list; a part in double quotes may contain commas."""
+    try:
+        parts = next(csv.reader([text], strict=True), [])
+    except csv.Error as error:
+        message = f"{text!r}, expected a list with commas between ({error})"
+        raise argparse.ArgumentTypeError(message) from None
+    return [part.strip() for part in parts if part.strip()]
 
 
 @contextlib.contextmanager

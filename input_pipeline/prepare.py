@@ -5,20 +5,19 @@ python -m input_pipeline.prepare --source=jamendo --path=mtg-jamendo-dataset --a
     --option=subset=instrument --data_dir=data/jamendo
 python -m input_pipeline.prepare --source=scores
 
---dry_run reads the source alone and says what it would give. Options of a source are the arguments
-of `read` in input_pipeline/sources.
+--dry_run only reads the source and says what is in it. The options of a source (--option) are the
+arguments of `read` in its module, input_pipeline/sources/SOURCE.py.
 """
 
+import argparse
 import csv
 import inspect
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from absl import app, flags
-
-from input_pipeline import manifest, scores
+from input_pipeline import command_line, manifest, scores
 from input_pipeline.collection import Collection, Problem, summarise
 from input_pipeline.features import FeatureConfig
 from input_pipeline.sources import dimsim, fma, folder, jamendo, magnatagatune, mirdata, msd
@@ -35,60 +34,146 @@ READERS: dict[str, Callable[..., Collection]] = {
     "mirdata": mirdata.read,
 }
 
-_SOURCE = flags.DEFINE_enum("source", "scores", [*READERS, "scores"], "What the tracks come from.")
-_PATH = flags.DEFINE_string("path", None, "The source: a folder, a manifest, a data set's files.")
-_AUDIO = flags.DEFINE_string("audio", None, "Folder of the audio, where it lies apart from --path.")
-_OPTIONS = flags.DEFINE_multi_string("option", [], "name=value: an option of the source.")
-_DATA_DIR = flags.DEFINE_string(
-    "data_dir", None, "Where to write; scores have a default in $JAXSIM_DATA or ~/.cache/jaxsim."
-)
-_DRY_RUN = flags.DEFINE_bool("dry_run", False, "Only read the source, and say what is in it.")
-_ESTIMATE = flags.DEFINE_list(
-    "estimate", ["tempo", "key"], "What madmom estimates where it is not known: tempo, key."
-)
-_WORKERS = flags.DEFINE_integer("workers", None, "Processes; default: one per core.", 1)
-_BEAM_OPTIONS = flags.DEFINE_list(
-    "beam_options", [], "Extract by Apache Beam with these options, e.g. --runner=DataflowRunner."
-)
-_SCORES = scores.ScoresConfig()
-_PIECES_PER_GENRE = flags.DEFINE_integer(
-    "pieces_per_genre", _SCORES.pieces_per_genre, "Pieces of each genre, for scores.", 1
-)
-_RENDERINGS = flags.DEFINE_integer(
-    "renderings", _SCORES.renderings, "Clips of each piece, for scores.", 1
-)
-_SECONDS = flags.DEFINE_float("seconds", _SCORES.seconds, "Length of a clip, for scores.", 3.0)
-_SEED = flags.DEFINE_integer("seed", _SCORES.seed, "Seed of everything random, for scores.")
+SCORES = "scores"
 
 
-def _prepare_scores() -> None:
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    with command_line.problems_in_one_line():
+        try:
+            if options.source == SCORES:
+                config = scores.ScoresConfig(
+                    pieces_per_genre=options.pieces_per_genre,
+                    renderings=options.renderings,
+                    seconds=options.seconds,
+                    seed=options.seed,
+                )
+                prepare_scores(
+                    config,
+                    data_dir=options.data_dir,
+                    workers=options.workers,
+                    dry_run=options.dry_run,
+                )
+            else:
+                prepare_music(
+                    options.source,
+                    options.path,
+                    audio=options.audio,
+                    options=options.option,
+                    data_dir=options.data_dir,
+                    estimate=options.estimate,
+                    workers=options.workers,
+                    beam_options=options.beam_options,
+                    dry_run=options.dry_run,
+                )
+        except KeyboardInterrupt:
+            sys.exit("interrupted; the same command carries on")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.parser("input_pipeline.prepare", __doc__)
+    positive_integer = command_line.positive_integer
+    add = parser.add_argument
+    add("--source", choices=[*READERS, SCORES], default=SCORES, help="where the tracks come from")
+    add("--path", default="", help="what to read: a folder, a manifest, the files of a data set")
+    add("--audio", default="", metavar="FOLDER", help="the audio, if it is not in --path")
+    add(
+        "--option",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="an option of the source; can be given several times",
+    )
+    add(
+        "--data_dir",
+        default="",
+        metavar="FOLDER",
+        help="where to write the data set; the scores have a default, a folder in $JAXSIM_DATA "
+        "or ~/.cache/jaxsim",
+    )
+    add("--dry_run", action="store_true", help="only read the source and say what is in it")
+    add(
+        "--estimate",
+        type=command_line.comma_separated,
+        default="tempo,key",
+        metavar="LABEL,...",
+        help="labels that madmom estimates where they are not known; empty for none",
+    )
+    add("--workers", type=positive_integer, help="processes to extract with; default: one per core")
+    add(
+        "--beam_options",
+        type=command_line.comma_separated,
+        default="",
+        metavar="OPTION,...",
+        help="extract with Apache Beam and these options, such as --runner=DataflowRunner",
+    )
+    default = scores.ScoresConfig()
+    group = parser.add_argument_group("scores", "Options of --source=scores.")
+    group.add_argument(
+        "--pieces_per_genre",
+        type=positive_integer,
+        default=default.pieces_per_genre,
+        help="pieces of each genre",
+    )
+    group.add_argument(
+        "--renderings",
+        type=positive_integer,
+        default=default.renderings,
+        help="clips of each piece",
+    )
+    group.add_argument(
+        "--seconds", type=command_line.number(3.0), default=default.seconds, help="length of a clip"
+    )
+    group.add_argument("--seed", type=int, default=default.seed, help="seed of everything random")
+    return parser
+
+
+def prepare_scores(
+    config: scores.ScoresConfig, *, data_dir: str, workers: int | None, dry_run: bool
+) -> None:
+    """Prepares the embedded scores in `data_dir`, or in their default folder if it is empty.
+
+    Raises:
+      FileExistsError: there is a data set already.
+    """
     from input_pipeline import default_data  # imports TensorFlow
 
-    config = scores.ScoresConfig(
-        pieces_per_genre=_PIECES_PER_GENRE.value,
-        renderings=_RENDERINGS.value,
-        seconds=_SECONDS.value,
-        seed=_SEED.value,
-    )
-    directory = Path(_DATA_DIR.value or default_data.default_directory(config, FeatureConfig()))
-    if not _DRY_RUN.value and (directory / "metadata.json").is_file():
+    directory = Path(data_dir or default_data.default_directory(config, FeatureConfig()))
+    if not dry_run and (directory / "metadata.json").is_file():
         raise FileExistsError(f"{directory}: holds a data set; delete it or set --data_dir")
-    tracks = scores.tracks(config, workers=_WORKERS.value)
-    if _DRY_RUN.value:
+    tracks = scores.tracks(config, workers=workers)
+    if dry_run:
         print(summarise(default_data.scores_collection(tracks)))
         return
-    report = default_data.build_scores(tracks, directory, FeatureConfig(), _WORKERS.value)
+    report = default_data.build_scores(tracks, directory, FeatureConfig(), workers)
     print(default_data.describe(report, tracks))
 
 
-def _prepare_music() -> None:
-    if not _PATH.value or not (_DATA_DIR.value or _DRY_RUN.value):
-        raise ValueError(f"--source={_SOURCE.value} needs --path (what to read) and --data_dir")
-    directory = Path(_DATA_DIR.value or "").expanduser()
-    reader = READERS[_SOURCE.value]
-    collection = reader(Path(_PATH.value).expanduser(), **_reader_options(reader))
+def prepare_music(
+    source: str,
+    path: str,
+    *,
+    audio: str,
+    options: Sequence[str],
+    data_dir: str,
+    estimate: Sequence[str],
+    workers: int | None,
+    beam_options: Sequence[str],
+    dry_run: bool,
+) -> None:
+    """Prepares the tracks that a source names; the arguments are those of the command line.
+
+    Raises:
+      OSError, ValueError, ImportError: as the reader of the source and `builder.prepare`; or an
+        option is missing, or none of the source.
+    """
+    if not path or not (data_dir or dry_run):
+        raise ValueError(f"--source={source} needs --path (what to read) and --data_dir")
+    directory = Path(data_dir).expanduser()
+    reader = READERS[source]
+    collection = reader(Path(path).expanduser(), **_reader_options(source, audio, options))
     print(summarise(collection), flush=True)
-    if _DRY_RUN.value:
+    if dry_run:
         return
     from input_pipeline import builder, default_data  # imports TensorFlow
 
@@ -98,9 +183,9 @@ def _prepare_music() -> None:
         name=collection.name,
         description=collection.description,
         label_descriptions=dict(collection.label_descriptions),
-        estimate=_ESTIMATE.value,
-        workers=_WORKERS.value,
-        beam_options=_BEAM_OPTIONS.value,
+        estimate=estimate,
+        workers=workers,
+        beam_options=beam_options,
         problems=[_row_of_problem(problem) for problem in collection.problems],
         citation=collection.citation,
         licence=collection.licence,
@@ -110,27 +195,27 @@ def _prepare_music() -> None:
     print(default_data.format_report(report))
 
 
-def _reader_options(reader: Callable[..., Collection]) -> dict[str, str]:
+def _reader_options(source: str, audio: str, options: Sequence[str]) -> dict[str, str]:
     """The values of --audio and --option, checked against the reader's arguments."""
-    given = {"audio": _AUDIO.value} if _AUDIO.value else {}
-    for option in _OPTIONS.value:
+    given = {"audio": audio} if audio else {}
+    for option in options:
         name, separator, value = option.partition("=")
         if not separator:
             raise ValueError(f"--option is {option!r}, expected name=value")
         given[name] = value
     known = {
         name: parameter
-        for name, parameter in inspect.signature(reader).parameters.items()
+        for name, parameter in inspect.signature(READERS[source]).parameters.items()
         if parameter.kind is parameter.KEYWORD_ONLY
     }
     for name in given:
         if name not in known:
             expected = f"one of {', '.join(known)}" if known else "none"
-            raise ValueError(f"option {name!r} is unknown to {_SOURCE.value}, expected {expected}")
+            raise ValueError(f"option {name!r} is unknown to {source}, expected {expected}")
     for name, parameter in known.items():
         if parameter.default is parameter.empty and name not in given:
             flag = "--audio=..." if name == "audio" else f"--option={name}=..."
-            raise ValueError(f"--source={_SOURCE.value} needs {flag}")
+            raise ValueError(f"--source={source} needs {flag}")
     return {name: os.path.expanduser(value) for name, value in given.items()}
 
 
@@ -146,17 +231,5 @@ def _write_unknown_tags(collection: Collection, path: Path) -> None:
             csv.writer(file).writerows([("tag", "count"), *collection.unknown_tags.items()])
 
 
-def main(arguments: list[str]) -> None:
-    """Prepares what the flags say; expected problems are one line on stderr and exit code 1."""
-    if len(arguments) > 1:
-        raise app.UsageError(f"unexpected argument {arguments[1]!r}")
-    try:
-        (_prepare_scores if _SOURCE.value == "scores" else _prepare_music)()
-    except (OSError, ValueError, ImportError) as error:
-        sys.exit(f"error: {error}")
-    except KeyboardInterrupt:
-        sys.exit("interrupted; the same command goes on")
-
-
 if __name__ == "__main__":
-    app.run(main)
+    main()

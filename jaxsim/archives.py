@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+from input_pipeline.errors import first_line
+
 
 def opened(path: str | Path, what: str) -> np.lib.npyio.NpzFile:
     """Opens an archive; nothing in it is unpickled.
@@ -42,8 +44,3 @@ def array(arrays: Mapping[str, Any], name: str, source: str | Path) -> np.ndarra
     if not isinstance(found, np.ndarray):
         raise ValueError(f"{source}: {name} is {type(found).__name__}, expected an array")
     return found
-
-
-def first_line(error: Exception) -> str:
-    """What an error says first, or its name."""
-    return str(error).strip().partition("\n")[0] or type(error).__name__

@@ -18,6 +18,7 @@ import orbax.checkpoint as ocp
 from ml_collections import ConfigDict
 from orbax.checkpoint import checkpoint_managers as policies
 
+from input_pipeline.errors import first_line
 from jaxsim import parallel, processes
 from jaxsim.schedule import Plateau
 from jaxsim.training import State
@@ -267,7 +268,7 @@ def _as_numpy(metadata):
 
 def _summary(error: Exception) -> str:
     """The first line of an error, not too long."""
-    text = str(error).strip().partition("\n")[0] or type(error).__name__
+    text = first_line(error)
     return text if len(text) <= 160 else f"{text[:160]}..."
 
 

@@ -18,8 +18,7 @@ from input_pipeline.errors import first_line
 
 _FIELDS = """\
 --config.FIELD=VALUE changes a field of the configuration and can be given any number of times:
---config.num_steps=1000 --config.optimiser.learning_rate=1e-4 \
---config.dimensions="('genre','tempo')"
+--config.num_steps=1000 --config.model.width=0.25 --config.dimensions="('genre','tempo')"
 """
 
 

@@ -2,21 +2,20 @@
 
 python -m jaxsim.embed --store=libraries/mine ~/Music
 
-LIBRARY is folders, audio files, or manifests: CSV files with the column `path` and, where known,
-track_id, title, artist, album, genre, mood, instrument, era, year, tempo, key. It can be
-interrupted at any time: the same command goes on.
+LIBRARY is any number of folders, audio files and manifests: CSV files with the column `path` and,
+where known, track_id, title, artist, album, genre, mood, instrument, era, year, tempo, key. It can
+be interrupted at any time; the same command carries on where it stopped.
 """
 
 import argparse
 import os
-import sqlite3
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from absl import logging
 
-from input_pipeline import features, pool
+from input_pipeline import command_line, features, pool
 from jaxsim import compilation, numpy_model
 from jaxsim.library import store
 from jaxsim.library.embedding import BATCH_SIZE, Embedder
@@ -24,56 +23,66 @@ from jaxsim.library.updating import Report, update
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command; expected problems are one line on stderr and exit code 1."""
     options = _parser().parse_args(arguments)
     compilation.prepare()
     logging.set_verbosity(logging.WARNING)  # JAX and orbax log through absl
-    try:
-        embedder = Embedder(_model(options), batch_size=options.batch_size)
-        report = update(
-            options.library,
-            options.store,
-            embedder=embedder,
-            workers=options.workers,
-            max_seconds=60 * options.max_minutes,
-            prune=options.prune,
-        )
-    except KeyboardInterrupt:
+    with command_line.problems_in_one_line():
+        try:
+            embedder = Embedder(_model(options), batch_size=options.batch_size)
+            report = update(
+                options.library,
+                options.store,
+                embedder=embedder,
+                workers=options.workers,
+                max_seconds=60 * options.max_minutes,
+                prune=options.prune,
+            )
+        except KeyboardInterrupt:
+            pool.stop()
+            print("interrupted; the same command carries on", file=sys.stderr)
+            sys.exit(130)
         pool.stop()
-        print("interrupted; the same command goes on", file=sys.stderr)
-        sys.exit(130)
-    except (OSError, ValueError, sqlite3.Error) as error:
-        sys.exit(f"error: {error}")
-    pool.stop()
-    with store.open(options.store) as opened:
-        print(describe(report, opened))
+        with store.open(options.store) as opened:
+            print(describe(report, opened))
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m jaxsim.embed",
-        description=(__doc__ or "").partition("\n\n")[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    cores = os.cpu_count() or 1
+    parser = command_line.parser("jaxsim.embed", __doc__)
     add = parser.add_argument
-    add("library", nargs="+", metavar="LIBRARY", help="folder, audio file or manifest (CSV)")
-    add("--store", required=True, help="folder of the store; made if there is none")
+    add("library", nargs="+", metavar="LIBRARY", help="a folder, audio file or manifest (CSV)")
+    add(
+        "--store",
+        required=True,
+        metavar="FOLDER",
+        help="where the embeddings are kept; created if it does not exist",
+    )
     add(
         "--model",
-        help="a run's directory or an exported model; default: the store's, else jaxsim's own",
+        metavar="PATH",
+        help="a run's directory or an exported model; default: the model that the store was made "
+        "with, or the one that comes with jaxsim if the store is new",
     )
-    add("--workers", type=_count, default=cores, help="processes that read audio")
-    add("--batch_size", type=_count, default=BATCH_SIZE, help="segments at once in the network")
-    add("--max_minutes", type=float, default=features.LONGEST / 60, help="longer: skipped")
-    add("--prune", action="store_true", help="forget tracks whose file is gone")
+    add(
+        "--workers",
+        type=command_line.positive_integer,
+        default=os.cpu_count() or 1,
+        help="processes that read audio",
+    )
+    add(
+        "--batch_size",
+        type=command_line.positive_integer,
+        default=BATCH_SIZE,
+        help="segments to embed at once",
+    )
+    add(
+        "--max_minutes",
+        type=command_line.number(0),
+        default=features.LONGEST / 60,
+        metavar="MINUTES",
+        help="skip longer tracks",
+    )
+    add("--prune", action="store_true", help="forget tracks whose files are gone")
     return parser
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}, expected a number of at least 1")
-    return int(text)
 
 
 def _model(options: argparse.Namespace) -> Path:

@@ -4,34 +4,39 @@ python -m jaxsim.export --checkpoint=runs/demo --out=model.npz
 python -m jaxsim.export --checkpoint=runs/demo --out=model.safetensors
 """
 
-import sys
+import argparse
+from collections.abc import Sequence
 
-from absl import app, flags
-
+from input_pipeline import command_line
 from jaxsim import model_format
 from jaxsim.exporting import export_checkpoint
 
 
-def main(checkpoint: str, out: str, dtype: str = "float32") -> None:
-    """Exports a checkpoint; expected problems are one line on stderr and exit code 1."""
-    try:
-        export_checkpoint(checkpoint, out, dtype=dtype)
-    except (OSError, ValueError) as error:
-        sys.exit(f"error: {error}")
-    print(f"model: {out}")
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    with command_line.problems_in_one_line():
+        export_checkpoint(options.checkpoint, options.out, dtype=options.dtype)
+    print(f"model: {options.out}")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.parser("jaxsim.export", __doc__)
+    add = parser.add_argument
+    add(
+        "--checkpoint",
+        required=True,
+        metavar="RUN",
+        help="a run's directory; RUN/checkpoints/STEP is the checkpoint of one step",
+    )
+    add("--out", required=True, metavar="FILE", help="the .npz or .safetensors file to write")
+    add(
+        "--dtype",
+        choices=model_format.DTYPES,
+        default="float32",
+        help="data type of the parameters in the file; float16 halves its size",
+    )
+    return parser
 
 
 if __name__ == "__main__":
-    # Defined here only, so that other programs can import this module and have such flags too.
-    _CHECKPOINT = flags.DEFINE_string("checkpoint", None, "A run's directory.", required=True)
-    _OUT = flags.DEFINE_string(
-        "out", None, "The .npz or .safetensors file to write.", required=True
-    )
-    _DTYPE = flags.DEFINE_enum("dtype", "float32", model_format.DTYPES, "Of its parameters.")
-
-    def _main(arguments: list[str]) -> None:
-        if len(arguments) > 1:
-            raise app.UsageError(f"unexpected argument {arguments[1]!r}")
-        main(_CHECKPOINT.value, _OUT.value, _DTYPE.value)
-
-    app.run(_main)
+    main()

@@ -2,18 +2,18 @@
 
 python -m jaxsim.judge STORE
 
-Listen to the three files in any player. Every answer is saved at once, so it can be stopped at any
-time, and goes on where it stopped. The weights become a preset of `python -m jaxsim.search`.
+Listen to the three files in any player. Every answer is saved at once, so you can stop at any time
+and carry on later. The weights become a preset of `python -m jaxsim.search`.
 """
 
 import argparse
-import sqlite3
 import sys
 from collections.abc import Sequence
 
 import rich.console
 import rich.table
 
+from input_pipeline import command_line
 from jaxsim.library import preferences, presets, store
 from jaxsim.library.preferences import Answer, Fit, Question
 
@@ -21,25 +21,24 @@ KEYS = {"a": "a", "b": "b", "s": "skip", "skip": "skip"}
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command; expected problems are one line on stderr and exit code 1."""
     options = _parser().parse_args(arguments)
-    try:
-        with store.open(options.store) as library:
-            ask(library, options.name, count=options.count)
-            _conclude(library, options.name)
-    except (OSError, ValueError, sqlite3.Error) as error:
-        sys.exit(f"error: {error}")
+    with command_line.problems_in_one_line(), store.open(options.store) as library:
+        ask(library, options.name, count=options.answers)
+        _conclude(library, options.name)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m jaxsim.judge",
-        description=(__doc__ or "").partition("\n\n")[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
+    parser = command_line.parser("jaxsim.judge", __doc__)
+    add = parser.add_argument
+    add("store", metavar="STORE", help="the folder that jaxsim.embed wrote")
+    add("--name", default="personal", help="your name, which becomes that of the preset")
+    add(
+        "--answers",
+        "--count",
+        type=command_line.whole_number(0),
+        default=20,
+        help="stop at this many answers, counting those of earlier sessions",
     )
-    parser.add_argument("store", metavar="STORE", help="folder of the library")
-    parser.add_argument("--name", default="personal", help="of the listener, and of the preset")
-    parser.add_argument("--count", type=int, default=20, help="answers in all")
     return parser
 
 

@@ -1,11 +1,11 @@
-"""The report of an evaluation: one HTML page that opens from disk, and the same as Markdown.
+"""The report of one or several evaluations: an HTML page that opens from disk, and Markdown.
 
 python -m jaxsim.report runs/demo/evaluation/evaluation.json --out=report
 """
 
+import argparse
 import dataclasses
 import json
-import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -15,14 +15,18 @@ import numpy as np
 import rich.console
 import rich.table
 import yaml
-from absl import app, flags
 
+from input_pipeline import command_line
+from input_pipeline.errors import first_line
 from jaxsim import figures, published
 from jaxsim.metrics import CHANCE, KS
 
 Results = Mapping[str, Any]
 ABSENT = "n/a"
 TOP_SUBSETS = 6  # A Table 2
+FIELDS = frozenset(
+    ("data", "dimensions", "triplets_per_dimension", "judged_triplets", "systems", "differences")
+)  # of `evaluation.json`
 
 
 @dataclasses.dataclass(frozen=True)
@@ -381,19 +385,54 @@ def merged(several: Sequence[Results]) -> Results:
     return {**first, "systems": systems}
 
 
+def read(path: str | Path) -> Results:
+    """What an evaluation wrote to `evaluation.json`.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is not what an evaluation writes.
+    """
+    try:
+        results = json.loads(Path(path).read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not an evaluation ({first_line(error)})") from None
+    if not isinstance(results, dict):
+        kind = type(results).__name__
+        raise ValueError(f"{path}: not an evaluation ({kind}, expected an object)")
+    if missing := sorted(FIELDS - results.keys()):
+        raise ValueError(f"{path}: not a whole evaluation: {', '.join(missing)} is missing")
+    return results
+
+
+def write_merged(paths: Sequence[str | Path], folder: Path) -> tuple[Path, Path]:
+    """Writes the report of the evaluations in these files; see `read`, `merged` and `write`."""
+    results = merged([read(path) for path in paths])
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        return write(results, folder)
+    except KeyError as error:
+        names = ", ".join(map(str, paths))
+        raise ValueError(f"{names}: not a whole evaluation: {error} is missing") from None
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    options = _parser().parse_args(arguments)
+    with command_line.problems_in_one_line():
+        for path in write_merged(options.evaluation, Path(options.out)):
+            print(path)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.parser("jaxsim.report", __doc__)
+    parser.add_argument(
+        "evaluation",
+        nargs="+",
+        metavar="FILE",
+        help="evaluation.json, as jaxsim.evaluate writes it; several must be of the same data",
+    )
+    parser.add_argument("--out", required=True, metavar="FOLDER", help="where to write the report")
+    return parser
+
+
 if __name__ == "__main__":
-    _OUT = flags.DEFINE_string("out", None, "Folder of the report.", required=True)
-
-    def _main(arguments: list[str]) -> None:
-        if len(arguments) < 2:
-            raise app.UsageError("expected one or more files evaluation.json")
-        try:
-            results = merged([json.loads(Path(path).read_text()) for path in arguments[1:]])
-            folder = Path(_OUT.value)
-            folder.mkdir(parents=True, exist_ok=True)
-            for path in write(results, folder):
-                print(path)
-        except (OSError, ValueError, KeyError) as error:
-            sys.exit(f"error: {error}")
-
-    app.run(_main)
+    main()

@@ -2,8 +2,8 @@
 
 python -m jaxsim.search STORE --like SONG --weights genre=1,tempo=2,mood=-0.5 --explain
 
-SONG is a track's id, words of its title, artist and album that only one track has, or any audio
-file; several --like are one query. Other commands, before STORE:
+SONG is the id of a track, words that only one track has in its title, artist and album, or any
+audio file; several --like make one query. Other commands, which come before STORE:
 
 python -m jaxsim.search presets STORE [--save NAME --weights ... | --delete NAME]
 python -m jaxsim.search index STORE         builds an approximate index for large libraries
@@ -14,7 +14,6 @@ python -m jaxsim.search export STORE --format=npz|pgvector|qdrant --out=FILE|FOL
 import argparse
 import json
 import os
-import sqlite3
 import sys
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -24,6 +23,8 @@ import rich.console
 import rich.table
 import rich.text
 
+from input_pipeline import command_line
+from input_pipeline.command_line import positive_integer
 from jaxsim.library import exports, presets, query, store
 from jaxsim.library.query import Hit, Seed
 from jaxsim.library.store import Store
@@ -32,36 +33,55 @@ CANDIDATES = 10  # that are listed when a title is not unique
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command; expected problems are one line on stderr and exit code 1."""
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     command = arguments.pop(0) if arguments and arguments[0] in COMMANDS else "search"
-    add_options, run = COMMANDS[command]
-    parser = argparse.ArgumentParser(
-        prog=f"python -m jaxsim.search{'' if command == 'search' else ' ' + command}",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("store", metavar="STORE", help="folder of the library")
-    add_options(parser)
-    options = parser.parse_args(arguments)
-    try:
-        with store.open(options.store) as library:
-            run(library, options)
-    except (OSError, ValueError, ImportError, sqlite3.Error) as error:
-        sys.exit(f"error: {error}")
+    run = COMMANDS[command][1]
+    options = _parser(command).parse_args(arguments)
+    with command_line.problems_in_one_line(), store.open(options.store) as library:
+        run(library, options)
+
+
+def _parser(command: str = "search") -> argparse.ArgumentParser:
+    name = "jaxsim.search" if command == "search" else f"jaxsim.search {command}"
+    parser = command_line.parser(name, __doc__)
+    parser.add_argument("store", metavar="STORE", help="the folder that jaxsim.embed wrote")
+    COMMANDS[command][0](parser)
+    return parser
 
 
 def _search_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--like", action="append", required=True, metavar="SONG", help="what to compare with")
-    add("--weights", default="", help="such as genre=1,tempo=2,mood=-0.5; default: all 1")
-    add("--preset", help="weights with a name; --weights change single ones")
-    add("--top", type=_count, default=20, help="how many tracks (20)")
-    add("--max_per_artist", type=_count, help="of one artist")
-    add("--where", help="such as \"tempo>120 and genre='Jazz'\"; see jaxsim.library.where")
-    add("--explain", action="store_true", help="what each dimension contributes to the score")
-    add("--json", action="store_true", help="everything, for programs")
-    add("--approximate", action="store_true", help="use the index, see `index`")
+    add(
+        "--weights",
+        default="",
+        metavar="DIMENSION=WEIGHT,...",
+        help="how much each dimension counts, such as genre=1,tempo=2,mood=-0.5; default: all 1",
+    )
+    add("--preset", metavar="NAME", help="saved weights; --weights changes single ones")
+    add(
+        "--top",
+        type=positive_integer,
+        default=20,
+        help="number of tracks to list",
+    )
+    add(
+        "--max_per_artist",
+        type=positive_integer,
+        help="most tracks by one artist",
+    )
+    add(
+        "--where",
+        metavar="CONDITION",
+        help="only tracks for which this holds, such as \"tempo>120 and genre='Jazz'\"",
+    )
+    add("--explain", action="store_true", help="show what each dimension contributes to the score")
+    add("--json", action="store_true", help="print everything that is known of the hits, as JSON")
+    add(
+        "--approximate",
+        action="store_true",
+        help="search the index that `python -m jaxsim.search index STORE` builds",
+    )
 
 
 def _run_search(library: Store, options: argparse.Namespace) -> None:
@@ -177,9 +197,10 @@ def _print(table: rich.table.Table) -> None:
 
 
 def _presets_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--save", metavar="NAME", help="writes a preset of --weights")
-    parser.add_argument("--weights", default="", help="such as genre=1,tempo=2")
-    parser.add_argument("--delete", metavar="NAME", help="removes a preset")
+    add = parser.add_argument
+    add("--save", metavar="NAME", help="save --weights as a preset of this name")
+    add("--weights", default="", metavar="DIMENSION=WEIGHT,...", help="such as genre=1,tempo=2")
+    add("--delete", metavar="NAME", help="delete the preset of this name")
 
 
 def _run_presets(library: Store, options: argparse.Namespace) -> None:
@@ -201,8 +222,9 @@ def _run_index(library: Store, _: argparse.Namespace) -> None:
 
 
 def _recall_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--queries", type=_count, default=100, help="tracks as queries (100)")
-    parser.add_argument("--top", type=_count, default=10, help="hits that should be found (10)")
+    add = parser.add_argument
+    add("--queries", type=positive_integer, default=100, help="queries to make")
+    add("--top", type=positive_integer, default=10, help="hits to find in each")
 
 
 def _run_recall(library: Store, options: argparse.Namespace) -> None:
@@ -217,11 +239,13 @@ def _run_recall(library: Store, options: argparse.Namespace) -> None:
 
 
 def _export_options(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--format", choices=("npz", "pgvector", "qdrant"), required=True)
+    formats = ("npz", "pgvector", "qdrant")
+    parser.add_argument("--format", choices=formats, required=True, help="what to write")
     parser.add_argument(
         "--out",
         required=True,
-        help="file; for qdrant a folder of its local mode, or a server's URL",
+        metavar="PATH",
+        help="the file to write; for qdrant the folder of its local mode or the URL of a server",
     )
 
 
@@ -240,12 +264,6 @@ def _run_export(library: Store, options: argparse.Namespace) -> None:
         write = {"npz": exports.to_npz, "pgvector": exports.to_pgvector}[options.format]
         write(library, options.out)
     print(f"{len(library)} tracks: {options.out}")
-
-
-def _count(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"{text!r}, expected a number of at least 1")
-    return int(text)
 
 
 COMMANDS = {

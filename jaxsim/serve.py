@@ -2,7 +2,7 @@
 
 python -m jaxsim.serve STORE
 
-Whoever can reach the server can play the library's files and embed files of their own, so it
+Anyone who can reach the server can play the library's files and embed files of their own, so it
 listens on this machine only, unless --host says otherwise. The API is described at /docs.html.
 """
 
@@ -14,6 +14,7 @@ import sys
 import threading
 from collections.abc import Sequence
 
+from input_pipeline import command_line
 from jaxsim.library import store
 
 MAX_CONNECTIONS = 256
@@ -21,26 +22,38 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """The command; expected problems are one line on stderr and exit code 1."""
     options = _parser().parse_args(arguments)
-    try:
-        with store.open(options.store) as library, contextlib.suppress(KeyboardInterrupt):
-            run(library, options)
-    except (OSError, ValueError, ImportError) as error:
-        sys.exit(f"error: {error}")
+    with (
+        command_line.problems_in_one_line(),
+        store.open(options.store) as library,
+        contextlib.suppress(KeyboardInterrupt),
+    ):
+        run(library, options)
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m jaxsim.serve",
-        description=(__doc__ or "").partition("\n\n")[0],
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
+    parser = command_line.parser("jaxsim.serve", __doc__)
     add = parser.add_argument
-    add("store", metavar="STORE", help="folder of the library")
-    add("--host", default="127.0.0.1", help="address to listen on; 0.0.0.0: on all")
-    add("--port", type=int, default=8000, help="0: any that is free")
-    add("--allow_host", action="append", default=[], metavar="NAME", help="of this machine")
+    add("store", metavar="STORE", help="the folder that jaxsim.embed wrote")
+    add(
+        "--host",
+        default="127.0.0.1",
+        metavar="ADDRESS",
+        help="the address to listen on; 0.0.0.0 for all of this machine's",
+    )
+    add(
+        "--port",
+        type=command_line.whole_number(0, 65535),
+        default=8000,
+        help="the port to listen on; 0 for any that is free",
+    )
+    add(
+        "--allow_host",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a name under which browsers may reach this machine; can be given several times",
+    )
     return parser
 
 
@@ -71,7 +84,7 @@ def run(library: store.Store, options: argparse.Namespace) -> None:
     shown = f"[{options.host}]" if ":" in options.host else options.host
     print(f"{len(library)} tracks of {library.path}: http://{shown}:{port}/", flush=True)
     if options.host not in LOOPBACK:
-        print("everybody who can reach this address can play the files", file=sys.stderr)
+        print("anyone who can reach this address can play the files", file=sys.stderr)
     threading.Thread(target=_warm, args=(app, listener), daemon=True).start()
     try:
         server.run([listening])

@@ -3,18 +3,19 @@ r"""Trains several configurations one after the other on one data set, and compa
 python -m jaxsim.sweep --workdir=runs/table \
     --configs=configs/ribecky2021/six_single_384.py:demo,configs/ribecky2021/six_multi_384.py:demo
 
-What stands after `--` goes to every training: `-- --config.num_steps=1000`. Each run lies in
-WORKDIR/NAME of its configuration, the report in WORKDIR/report. After an interruption the same
-command goes on where it stopped; runs that are done are not trained again.
+Everything after `--` is passed to every training: `-- --config.num_steps=1000`. Each run is written
+to WORKDIR/NAME, after the name of its configuration, and the report to WORKDIR/report. If it is
+interrupted, the same command carries on where it stopped; finished runs are not trained again.
 """
 
+import argparse
 import subprocess
 import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from absl import app, flags
+from input_pipeline import command_line
 
 TRAIN = "jaxsim.train"
 
@@ -49,30 +50,79 @@ def train_all(directories: dict[str, Path], options: Sequence[str]) -> None:
             sys.exit(code)
 
 
+def sweep(
+    configs: Sequence[str],
+    workdir: Path,
+    options: Sequence[str],
+    *,
+    split: str,
+    triplet_files: Sequence[str],
+    embedding_files: Sequence[str],
+) -> None:
+    """Trains all configurations with these options and evaluates the runs in one report.
+
+    Raises:
+      ValueError: as `run_directories`.
+      SystemExit: a training or the evaluation ended with this exit code.
+    """
+    directories = run_directories(configs, workdir)
+    train_all(directories, options)
+    # In a process that has trained nothing, so that all devices are free.
+    command = [
+        *(sys.executable, "-m", "jaxsim.evaluate"),
+        f"--checkpoint={','.join(map(str, directories.values()))}",
+        f"--out={workdir / 'report'}",
+        f"--split={split}",
+        f"--triplets={','.join(triplet_files)}",
+        f"--embeddings={','.join(embedding_files)}",
+    ]
+    sys.exit(subprocess.run(command).returncode)
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    arguments = list(sys.argv[1:] if arguments is None else arguments)
+    end = arguments.index("--") if "--" in arguments else len(arguments)
+    options = _parser().parse_args(arguments[:end])
+    with command_line.problems_in_one_line():
+        sweep(
+            options.configs,
+            Path(options.workdir),
+            arguments[end + 1 :],
+            split=options.split,
+            triplet_files=options.triplets,
+            embedding_files=options.embeddings,
+        )
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.parser("jaxsim.sweep", __doc__)
+    add = parser.add_argument
+    add(
+        "--configs",
+        required=True,
+        type=command_line.comma_separated,
+        metavar="FILE,...",
+        help="the configurations, each FILE or FILE:VARIANT",
+    )
+    add("--workdir", required=True, metavar="FOLDER", help="where to write all runs and the report")
+    add("--split", default="test", help="the split to evaluate on")
+    add(
+        "--triplets",
+        default="",
+        type=command_line.comma_separated,
+        metavar="FILE,...",
+        help="triplets judged by people: CSV files with the columns anchor, positive, negative, or "
+        "the files that dim-sim and MagnaTagATune publish",
+    )
+    add(
+        "--embeddings",
+        default="",
+        type=command_line.comma_separated,
+        metavar="FILE,...",
+        help="embeddings from elsewhere, to compare with: .npz files with a vector per track id",
+    )
+    return parser
+
+
 if __name__ == "__main__":
-    _CONFIGS = flags.DEFINE_list("configs", None, "Configuration files, each with :variant.")
-    _WORKDIR = flags.DEFINE_string("workdir", None, "Where all runs and the report are written.")
-    _TRIPLETS = flags.DEFINE_list("triplets", [], "Files of judged triplets (jaxsim.triplets).")
-    _EMBEDDINGS = flags.DEFINE_list("embeddings", [], "Files of track id to vector (.npz).")
-    _SPLIT = flags.DEFINE_string("split", "test", "The split to evaluate on.")
-    flags.mark_flags_as_required(["configs", "workdir"])
-
-    def _main(arguments: list[str]) -> None:
-        workdir = Path(str(_WORKDIR.value))
-        try:
-            directories = run_directories(_CONFIGS.value or [], workdir)
-        except ValueError as error:
-            sys.exit(f"error: {error}")
-        train_all(directories, arguments[1:])
-        # In a process that has trained nothing, so that all devices are free.
-        command = [
-            *(sys.executable, "-m", "jaxsim.evaluate"),
-            f"--checkpoint={','.join(map(str, directories.values()))}",
-            f"--out={workdir / 'report'}",
-            f"--split={_SPLIT.value}",
-            f"--triplets={','.join(_TRIPLETS.value)}",
-            f"--embeddings={','.join(_EMBEDDINGS.value)}",
-        ]
-        sys.exit(subprocess.run(command).returncode)
-
-    app.run(_main)
+    main()

@@ -9,6 +9,7 @@ of an hour; half of that with LIBTPU_INIT_ARGS=--xla_tpu_scoped_vmem_limit_kib=1
 that is estimated a tenth longer (`jaxsim.compilation` has 65536).
 """
 
+import argparse
 import dataclasses
 import importlib.util
 import os
@@ -22,12 +23,14 @@ os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
 
 import jax
 import numpy as np
-from absl import app, flags
 from jax.experimental import topologies
-from ml_collections import ConfigDict, config_flags
+from ml_collections import ConfigDict
 
-from jaxsim import compilation, train, training
+from input_pipeline import command_line
+from input_pipeline.errors import first_line
+from jaxsim import compilation, training
 from jaxsim import config as config_module
+from jaxsim.command_line import parse_with_config
 from jaxsim.data import open_splits
 from jaxsim.example import batch_shapes, tag_counts
 from launch.cycles import instruction_cycles
@@ -76,7 +79,7 @@ class Needs:
         if not self.temporary:
             return "all that is temporary stays in the chip's own memory"
         fitting = int((chip.memory - self.state - self.code) / self.temporary * examples)
-        return f"at most about {fitting:,} examples a chip would fit"
+        return f"about {fitting:,} examples at most would fit on a chip"
 
 
 def chip_of(topology: str) -> Chip:
@@ -104,7 +107,7 @@ def slice_devices(topology: str) -> Sequence[jax.Device]:
     try:
         found = topologies.get_topology_desc(platform="tpu", topology_name=topology)
     except jax.errors.JaxRuntimeError as error:
-        raise ValueError(f"--topology is {topology!r}: {_first_line(error)}") from error
+        raise ValueError(f"--topology is {topology!r}: {first_line(error)}") from error
     return found.devices
 
 
@@ -176,31 +179,37 @@ def describe(config: ConfigDict, topology: str, devices: Sequence[jax.Device], f
     )
 
 
-def main(arguments: list[str]) -> None:
-    if len(arguments) > 1:
-        sys.exit(f"unexpected argument {arguments[1]!r}; options start with --")
-    config, topology = _CONFIG.value, str(_TOPOLOGY.value)
+def check(config: ConfigDict, topology: str) -> str:
+    """Compiles the step for a slice; returns the report.
+
+    Raises:
+      ModuleNotFoundError, ValueError: as `slice_devices`; or the configuration is not one for so
+        many devices, or the step does not fit.
+    """
+    devices = slice_devices(topology)
+    config_module.check(config, devices=len(devices))
+    began = time.monotonic()
     try:
-        devices = slice_devices(topology)
-        config_module.check(config, devices=len(devices))
-        began = time.monotonic()
         compiled = compile_step(config, devices)
-        print(f"compiled in {time.monotonic() - began:.0f} s", file=sys.stderr)
-        print(describe(config, topology, devices, needs(compiled, chip_of(topology))))
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
-        sys.exit(f"error: the step does not fit {topology}: {_first_line(error)}")
-    except (ValueError, FileNotFoundError, ModuleNotFoundError) as error:
-        sys.exit(f"error: {error}")
+        raise ValueError(f"the step does not fit {topology}: {first_line(error)}") from error
+    print(f"compiled in {time.monotonic() - began:.0f} s", file=sys.stderr)
+    return describe(config, topology, devices, needs(compiled, chip_of(topology)))
 
 
-def _first_line(error: Exception) -> str:
-    return str(error).partition("\n")[0]
+def main(arguments: Sequence[str] | None = None) -> None:
+    options, config = parse_with_config(_parser(), arguments)
+    with command_line.problems_in_one_line():
+        print(check(config, options.topology))
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = command_line.parser("launch.check", __doc__)
+    parser.add_argument("--topology", required=True, help="the slice, such as v5e:4x4 or v6e:16x16")
+    return parser
 
 
 if __name__ == "__main__":
-    _CONFIG = config_flags.DEFINE_config_file("config", None, "Configuration file, with :variant.")
-    _TOPOLOGY = flags.DEFINE_string("topology", None, "Slice, such as v5e:4x4 or v6e:16x16.")
-    flags.mark_flags_as_required(["config", "topology"])
-    app.run(main, flags_parser=train.parse_flags)
+    main()

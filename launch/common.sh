@@ -33,12 +33,13 @@ fail() {
 
 # Whether a training that ended with this code is to be started again. Its exit codes are those of
 # jaxsim/stopping.py: 0 trained to the end; 1 something is wrong that a restart does not change (the
-# message says what); 75 stopped by SIGTERM, saved; 130 stopped by Ctrl-C, saved. 126 and 127 are the
-# shell's, for a command that cannot be run. All others are crashes (70 with a traceback, 134 another
-# process of the run is lost, 137 killed), after which it is started again RESTARTS times.
+# message says what); 75 stopped by SIGTERM, saved; 130 stopped by Ctrl-C, saved; and 2 for wrong
+# options. 126 and 127 are the shell's, for a command that cannot be run. All others are crashes (70
+# with a traceback, 134 another process of the run is lost, 137 killed), after which it is started
+# again RESTARTS times.
 restart_wanted() {
   case "$1" in
-    0 | 1 | 126 | 127 | 130) return 1 ;;
+    0 | 1 | 2 | 126 | 127 | 130) return 1 ;;
     75) say "the training was asked to stop and has saved; starting it again" ;;
     *)
       restarts=$((restarts + 1))

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 import tensorflow_datasets as tfds
-from absl import flags
-from absl.testing import flagsaver
 
 from input_pipeline import builder, collection, dataset, default_data, manifest, prepare, scores
 from input_pipeline.features import FeatureConfig
@@ -16,11 +14,9 @@ from tests.helpers.audio import write_csv
 ROOT = Path(prepare.__file__).parent.parent
 
 
-def _run(**values):
-    if not flags.FLAGS.is_parsed():
-        flags.FLAGS.mark_as_parsed()
-    with flagsaver.flagsaver(**({"source": "csv", "estimate": [], "workers": 1} | values)):
-        prepare.main(["prepare"])
+def _run(*arguments):
+    """The command, with one worker and without estimates unless they are asked for."""
+    prepare.main(["--source=csv", "--estimate=", "--workers=1", *arguments])
 
 
 @pytest.fixture
@@ -38,7 +34,7 @@ def bad_rows(track_rows):
 
 def test_command_line_prepares_a_csv(bad_rows, tmp_path, capsys):
     out = tmp_path / "out"
-    _run(path=str(bad_rows), data_dir=str(out))
+    _run(f"--path={bad_rows}", f"--data_dir={out}")
     split = "split is 'dev', expected one of train, validation, test"
     key = 'key is \'H minor\', expected a tonic and a mode such as "A minor" or "Bb"'
     assert capsys.readouterr().out.splitlines() == [
@@ -82,7 +78,7 @@ def test_what_is_known_of_a_source_is_stored(tracks_csv, tmp_path, monkeypatch, 
     )
     monkeypatch.setitem(prepare.READERS, "folder", lambda path: known)
     out = tmp_path / "out"
-    _run(source="folder", path=str(tracks_csv), data_dir=str(out))
+    _run("--source=folder", f"--path={tracks_csv}", f"--data_dir={out}")
     printed = capsys.readouterr().out
     assert "licence: CC0\nplease cite: Somebody 2020\n" in printed
     info = tfds.builder_from_directory(out).info
@@ -95,7 +91,7 @@ def test_what_is_known_of_a_source_is_stored(tracks_csv, tmp_path, monkeypatch, 
     assert header["collection"]["licence"] == "CC0"
 
 
-def test_flags_reach_the_builder(tracks_csv, tmp_path, monkeypatch):
+def test_options_reach_the_builder(tracks_csv, tmp_path, monkeypatch):
     seen = {}
 
     def stop(tracks, directory, **options):
@@ -104,8 +100,13 @@ def test_flags_reach_the_builder(tracks_csv, tmp_path, monkeypatch):
 
     monkeypatch.setattr(builder, "prepare", stop)
     options = ["--runner=DirectRunner", "--direct_num_workers=2"]
-    with pytest.raises(SystemExit, match="interrupted; the same command goes on"):
-        _run(path=str(tracks_csv), data_dir=str(tmp_path), beam_options=options, estimate=["key"])
+    with pytest.raises(SystemExit, match="interrupted; the same command carries on"):
+        _run(
+            f"--path={tracks_csv}",
+            f"--data_dir={tmp_path}",
+            f"--beam_options={','.join(options)}",
+            "--estimate=key",
+        )
     expected = {"beam_options": options, "estimate": ["key"], "workers": 1, "name": "tracks"}
     expected |= {"directory": tmp_path, "tracks": 8, "problems": []}
     assert expected.items() <= seen.items()
@@ -135,7 +136,7 @@ def test_a_dry_run_only_reads(tmp_path):
 def test_a_dry_run_of_the_scores(monkeypatch, tmp_path, capsys):
     track = manifest.Track("a", "train", lambda: None, tags={"era": ("tape",)})
     monkeypatch.setattr(scores, "tracks", lambda config, *, workers: [track])
-    _run(source="scores", dry_run=True, data_dir=str(tmp_path))
+    _run("--source=scores", "--dry_run", f"--data_dir={tmp_path}")
     assert "read: 1 tracks (1 train" in capsys.readouterr().out
     assert not list(tmp_path.iterdir())
 
@@ -150,11 +151,12 @@ def test_options_reach_the_source(monkeypatch, capsys):
     monkeypatch.setitem(prepare.READERS, "jamendo", read)
     monkeypatch.setenv("HOME", "/home/me")
     _run(
-        source="jamendo",
-        path="~/here",
-        audio="~/audio",
-        option=["split=3", "subset=a=b"],
-        dry_run=True,
+        "--source=jamendo",
+        "--path=~/here",
+        "--audio=~/audio",
+        "--option=split=3",
+        "--option=subset=a=b",
+        "--dry_run",
     )
     assert seen == {
         "path": Path("/home/me/here"),
@@ -165,36 +167,36 @@ def test_options_reach_the_source(monkeypatch, capsys):
 
 
 @pytest.mark.parametrize(
-    ("values", "message"),
+    ("arguments", "message"),
     [
-        ({"path": "none.csv", "data_dir": "out"}, "error: none.csv: no such CSV file"),
-        ({"data_dir": "out"}, "error: --source=csv needs --path (what to read) and --data_dir"),
-        ({"path": "tracks.csv"}, "error: --source=csv needs --path"),
+        (["--path=none.csv", "--data_dir=out"], "error: none.csv: no such CSV file"),
+        (["--data_dir=out"], "error: --source=csv needs --path (what to read) and --data_dir"),
+        (["--path=tracks.csv"], "error: --source=csv needs --path"),
         (
-            {"source": "jamendo", "path": "x", "dry_run": True},
+            ["--source=jamendo", "--path=x", "--dry_run"],
             "error: --source=jamendo needs --audio=...",
         ),
         (
-            {"source": "mirdata", "path": "x", "dry_run": True},
+            ["--source=mirdata", "--path=x", "--dry_run"],
             "error: --source=mirdata needs --option=dataset=...",
         ),
         (
-            {"path": "x", "dry_run": True, "audio": "y"},
+            ["--path=x", "--dry_run", "--audio=y"],
             "error: option 'audio' is unknown to csv, expected none",
         ),
         (
-            {"source": "folder", "path": "x", "dry_run": True, "option": ["g=1"]},
+            ["--source=folder", "--path=x", "--dry_run", "--option=g=1"],
             "error: option 'g' is unknown to folder, expected one of group",
         ),
         (
-            {"path": "x", "dry_run": True, "option": ["g"]},
+            ["--path=x", "--dry_run", "--option=g"],
             "error: --option is 'g', expected name=value",
         ),
     ],
 )
-def test_expected_problems_are_one_line(values, message):
+def test_expected_problems_are_one_line(arguments, message):
     with pytest.raises(SystemExit) as stop:
-        _run(**values)
+        _run(*arguments)
     # A string makes the exit code 1 and is all that Python prints.
     assert stop.value.code.startswith(message) and "\n" not in stop.value.code
 

@@ -56,14 +56,14 @@ def outcome(
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(evaluate, "open_splits", lambda config, splits, directory: data)
         evaluate.main(
-            checkpoints=[str(finished), str(classifier)],
-            data_directory="",
-            split="test",
-            triplet_files=[str(judged)],
-            embedding_files=[str(embeddings)],
-            out=str(out),
-            count=COUNT,
-            batch_size=8,
+            [
+                f"--checkpoint={finished},{classifier}",
+                f"--triplets={judged}",
+                f"--embeddings={embeddings}",
+                f"--out={out}",
+                f"--triplets_per_dimension={COUNT}",
+                "--batch_size=8",
+            ]
         )
     return json.loads((out / "evaluation.json").read_text()), out
 
@@ -179,16 +179,9 @@ def test_judgements_of_unknown_tracks_are_refused(data, tmp_path: Path) -> None:
 
 def test_a_missing_checkpoint_is_one_line(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=r"^error: .*has no checkpoint"):
-        evaluate.main(
-            checkpoints=[str(tmp_path)],
-            data_directory="",
-            split="test",
-            triplet_files=[],
-            embedding_files=[],
-            out="",
-            count=10,
-            batch_size=8,
-        )
+        evaluate.main([f"--checkpoint={tmp_path}"])
+    with pytest.raises(SystemExit, match=r"^error: --checkpoint is empty, expected"):
+        evaluate.main(["--checkpoint="])
 
 
 @pytest.mark.parametrize("method", ["proxy", "classification"])
@@ -214,20 +207,6 @@ def test_every_dimension_is_classified_in_its_own_slice(method: str) -> None:
                 score = segment @ vector / np.sqrt(segment @ segment)
                 expected[number_of_track, tag] += score / np.sum(track == number_of_track)
         np.testing.assert_allclose(found[name], expected, rtol=1e-9)
-
-
-def test_a_batch_of_nothing_is_one_line(finished: Path) -> None:
-    with pytest.raises(SystemExit, match=r"^error: --batch_size is 0, expected at least 1"):
-        evaluate.main(
-            checkpoints=[str(finished)],
-            data_directory="",
-            split="test",
-            triplet_files=[],
-            embedding_files=[],
-            out="",
-            count=10,
-            batch_size=0,
-        )
 
 
 def test_the_batch_need_not_divide_by_the_devices(finished: Path, data) -> None:

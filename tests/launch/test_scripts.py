@@ -113,6 +113,7 @@ def gpu_machine(machine: Machine) -> None:
     [
         (["0"], 0, 1),
         (["1"], 1, 1),  # wrong input: the same again would help nobody
+        (["2"], 2, 1),  # wrong options: likewise
         (["130"], 130, 1),
         (["127"], 127, 1),
         (["75", "75", "75", "75", "0"], 0, 5),  # asked to stop: as often as it likes

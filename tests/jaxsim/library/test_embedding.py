@@ -73,7 +73,7 @@ def test_a_file_and_its_samples(embedder: Embedder, track_rows) -> None:
 
 
 def test_a_checkpoint_is_its_export(finished: Path, tmp_path: Path) -> None:
-    export.main(str(finished), str(tmp_path / "model.npz"))
+    export.export_checkpoint(finished, tmp_path / "model.npz")
     of_run, of_file = Embedder(finished), Embedder(tmp_path / "model.npz")
     assert of_run.digest == of_file.digest
     assert of_run.description() == of_file.description()

@@ -87,7 +87,7 @@ def test_it_warns_where_others_can_come_in(folder: Path) -> None:
         ask(f"http://127.0.0.1:{port}/api/library")
         process.send_signal(signal.SIGINT)
         _, problems = process.communicate(timeout=60)
-        assert "everybody who can reach this address" in problems
+        assert "anyone who can reach this address" in problems
 
 
 @pytest.mark.parametrize("kind", ["no store", "port", "host"])
