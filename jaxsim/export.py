@@ -4,7 +4,6 @@ python -m jaxsim.export --checkpoint=runs/demo --out=model.npz
 python -m jaxsim.export --checkpoint=runs/demo --out=model.safetensors
 """
 
-import importlib.metadata
 import json
 import os
 import secrets
@@ -18,6 +17,7 @@ from absl import app, flags
 from flax.traverse_util import flatten_dict
 from ml_collections import ConfigDict
 
+import jaxsim
 from jaxsim import model_format, safetensors_format
 
 # Embedding norms once batch normalisation is folded away.
@@ -186,7 +186,7 @@ def _metadata(
     metadata = {
         "format": model_format.FORMAT,
         "format_version": model_format.FORMAT_VERSION,
-        "jaxsim_version": _version(),
+        "jaxsim_version": jaxsim.__version__,
         "dimensions": list(config.dimensions),
         "tag_names": {name: list(tags) for name, tags in tag_names.items()},
         "model": config.model.to_dict()
@@ -196,13 +196,6 @@ def _metadata(
         "feature_version": feature_version,
     }
     return json.loads(json.dumps(metadata))
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("jaxsim")
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"  # run from a checkout
 
 
 def _safetensors(metadata: str, arrays: Mapping[str, np.ndarray]) -> bytes:
