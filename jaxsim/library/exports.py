@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from input_pipeline.files import replacing
-from jaxsim.library.store import METADATA, Store
-from jaxsim.library.where import NUMBERS
+from jaxsim.library.store import METADATA, NUMBERS, Store
 
 if TYPE_CHECKING:
     import qdrant_client

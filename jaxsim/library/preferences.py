@@ -7,15 +7,14 @@ the Laplace approximation, the inverse of the curvature at the maximum.
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from jaxsim.library import query
-from jaxsim.library.store import Store, connect, transaction
+from jaxsim.library import query, saved
+from jaxsim.library.store import Store
 
 CHOICES = ("a", "b", "skip")
 PRIOR_MEAN, PRIOR_DEVIATION = 0.5, 1.0
@@ -143,38 +142,22 @@ def preset(fitted: Fit, dimensions: Sequence[str]) -> tuple[dict[str, float], di
 
 
 def save_answer(store: Store, judge: str, answer: Answer) -> None:
-    """Writes an answer, onto the disk, before it returns.
+    """Saves an answer, which is on the disk when this returns.
 
     Raises:
-      ValueError: the choice is none of `CHOICES`, or a track is not in the store.
+      ValueError: the choice is not one of `CHOICES`, or a track is not in the store.
     """
     if answer.choice not in CHOICES:
         raise ValueError(f"choice is {answer.choice!r}, expected one of {', '.join(CHOICES)}")
     for track_id in (answer.anchor, answer.a, answer.b):
         if store.row_of(track_id) is None:
-            raise ValueError(f"answer: {track_id!r} is no track of {store.path}")
-    connection = connect(store.path, write=True)
-    try:
-        connection.execute("PRAGMA synchronous = FULL")
-        with transaction(connection):
-            content = json.dumps(dataclasses.asdict(answer))
-            connection.execute(
-                "INSERT INTO answers (judge, content) VALUES (?, ?)", (judge, content)
-            )
-    finally:
-        connection.close()
+            raise ValueError(f"answer: {track_id!r} is not a track of {store.path}")
+    saved.save_answer(store.path, judge, dataclasses.asdict(answer))
 
 
 def answers_of(store: Store, judge: str) -> list[Answer]:
-    """All answers of a listener, in their order."""
-    connection = connect(store.path, write=False)  # not the snapshot: the newest
-    try:
-        rows = connection.execute(
-            "SELECT content FROM answers WHERE judge = ? ORDER BY number", (judge,)
-        ).fetchall()
-    finally:
-        connection.close()
-    return [Answer(**json.loads(content)) for (content,) in rows]
+    """All answers of a listener so far, in their order."""
+    return [Answer(**content) for content in saved.answers(store.path, judge)]
 
 
 def _known(store: Store, answers: Sequence[Answer]) -> tuple[np.ndarray, np.ndarray]:

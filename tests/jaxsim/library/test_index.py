@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
+from jaxsim import subspaces
 from jaxsim.library import index, query, store, writing
 from tests.jaxsim.library.conftest import describe, entry, random_vectors
 
@@ -75,7 +76,7 @@ def test_measure(library: store.Store) -> None:
 
 def test_refuses_an_index_of_another_state(library: store.Store) -> None:
     with writing.open(library.path, describe(), b"model") as writer:
-        writer.add([entry(2000, store.normalised(random_vectors(1), 3)[0])])
+        writer.add([entry(2000, subspaces.normalised(random_vectors(1), 3)[0])])
     index.Index(library)  # the snapshot is as it was
     with pytest.raises(ValueError, match="library has changed; build it again with"):
         index.Index(store.open(library.path))
