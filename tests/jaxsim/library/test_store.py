@@ -40,7 +40,7 @@ def test_knows_its_tracks(make_store: MakeStore) -> None:
             opened.metadata([3])
 
 
-def test_spread_is_that_of_all_pairs_or_close_to_it() -> None:
+def test_cosine_statistics_are_those_of_all_pairs_or_close_to_them() -> None:
     vectors = subspaces.normalised(random_vectors(300), 3).astype(np.float16)
     parts = vectors.astype(np.float64).reshape(300, 3, 4)
     pairs = [(i, j) for i in range(300) for j in range(i)]
