@@ -54,7 +54,7 @@ def _search_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--like", action="append", required=True, metavar="SONG", help="what to compare with")
     add("--weights", default="", help="such as genre=1,tempo=2,mood=-0.5; default: all 1")
-    add("--preset", help="weights with a name; --weights change single ones")
+    add("--preset", help="saved weights; --weights change single ones")
     add("--top", type=_count, default=20, help="how many tracks (20)")
     add("--max_per_artist", type=_count, help="of one artist")
     add("--where", help="such as \"tempo>120 and genre='Jazz'\"; see jaxsim.library.conditions")
@@ -94,7 +94,7 @@ def resolve(library: Store, song: str) -> Seed:
     """The row of a track, or the embedding of an audio file.
 
     Raises:
-      ValueError: no track or several; the message lists them.
+      ValueError: there is no such track, or several, which the message lists.
     """
     row = library.row_of(song)
     if row is None and os.path.isfile(song):
@@ -104,7 +104,7 @@ def resolve(library: Store, song: str) -> Seed:
     if len(rows) == 1:
         return rows[0]
     if not rows:
-        raise ValueError(f"--like {song!r}: no track of {library.path} and no file")
+        raise ValueError(f"--like {song!r}: neither a track of {library.path} nor a file")
     lines = [
         f"  {track['id']}  {store.name_of(track)}" for track in library.metadata(rows[:CANDIDATES])
     ]

@@ -38,7 +38,7 @@ class Track(BaseModel):
     year: int | None
     tempo: float | None = Field(description="Beats per minute.")
     seconds: float | None
-    audio: str = Field(description="Where its sound is; ranges of bytes can be asked for.")
+    audio: str = Field(description="Address of its sound; supports byte ranges.")
 
 
 class Hit(BaseModel):
@@ -87,7 +87,7 @@ class SearchAnswer(BaseModel):
     hits: list[Hit]
     query: ByDimension = Field(description="Contributions that the query itself would have.")
     tracks: int = Field(description="How many tracks the library has.")
-    milliseconds: float = Field(description="That the search took.")
+    milliseconds: float = Field(description="How long the search took.")
 
 
 class Dimension(BaseModel):
@@ -96,7 +96,9 @@ class Dimension(BaseModel):
     name: str
     mean: float
     deviation: float
-    speaks: bool = Field(description="False if all tracks are alike in it: it contributes 0.")
+    speaks: bool = Field(
+        description="False if all tracks are alike in it, so that it contributes 0."
+    )
 
 
 class LibraryAnswer(BaseModel):
@@ -138,7 +140,7 @@ class Step(Hit):
     share: float = Field(description="Of the way.")
     targets: ByDimension = Field(description="How far each dimension should have gone.")
     reached: dict[str, float | None] = Field(
-        description="How far it has: 0 as the first song, 1 as the last; null if these are alike."
+        description="How far it has: 0 as the first song, 1 as the last; null if both are alike."
     )
 
 
@@ -185,7 +187,7 @@ class LikenessRequest(SearchRequest):
 
 
 def track(metadata: dict[str, Any], row: int) -> Track:
-    """A track with the metadata of a store, but without its path, which nobody else may know."""
+    """A track with the metadata of a store, but without its path, which is not shown."""
     known = {name: value for name, value in metadata.items() if name != "path"}
     return Track(row=row, audio=f"/api/audio/{row}", **known)
 

@@ -47,7 +47,7 @@ class Fit:
     Attributes:
       weights: float64 [S], the posterior's maximum.
       covariance: float64 [S, S], of the Laplace approximation.
-      answers: how many were fitted (not those skipped, nor of tracks that are gone).
+      answers: how many were fitted (without those skipped and those of tracks that are gone).
       agreement: share of the answers that a fit to all the others predicts; nan without two.
     """
 
@@ -106,10 +106,10 @@ def differences(store: Store, rows: np.ndarray) -> np.ndarray:
 
 
 def next_question(store: Store, answers: Sequence[Answer], *, seed: int = 0) -> Question:
-    """The question of a random pool whose answer is expected to say most about the weights.
+    """The question, of a random pool, whose answer should tell most about the weights.
 
     The gain is that of the posterior's determinant, log(1 + p (1 - p) d' C d). Anchors that were
-    asked already come again only if there are no others. The same answers give the same question.
+    asked about come again only when no others are left. The same answers give the same question.
 
     Raises:
       ValueError: the library has fewer than three tracks.
@@ -161,7 +161,7 @@ def answers_of(store: Store, judge: str) -> list[Answer]:
 
 
 def _known(store: Store, answers: Sequence[Answer]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows [n, 3] and choices bool [n] of the answers that say something."""
+    """Rows [n, 3] and choices bool [n] of the answers that were not skipped, of known tracks."""
     rows, chose_a = [], []
     for answer in answers:
         found = [store.row_of(name) for name in (answer.anchor, answer.a, answer.b)]

@@ -1,7 +1,7 @@
 """What people save in a library: presets by name, and the judges' answers in their order.
 
 Contents are JSON values whose meaning is not known here. Every call sees what others have written
-so far, not the snapshot of a `Store`.
+so far, not the snapshot of a `Store`; what a call writes is on the disk when it returns.
 """
 
 import contextlib
@@ -45,8 +45,8 @@ def answers(path: Path, judge: str) -> list[Any]:
 
 
 def save_answer(path: Path, judge: str, content: Any) -> None:
-    """Adds an answer; it is on the disk when this returns."""
-    with _writing(path, synchronous="FULL") as connection:
+    """Adds an answer to those of a judge."""
+    with _writing(path) as connection:
         connection.execute(
             "INSERT INTO answers (judge, content) VALUES (?, ?)", (judge, json.dumps(content))
         )
@@ -59,9 +59,8 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
 
 
 @contextlib.contextmanager
-def _writing(path: Path, *, synchronous: str = "") -> Iterator[sqlite3.Connection]:
+def _writing(path: Path) -> Iterator[sqlite3.Connection]:
     with contextlib.closing(schema.connect(path, write=True)) as connection:
-        if synchronous:
-            connection.execute(f"PRAGMA synchronous = {synchronous}")
+        connection.execute("PRAGMA synchronous = FULL")  # on the disk when the transaction ends
         with schema.transaction(connection):
             yield connection

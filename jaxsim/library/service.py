@@ -207,9 +207,9 @@ def find_path(request: PathRequest, here: Here) -> list[Step]:
 async def embed(
     request: Request, here: Here, name: str = Query("upload", max_length=300)
 ) -> Embedded:
-    """Embeds the audio file that is the body, so that one can search for what is like it.
+    """Embeds the audio file that is the body, so that one can search by it.
 
-    Its name says nothing of where it is; only its suffix is used.
+    Only the suffix of its name is used.
     """
     if here.uploads is None:
         raise HTTPException(404, "this server takes no uploads")

@@ -157,7 +157,7 @@ class Writer:
         Args:
           path: a known file.
           track_id, given: as its source says now.
-          changes: size, modified or tags where they are others now.
+          changes: size, modified or tags where they have changed.
         """
         with transaction(self._connection) as connection:
             self._release(track_id, path)
@@ -175,7 +175,7 @@ class Writer:
             connection.execute("DELETE FROM skipped WHERE path = ?", (path,))
 
     def skip(self, path: str, reason: str) -> None:
-        """Notes why a file is no track now."""
+        """Notes why a file is not a track now."""
         with transaction(self._connection) as connection:
             connection.execute("UPDATE tracks SET present = 0 WHERE path = ?", (path,))
             connection.execute("INSERT OR REPLACE INTO skipped VALUES (?, ?)", (path, reason))
@@ -188,7 +188,7 @@ class Writer:
                 connection.execute("DELETE FROM skipped WHERE path = ?", (path,))
 
     def skipped(self) -> dict[str, str]:
-        """Reasons by path of the files that are no tracks."""
+        """Reasons, by path, why files are not tracks."""
         return dict(self._connection.execute("SELECT path, reason FROM skipped"))
 
     def measure_cosines(self) -> None:
@@ -204,7 +204,7 @@ class Writer:
             connection.executemany("INSERT INTO spread VALUES (?, ?, ?)", values)
 
     def prune(self) -> int:
-        """Forgets files that are gone, and writes a matrix without rows of no track.
+        """Forgets files that are gone, and writes a matrix of nothing but the tracks' rows.
 
         Returns:
           Number of tracks that are forgotten.

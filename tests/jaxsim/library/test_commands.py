@@ -88,7 +88,7 @@ def test_search_refuses(library: store.Store, capsys: pytest.CaptureFixture, tmp
     like = [library.path, "--like"]
     (tmp_path / "text.mp3").write_text("no music")
     for arguments, message in (
-        ([*like, "nobody"], "error: --like 'nobody': no track of"),
+        ([*like, "nobody"], "error: --like 'nobody': neither a track of"),
         ([*like, "blue"], "several tracks, choose one by its id:\n  0001  Blue, Joni Mitchell\n"),
         ([*like, "0000", "--weights", "genre"], "error: weights: 'genre' found, expected"),
         ([*like, "0000", "--weights", "mood=1"], "error: weights: 'mood' is not a dimension"),
