@@ -21,6 +21,7 @@ import tqdm
 from input_pipeline import command_line
 from input_pipeline.command_line import positive_integer
 from input_pipeline.tracks import DIMENSIONS
+from jaxsim import subspaces
 from jaxsim.library import index, query, store, writing
 
 CENTRES, SIZE = 1000, 64  # of a sub-space
@@ -37,7 +38,7 @@ def embeddings(count: int, seed: int = 0) -> Iterator[np.ndarray]:
         chosen = random.integers(CENTRES, size=(len(DIMENSIONS), rows))
         around = np.stack([c[i] for c, i in zip(centres, chosen, strict=True)], axis=1)
         vectors = around + random.normal(size=around.shape)
-        yield store.normalised(vectors.reshape(rows, -1), len(DIMENSIONS))
+        yield subspaces.normalised(vectors.reshape(rows, -1), len(DIMENSIONS))
 
 
 def write(folder: Path, count: int) -> None:
@@ -58,7 +59,7 @@ def write(folder: Path, count: int) -> None:
                 entries.append(entry(number, vector))
                 number += 1
             writer.add(entries)
-        writer.measure_spread()
+        writer.measure_cosines()
 
 
 def track_id(number: int) -> str:

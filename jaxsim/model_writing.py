@@ -1,6 +1,5 @@
 """Writes a trained network as one file that `jaxsim.numpy_model` reads without JAX. NumPy alone."""
 
-import importlib.metadata
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 import numpy as np
 from ml_collections import ConfigDict
 
+import jaxsim
 from input_pipeline.files import replacing
 from jaxsim import model_format, safetensors_format
 from jaxsim.plan import PUBLISHED_DEPTH, Plan, plan_of
@@ -162,7 +162,7 @@ def _metadata(
     metadata = {
         "format": model_format.FORMAT,
         "format_version": model_format.FORMAT_VERSION,
-        "jaxsim_version": _version(),
+        "jaxsim_version": jaxsim.__version__,
         "dimensions": list(config.dimensions),
         "tag_names": {name: list(tags) for name, tags in tag_names.items()},
         "model": _described(config.model.to_dict()),
@@ -178,13 +178,6 @@ def _described(model: dict[str, Any]) -> dict[str, Any]:
     published = PUBLISHED_DEPTH.items()
     described = {name: value for name, value in model.items() if (name, value) not in published}
     return described | {"embedding_norm": plan_of(model).folded().embedding_norm}
-
-
-def _version() -> str:
-    try:
-        return importlib.metadata.version("jaxsim")
-    except importlib.metadata.PackageNotFoundError:
-        return "not installed"  # run from a checkout
 
 
 def _safetensors(metadata: str, arrays: Mapping[str, np.ndarray]) -> bytes:

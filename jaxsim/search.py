@@ -16,7 +16,6 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
 
 import numpy as np
 import rich.console
@@ -25,7 +24,7 @@ import rich.text
 
 from input_pipeline import command_line
 from input_pipeline.command_line import positive_integer
-from jaxsim.library import exports, presets, query, store
+from jaxsim.library import exports, hits, presets, query, store
 from jaxsim.library.query import Hit, Seed
 from jaxsim.library.store import Store
 
@@ -87,7 +86,7 @@ def _search_options(parser: argparse.ArgumentParser) -> None:
 def _run_search(library: Store, options: argparse.Namespace) -> None:
     weights = presets.load(library, options.preset) if options.preset else None
     if options.weights:
-        weights = (weights or {}) | parse_weights(options.weights)
+        weights = (weights or {}) | query.parse_weights(options.weights)
     seeds = [resolve(library, song) for song in options.like]
     search: Callable[..., list[Hit]]
     if options.approximate:
@@ -97,7 +96,7 @@ def _run_search(library: Store, options: argparse.Namespace) -> None:
         search = index.search
     else:
         search = lambda *positional, **named: query.search(library, *positional, **named)  # noqa: E731
-    hits = search(
+    found = search(
         seeds,
         weights,
         top=options.top,
@@ -105,31 +104,17 @@ def _run_search(library: Store, options: argparse.Namespace) -> None:
         where=options.where,
     )
     if options.json:
-        print(json.dumps(as_json(library, hits), indent=1))
+        print(json.dumps(hits.as_json(library, found), indent=1))
     else:
         vector = query.weight_vector(library, weights)
-        _print(_table(library, hits, vector, explain=options.explain))
-
-
-def parse_weights(text: str) -> dict[str, float]:
-    """Reads weights such as "genre=1,tempo=2"; raises ValueError if they are not such."""
-    weights = {}
-    for part in text.split(","):
-        name, _, value = part.partition("=")
-        try:
-            weights[name.strip()] = float(value)
-        except ValueError:
-            raise ValueError(
-                f"--weights has {part!r}, expected a dimension and a number such as tempo=2"
-            ) from None
-    return weights
+        _print(_table(library, found, vector, explain=options.explain))
 
 
 def resolve(library: Store, song: str) -> Seed:
     """The row of a track, or the embedding of an audio file.
 
     Raises:
-      ValueError: no track or several; the message lists them.
+      ValueError: there is no such track, or several, which the message lists.
     """
     row = library.row_of(song)
     if row is None and os.path.isfile(song):
@@ -139,7 +124,7 @@ def resolve(library: Store, song: str) -> Seed:
     if len(rows) == 1:
         return rows[0]
     if not rows:
-        raise ValueError(f"--like {song!r}: no track of {library.path} and no file")
+        raise ValueError(f"--like {song!r}: neither a track of {library.path} nor a file")
     lines = [
         f"  {track['id']}  {store.name_of(track)}" for track in library.metadata(rows[:CANDIDATES])
     ]
@@ -160,21 +145,8 @@ def _embed(library: Store, path: str) -> np.ndarray:
         raise ValueError(f"--like {path!r}: {error}") from None
 
 
-def as_json(library: Store, hits: Sequence[Hit]) -> list[dict[str, Any]]:
-    """Metadata, score and contributions by dimension of every hit."""
-    tracks = library.metadata([hit.row for hit in hits])
-    return [
-        track
-        | {
-            "score": hit.score,
-            "contributions": dict(zip(library.dimensions, hit.contributions.tolist(), strict=True)),
-        }
-        for track, hit in zip(tracks, hits, strict=True)
-    ]
-
-
 def _table(
-    library: Store, hits: Sequence[Hit], weights: np.ndarray, *, explain: bool
+    library: Store, found: Sequence[Hit], weights: np.ndarray, *, explain: bool
 ) -> rich.table.Table:
     """Hits; with what the dimensions that have a weight contribute, if asked for."""
     shown = np.flatnonzero(weights) if explain else np.zeros(0, int)
@@ -182,8 +154,8 @@ def _table(
     for name in ("", "score", *(library.dimensions[i] for i in shown)):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("track", overflow="fold")
-    tracks = library.metadata([hit.row for hit in hits])
-    for number, (hit, track) in enumerate(zip(hits, tracks, strict=True), start=1):
+    tracks = library.metadata([hit.row for hit in found])
+    for number, (hit, track) in enumerate(zip(found, tracks, strict=True), start=1):
         numbers = (f"{hit.contributions[i]:+.2f}" for i in shown)
         # Not as a string, in which rich would read markup.
         text = rich.text.Text(store.name_of(track))
@@ -205,7 +177,7 @@ def _presets_options(parser: argparse.ArgumentParser) -> None:
 
 def _run_presets(library: Store, options: argparse.Namespace) -> None:
     if options.save:
-        presets.save(library, options.save, parse_weights(options.weights))
+        presets.save(library, options.save, query.parse_weights(options.weights))
     if options.delete:
         presets.delete(library, options.delete)
     table = rich.table.Table("preset", *library.dimensions)

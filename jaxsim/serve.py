@@ -79,12 +79,12 @@ def run(library: store.Store, options: argparse.Namespace) -> None:
         timeout_graceful_shutdown=3,
     )
     server = uvicorn.Server(config)
-    listening = _listen(options.host, options.port)
+    listening = _bind(options.host, options.port)
     port = listening.getsockname()[1]
     shown = f"[{options.host}]" if ":" in options.host else options.host
     print(f"{len(library)} tracks of {library.path}: http://{shown}:{port}/", flush=True)
     if options.host not in LOOPBACK:
-        print("anyone who can reach this address can play the files", file=sys.stderr)
+        print("anyone who can reach this address can play these files", file=sys.stderr)
     threading.Thread(target=_warm, args=(app, listener), daemon=True).start()
     try:
         server.run([listening])
@@ -92,7 +92,7 @@ def run(library: store.Store, options: argparse.Namespace) -> None:
         listener.close()
 
 
-def _listen(host: str, port: int) -> socket.socket:
+def _bind(host: str, port: int) -> socket.socket:
     try:
         family, *_, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server(address[:2], family=family)

@@ -14,7 +14,7 @@ from flax.traverse_util import unflatten_dict
 from ml_collections import ConfigDict
 
 from input_pipeline import features
-from jaxsim import numpy_model
+from jaxsim import numpy_model, subspaces
 from jaxsim.inputs import images
 from jaxsim.library import store
 from jaxsim.model import Inception
@@ -145,7 +145,7 @@ class Embedder:
 
     def _track(self, segments: np.ndarray) -> np.ndarray:
         mean = segments.mean(axis=0, dtype=np.float64)[None]
-        return store.normalised(mean, len(self.model.dimensions))[0].astype(np.float32)
+        return subspaces.normalised(mean, len(self.model.dimensions))[0].astype(np.float32)
 
 
 def _read(source: Path) -> tuple[numpy_model.Model, bytes]:

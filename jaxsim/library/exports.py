@@ -1,8 +1,8 @@
 """A library in the forms of other systems: NumPy, PostgreSQL with pgvector, Qdrant.
 
-Everywhere one vector per track, as it is stored, and the inner product as the measure. A weighted
-search there is a search with the vector that `query.vector` gives: the same hits as here, in the
-same order; the score is the inner product plus `query.offset`.
+Each gets one vector per track, as it is stored, to be compared by inner product. A weighted search
+there is a search for the vector that `query.vector` gives: the same hits as here, in the same
+order; the score is the inner product plus `query.offset`.
 """
 
 import json
@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from input_pipeline.files import replacing
-from jaxsim.library.store import METADATA, Store
-from jaxsim.library.where import NUMBERS
+from jaxsim.library.store import METADATA, NUMBERS, Store
 
 if TYPE_CHECKING:
     import qdrant_client
@@ -84,7 +83,7 @@ def to_qdrant(
     """Fills a new collection: the track's metadata is the payload, its id is `point_id(id)`.
 
     Raises:
-      ValueError: the collection is there already.
+      ValueError: the collection exists already.
     """
     from qdrant_client import models
 

@@ -1,12 +1,12 @@
-"""What stands before the service: other sites, other names, too large bodies. Pure ASGI.
+"""Keeps other sites, other names and oversized bodies away from the service. Pure ASGI.
 
 A page on the web can make a browser send requests to a server on this machine. Three rules keep
-other sites out, where the browser says truly who asks:
+other sites out, provided that the browser tells the truth about who is asking:
 
-  Host must be localhost, a numerical address, or a name that was allowed: a name that an attacker
-    lets point here (DNS rebinding) is none of these.
-  Sec-Fetch-Site must not be another site, but for opening the page itself by a link.
-  Origin, where there is one, must be the server's own for whatever is not a mere reading.
+  Host must be localhost, a numerical address, or an allowed name: a name that an attacker has
+    pointed here (DNS rebinding) is none of these.
+  Sec-Fetch-Site must not be another site, except to open the page itself by a link.
+  Origin, where there is one, must be the server's own for every request that may change something.
 
 Programs such as curl send neither Origin nor Sec-Fetch-Site, and are let through.
 """
@@ -20,7 +20,7 @@ from starlette.exceptions import HTTPException
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-MAX_BODY = 64 * 1024  # bytes of a request that is no upload
+MAX_BODY = 64 * 1024  # bytes of a request that is not an upload
 READING = ("GET", "HEAD", "OPTIONS")
 POLICY = "; ".join(
     (
@@ -121,7 +121,7 @@ def too_large(limit: int) -> str:
 
 
 def _limited(receive: Receive, limit: int) -> Receive:
-    """Counts the bytes of a body, whose length may not have been said."""
+    """Counts the bytes of a body, whose length may not have been announced."""
     received = 0
 
     async def counted() -> Message:

@@ -1,12 +1,15 @@
 """What is asked of the service and what it answers: the schemas of its OpenAPI document."""
 
+import math
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
 
-from jaxsim.library import presets, query
+from jaxsim import subspaces
+from jaxsim.library import paths, presets, query
+from jaxsim.library.hits import as_json
 from jaxsim.library.store import Store
 
 MAX_TOP = 200
@@ -35,7 +38,7 @@ class Track(BaseModel):
     year: int | None
     tempo: float | None = Field(description="Beats per minute.")
     seconds: float | None
-    audio: str = Field(description="Where its sound is; ranges of bytes can be asked for.")
+    audio: str = Field(description="Address of its sound; supports byte ranges.")
 
 
 class Hit(BaseModel):
@@ -60,7 +63,7 @@ class Weighted(Request):
     weights: dict[str, float] | None = Field(
         default=None,
         description="By dimension; those not named are 0, or of the preset. Without weights and "
-        "preset all are 1. Negative ones ask for the unlike.",
+        "preset all are 1. Negative ones ask for tracks that differ.",
     )
     preset: str | None = Field(default=None, description="The name of saved weights.")
     where: str | None = Field(
@@ -84,7 +87,7 @@ class SearchAnswer(BaseModel):
     hits: list[Hit]
     query: ByDimension = Field(description="Contributions that the query itself would have.")
     tracks: int = Field(description="How many tracks the library has.")
-    milliseconds: float = Field(description="That the search took.")
+    milliseconds: float = Field(description="How long the search took.")
 
 
 class Dimension(BaseModel):
@@ -93,7 +96,9 @@ class Dimension(BaseModel):
     name: str
     mean: float
     deviation: float
-    speaks: bool = Field(description="False if all tracks are alike in it: it contributes 0.")
+    speaks: bool = Field(
+        description="False if all tracks are alike in it, so that it contributes 0."
+    )
 
 
 class LibraryAnswer(BaseModel):
@@ -129,14 +134,13 @@ class PathRequest(Weighted):
     )
 
 
-class Step(BaseModel):
-    track: Track
+class Step(Hit):
+    """A track of a playlist: a hit of the search for its targets, and its place on the way."""
+
     share: float = Field(description="Of the way.")
-    score: float
-    contributions: ByDimension
     targets: ByDimension = Field(description="How far each dimension should have gone.")
     reached: dict[str, float | None] = Field(
-        description="How far it has: 0 as the first song, 1 as the last; null if these are alike."
+        description="How far it has: 0 as the first song, 1 as the last; null if both are alike."
     )
 
 
@@ -183,17 +187,13 @@ class LikenessRequest(SearchRequest):
 
 
 def track(metadata: dict[str, Any], row: int) -> Track:
-    """Of the metadata that a store gives; its path stays here."""
+    """A track with the metadata of a store, but without its path, which is not shown."""
     known = {name: value for name, value in metadata.items() if name != "path"}
     return Track(row=row, audio=f"/api/audio/{row}", **known)
 
 
 def tracks(library: Store, rows: Sequence[int]) -> list[Track]:
     return [track(m, row) for m, row in zip(library.metadata(rows), rows, strict=True)]
-
-
-def by_dimension(library: Store, values: np.ndarray) -> dict[str, float]:
-    return dict(zip(library.dimensions, values.tolist(), strict=True))
 
 
 def weights_of(library: Store, request: Weighted) -> dict[str, float] | None:
@@ -204,25 +204,33 @@ def weights_of(library: Store, request: Weighted) -> dict[str, float] | None:
     return (chosen or {}) | request.weights
 
 
-def hits(library: Store, seeds: Sequence[query.Seed], found: Sequence[query.Hit]) -> list[Hit]:
-    """Hits with metadata and likenesses."""
-    rows = [hit.row for hit in found]
-    if not rows:
-        return []
-    likenesses = query.likenesses(library, seeds, rows)
+def hits(library: Store, found: Sequence[query.Hit]) -> list[Hit]:
+    """What a search found."""
+    described = as_json(library, found)
     return [
-        Hit(
-            track=of,
-            score=hit.score,
-            contributions=by_dimension(library, hit.contributions),
-            likeness=by_dimension(library, likeness),
+        Hit(**one | {"track": track(one["track"], hit.row)})
+        for one, hit in zip(described, found, strict=True)
+    ]
+
+
+def steps(library: Store, playlist: Sequence[paths.Step]) -> list[Step]:
+    """The tracks of a playlist."""
+    return [
+        Step(
+            **dict(hit),
+            share=step.share,
+            targets=library.by_dimension(step.targets),
+            reached={
+                name: None if math.isnan(way) else way
+                for name, way in library.by_dimension(step.reached).items()
+            },
         )
-        for of, hit, likeness in zip(tracks(library, rows), found, likenesses, strict=True)
+        for hit, step in zip(hits(library, playlist), playlist, strict=True)
     ]
 
 
 def of_the_query(library: Store, seeds: Sequence[query.Seed], weights: query.Weights) -> np.ndarray:
     """float64 [S]: contributions of a track that is the query itself (of several, their mean)."""
-    parts = query.seed_vector(library, seeds).reshape(len(library.dimensions), -1)
+    parts = subspaces.split(query.seed_vector(library, seeds)[None], len(library.dimensions))[0]
     scales = query.scales(library, query.weight_vector(library, weights))
     return scales * (np.linalg.norm(parts, axis=1) - library.mean)

@@ -12,6 +12,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from jaxsim import subspaces
 from jaxsim.library import query
 from jaxsim.library.query import Hit, Weights
 from jaxsim.library.store import Store
@@ -23,23 +24,17 @@ ALIKE = 0.9
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
-class Step:
-    """A track of a playlist.
+class Step(Hit):
+    """A track of a playlist: a hit of the search for its targets, and its place on the way.
 
     Attributes:
-      row: in the store.
       share: of the way, 0 for the first and 1 for the last song.
-      score: of a search for the targets; the sum of the contributions.
-      contributions: float64 [S].
       targets: float64 [S], p_s: how far each dimension should have gone.
       reached: float64 [S], how far it has: 0 as the first song, 1 as the last one; measured by
         cosines, so it can be outside; nan where both songs are alike (cosine above `ALIKE`).
     """
 
-    row: int
     share: float
-    score: float
-    contributions: np.ndarray
     targets: np.ndarray
     reached: np.ndarray
 
@@ -63,7 +58,7 @@ def find(
       length: number of tracks with both, 2 to `MAX_LENGTH`.
       weights: see `query.search`; none may be negative.
       schedule: by dimension, from which share of the way to which it moves; default `STEADILY`.
-      where: a condition on the tracks between, see `jaxsim.library.where`.
+      where: a condition on the tracks between, see `jaxsim.library.conditions`.
 
     Raises:
       ValueError: an argument is wrong, or too few tracks meet the condition.
@@ -82,10 +77,12 @@ def find(
             f"length is {length}, expected at most {len(found[0]) + 2}: only {len(found[0])} "
             "tracks can stand between"
         )
-    hits = [_hit(store, start, aims[0], w), *_choose(found), _hit(store, end, aims[-1], w)]
+    (opening,) = query.score_tracks(store, [aims[0]], w, [start])
+    (closing,) = query.score_tracks(store, [aims[-1]], w, [end])
+    hits = [opening, *_choose(found), closing]
     reached = _reached(store, first, last, [hit.row for hit in hits])
     return [
-        Step(hit.row, float(share), hit.score, hit.contributions, target, way)
+        Step(hit.row, hit.score, hit.contributions, hit.likeness, float(share), target, way)
         for hit, share, target, way in zip(hits, shares, targets, reached, strict=True)
     ]
 
@@ -98,8 +95,8 @@ def _check(store: Store, start: int, end: int, length: int, weights: Weights) ->
     w = query.weight_vector(store, weights)
     if (w < 0).any() or not w.any():
         raise ValueError(
-            f"weights: {dict(zip(store.dimensions, w.tolist(), strict=True))}, expected none below "
-            "0 and one above: a playlist goes to a song, not away from it"
+            f"weights: {store.by_dimension(w)}, expected none below 0 and one above: a playlist "
+            "goes to a song, not away from it"
         )
     return w
 
@@ -112,8 +109,8 @@ def positions(store: Store, schedule: Schedule, shares: np.ndarray) -> np.ndarra
     """
     if unknown := set(schedule) - set(store.dimensions):
         raise ValueError(
-            f"schedule: {sorted(unknown)[0]!r} is no dimension of this library, expected some of "
-            f"{', '.join(store.dimensions)}"
+            f"schedule: {sorted(unknown)[0]!r} is not a dimension of this library, expected some "
+            f"of {', '.join(store.dimensions)}"
         )
     columns = []
     for name in store.dimensions:
@@ -132,7 +129,7 @@ def positions(store: Store, schedule: Schedule, shares: np.ndarray) -> np.ndarra
 
 def _between(first: np.ndarray, last: np.ndarray, target: np.ndarray) -> np.ndarray:
     """The points [E] of the arcs between the sub-spaces of two songs [E], at shares [S]."""
-    a, b = (v.reshape(len(target), -1) for v in (first, last))
+    a, b = subspaces.split(np.stack([first, last]), len(target))
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     cosine = np.sum(a * b, axis=1) / np.maximum(lengths, 1e-12)
     angle = np.arccos(np.clip(cosine, -1, 1))
@@ -145,7 +142,7 @@ def _between(first: np.ndarray, last: np.ndarray, target: np.ndarray) -> np.ndar
 
 
 def _choose(found: list[list[Hit]]) -> list[Hit]:
-    """One hit of each list, no track twice, with the largest sum of scores.
+    """One hit of each list, none of the same track, with the largest sum of scores.
 
     n lists of the n best are enough: whatever the other steps take, one of them is left.
     """
@@ -165,19 +162,12 @@ def _choose(found: list[list[Hit]]) -> list[Hit]:
     return [next(hit for hit in hits if hit.row == chosen[step]) for step, hits in enumerate(found)]
 
 
-def _hit(store: Store, row: int, aim: np.ndarray, weights: np.ndarray) -> Hit:
-    """The song itself as a hit of a search for `aim` [E]."""
-    contributions = weights * query.likenesses(store, [aim], [row])[0]
-    return Hit(row, float(contributions.sum()), contributions)
-
-
 def _reached(store: Store, first: np.ndarray, last: np.ndarray, rows: list[int]) -> np.ndarray:
     """float64 [n, S], see `Step.reached`."""
-    count = len(store.dimensions)
     vectors = np.asarray(store.vectors[rows], np.float64)
 
     def cosines(song: np.ndarray) -> np.ndarray:
-        return (vectors * song).reshape(len(rows), count, -1).sum(axis=2)
+        return subspaces.split(vectors * song, len(store.dimensions)).sum(axis=2)
 
     to_first, to_last = cosines(first), cosines(last)
     way = to_last - to_first  # from c - 1 to 1 - c, where c is the cosine of both songs

@@ -37,8 +37,8 @@ def file_of(library: Store, row: int) -> tuple[Path, str]:
     links can be turned to other files after the library was made.
 
     Raises:
-      KeyError: the row is no track's.
-      NotPlayable: the file is gone, is no regular one, or its path has links or "..".
+      KeyError: the row does not belong to a track.
+      NotPlayable: the file is gone or not a regular one, or its path has links or "..".
     """
     path = library.path_of(row)
     name = path.name
@@ -48,7 +48,7 @@ def file_of(library: Store, row: int) -> tuple[Path, str]:
                 f"{name}: its path has symbolic links or '..'; embed the library by its real path"
             )
         if not stat.S_ISREG(path.lstat().st_mode):
-            raise NotPlayable(f"{name}: is no regular file")
+            raise NotPlayable(f"{name}: is not a regular file")
     except OSError as error:
         raise NotPlayable(f"{name}: cannot be read ({error.strerror})") from None
     if not os.access(path, os.R_OK):

@@ -7,15 +7,14 @@ the Laplace approximation, the inverse of the curvature at the maximum.
 """
 
 import dataclasses
-import json
 from collections.abc import Sequence
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
 
-from jaxsim.library import query
-from jaxsim.library.store import Store, connect, transaction
+from jaxsim.library import query, saved
+from jaxsim.library.store import Store
 
 CHOICES = ("a", "b", "skip")
 PRIOR_MEAN, PRIOR_DEVIATION = 0.5, 1.0
@@ -48,7 +47,7 @@ class Fit:
     Attributes:
       weights: float64 [S], the posterior's maximum.
       covariance: float64 [S, S], of the Laplace approximation.
-      answers: how many were fitted (not those skipped, nor of tracks that are gone).
+      answers: how many were fitted (without those skipped and those of tracks that are gone).
       agreement: share of the answers that a fit to all the others predicts; nan without two.
     """
 
@@ -107,10 +106,10 @@ def differences(store: Store, rows: np.ndarray) -> np.ndarray:
 
 
 def next_question(store: Store, answers: Sequence[Answer], *, seed: int = 0) -> Question:
-    """The question of a random pool whose answer is expected to say most about the weights.
+    """The question, of a random pool, whose answer should tell most about the weights.
 
     The gain is that of the posterior's determinant, log(1 + p (1 - p) d' C d). Anchors that were
-    asked already come again only if there are no others. The same answers give the same question.
+    asked about come again only when no others are left. The same answers give the same question.
 
     Raises:
       ValueError: the library has fewer than three tracks.
@@ -143,42 +142,26 @@ def preset(fitted: Fit, dimensions: Sequence[str]) -> tuple[dict[str, float], di
 
 
 def save_answer(store: Store, judge: str, answer: Answer) -> None:
-    """Writes an answer, onto the disk, before it returns.
+    """Saves an answer, which is on the disk when this returns.
 
     Raises:
-      ValueError: the choice is none of `CHOICES`, or a track is not in the store.
+      ValueError: the choice is not one of `CHOICES`, or a track is not in the store.
     """
     if answer.choice not in CHOICES:
         raise ValueError(f"choice is {answer.choice!r}, expected one of {', '.join(CHOICES)}")
     for track_id in (answer.anchor, answer.a, answer.b):
         if store.row_of(track_id) is None:
-            raise ValueError(f"answer: {track_id!r} is no track of {store.path}")
-    connection = connect(store.path, write=True)
-    try:
-        connection.execute("PRAGMA synchronous = FULL")
-        with transaction(connection):
-            content = json.dumps(dataclasses.asdict(answer))
-            connection.execute(
-                "INSERT INTO answers (judge, content) VALUES (?, ?)", (judge, content)
-            )
-    finally:
-        connection.close()
+            raise ValueError(f"answer: {track_id!r} is not a track of {store.path}")
+    saved.save_answer(store.path, judge, dataclasses.asdict(answer))
 
 
 def answers_of(store: Store, judge: str) -> list[Answer]:
-    """All answers of a listener, in their order."""
-    connection = connect(store.path, write=False)  # not the snapshot: the newest
-    try:
-        rows = connection.execute(
-            "SELECT content FROM answers WHERE judge = ? ORDER BY number", (judge,)
-        ).fetchall()
-    finally:
-        connection.close()
-    return [Answer(**json.loads(content)) for (content,) in rows]
+    """All answers of a listener so far, in their order."""
+    return [Answer(**content) for content in saved.answers(store.path, judge)]
 
 
 def _known(store: Store, answers: Sequence[Answer]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows [n, 3] and choices bool [n] of the answers that say something."""
+    """Rows [n, 3] and choices bool [n] of the answers that were not skipped, of known tracks."""
     rows, chose_a = [], []
     for answer in answers:
         found = [store.row_of(name) for name in (answer.anchor, answer.a, answer.b)]

@@ -1,10 +1,9 @@
 """Weights with a name, in the store: chosen by hand, or fitted to a listener's answers."""
 
-import json
 from collections.abc import Mapping
 
-from jaxsim.library import query
-from jaxsim.library.store import Store, connect, transaction
+from jaxsim.library import query, saved
+from jaxsim.library.store import Store
 
 
 def save(
@@ -27,18 +26,10 @@ def save(
     """
     if not name.strip() or len(name) > 100:
         raise ValueError(f"preset: its name is {name!r}, expected 1 to 100 characters")
-    values = query.weight_vector(store, weights)
-    content = {"weights": dict(zip(store.dimensions, values.tolist(), strict=True))}
+    content = {"weights": store.by_dimension(query.weight_vector(store, weights))}
     if deviations is not None:
         content["deviations"] = {key: float(value) for key, value in deviations.items()}
-    connection = connect(store.path, write=True)
-    try:
-        with transaction(connection):
-            connection.execute(
-                "INSERT OR REPLACE INTO presets VALUES (?, ?)", (name, json.dumps(content))
-            )
-    finally:
-        connection.close()
+    saved.save_preset(store.path, name, content)
 
 
 def load(store: Store, name: str) -> dict[str, float]:
@@ -54,21 +45,11 @@ def load(store: Store, name: str) -> dict[str, float]:
 
 
 def load_all(store: Store) -> dict[str, dict[str, dict[str, float]]]:
-    """All presets by name: "weights", and "deviations" of fitted ones."""
-    connection = connect(store.path, write=False)  # not the snapshot: the newest
-    try:
-        rows = connection.execute("SELECT name, content FROM presets ORDER BY name").fetchall()
-    finally:
-        connection.close()
-    return {name: json.loads(content) for name, content in rows}
+    """All presets by name, as they are now: "weights", and "deviations" of fitted ones."""
+    return saved.presets(store.path)
 
 
 def delete(store: Store, name: str) -> None:
     """Removes a preset; raises ValueError if there is none of this name."""
     load(store, name)
-    connection = connect(store.path, write=True)
-    try:
-        with transaction(connection):
-            connection.execute("DELETE FROM presets WHERE name = ?", (name,))
-    finally:
-        connection.close()
+    saved.delete_preset(store.path, name)

@@ -13,6 +13,7 @@ import numpy as np
 import threadpoolctl
 
 from input_pipeline.files import replacing
+from jaxsim import subspaces
 from jaxsim.library.query import TINY_DEVIATION
 from jaxsim.library.store import Store
 
@@ -91,13 +92,14 @@ def _vectors(store: Store, space: str, rows: np.ndarray) -> np.ndarray:
     if space != WHOLE:
         return vectors[:, store.subspaces[space]]
     deviation = np.where(store.deviation >= TINY_DEVIATION, store.deviation, np.inf)
-    return vectors * np.repeat(deviation**-0.5, store.description["subspace_size"]).astype("f4")
+    scale = np.asarray(deviation**-0.5, np.float32)
+    return vectors * (scale @ subspaces.masks(len(scale), store.embedding_size))
 
 
 def _file(store: Store, space: str) -> Path:
     if space != WHOLE and space not in store.dimensions:
         spaces = ", ".join((WHOLE, *store.dimensions))
-        raise ValueError(f"map: {space!r} is no space of this library, expected one of {spaces}")
+        raise ValueError(f"map: {space!r} is not a space of this library, expected one of {spaces}")
     return store.path / f"map-{space}.npz"
 
 

@@ -7,10 +7,11 @@ For a track x and a query q, whose sub-spaces s have length 1:
   score(x) = sum_s contribution_s(x)
 
 mean_s and deviation_s are those of the cosine between two random tracks of the library, so that
-equal weights are equal influence, and 0 means "as like as any two tracks". Several seeds are the
-mean of their queries, hence of their scores. A dimension in which all tracks are alike (deviation
-below `TINY_DEVIATION`: rounding) says nothing and contributes 0. A negative weight
-asks for the unlike. cos is the inner product of the vectors as they are stored, in float16.
+equal weights have equal influence, and 0 means no more alike than any two tracks of the library.
+Several seeds are averaged, which averages their scores. A dimension in which all tracks are alike
+(deviation below `TINY_DEVIATION`: rounding) cannot tell them apart and contributes 0. A negative
+weight asks for tracks that differ. cos is the inner product of the vectors as they are stored, in
+float16.
 
 Since mean_s is the same for all tracks, the ranking is that of the inner product of x with the
 query whose sub-spaces are scaled by w_s / deviation_s: the library stays as it is (`vector`).
@@ -26,7 +27,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-from jaxsim.library.store import Store, normalised
+from jaxsim import subspaces
+from jaxsim.library.store import Store
 
 Seed = int | np.integer | np.ndarray  # a row of the store, or an embedding [E]
 Weights = Mapping[str, float] | Sequence[float] | np.ndarray | None
@@ -46,11 +48,13 @@ class Hit:
       score: see the module; exactly the contributions added one after the other (`sum` of Python
         3.12 and later rounds otherwise).
       contributions: float64 [S].
+      likeness: float64 [S], in standard deviations; the same for every weighting.
     """
 
     row: int
     score: float
     contributions: np.ndarray
+    likeness: np.ndarray
 
 
 def search(
@@ -72,18 +76,18 @@ def search(
       seeds: one or more rows of the store or embeddings [E] (their sub-spaces are normalised here).
       weights: by dimension (those not named are 0) or in the dimensions' order; None: all 1.
       top: how many.
-      max_per_artist: of one artist at most so many (tracks of unknown artists are not limited).
-      where: a condition on metadata, see `jaxsim.library.where`.
-      exclude: rows that must not come.
-      include_seeds: whether rows that are seeds may come.
-      among: rows that may come (what an approximate index found); None: all.
+      max_per_artist: at most so many of one artist (tracks of unknown artists are not limited).
+      where: a condition on metadata, see `jaxsim.library.conditions`.
+      exclude: rows that must not be found.
+      include_seeds: whether rows that are seeds may be found.
+      among: rows that may be found (the candidates of an approximate index); None: all.
 
     Returns:
       Hits by falling score; equal scores by id.
 
     Raises:
-      ValueError: no seed, a row that is no track's, an embedding of another size or not finite, an
-        unknown dimension, a weight that is not finite, or a wrong condition.
+      ValueError: no seed, a row that does not belong to a track, an embedding of another size or
+        not finite, an unknown dimension, a weight that is not finite, or a wrong condition.
     """
     for name, value in (("top", top), ("max_per_artist", max_per_artist)):
         if value is not None and value < 1:
@@ -108,8 +112,42 @@ def search(
         if len(kept) == top or count >= len(candidates):
             break
         count *= 4
-    scores = _total(contributions)
-    return [Hit(int(rows[i]), float(scores[i]), contributions[i]) for i in kept]
+    return _hits(store, q, rows[kept], contributions[kept])
+
+
+def score_tracks(
+    store: Store, seeds: Sequence[Seed], weights: Weights, rows: Sequence[int] | np.ndarray
+) -> list[Hit]:
+    """The tracks in `rows`, in their order, as a search with these seeds and weights scores them.
+
+    Raises:
+      ValueError: as `search` does.
+    """
+    w, q = weight_vector(store, weights), seed_vector(store, seeds)
+    rows = np.asarray(rows, np.int64)
+    return _hits(store, q, rows, _contributions(store, q, w, rows))
+
+
+def _hits(
+    store: Store, query: np.ndarray, rows: np.ndarray, contributions: np.ndarray
+) -> list[Hit]:
+    likeness = _contributions(store, query, np.ones(len(store.dimensions)), rows)
+    columns = rows.tolist(), _total(contributions).tolist(), contributions, likeness
+    return [Hit(*values) for values in zip(*columns, strict=True)]
+
+
+def parse_weights(text: str) -> dict[str, float]:
+    """Reads weights such as "genre=1,tempo=2"; raises ValueError if it cannot."""
+    weights = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        try:
+            weights[name.strip()] = float(value)
+        except ValueError:
+            raise ValueError(
+                f"weights: {part!r} found, expected a dimension and a number such as tempo=2"
+            ) from None
+    return weights
 
 
 def weight_vector(store: Store, weights: Weights) -> np.ndarray:
@@ -119,8 +157,8 @@ def weight_vector(store: Store, weights: Weights) -> np.ndarray:
     if isinstance(weights, Mapping):
         if unknown := set(weights) - set(store.dimensions):
             raise ValueError(
-                f"weights: {sorted(unknown)[0]!r} is no dimension of this library, expected some "
-                f"of {', '.join(store.dimensions)}"
+                f"weights: {sorted(unknown)[0]!r} is not a dimension of this library, expected "
+                f"some of {', '.join(store.dimensions)}"
             )
         weights = [weights.get(name, 0.0) for name in store.dimensions]
     result = np.asarray(weights, np.float64)
@@ -142,14 +180,14 @@ def seed_vector(store: Store, seeds: Sequence[Seed]) -> np.ndarray:
 def _seed(store: Store, seed: Seed) -> np.ndarray:
     if not isinstance(seed, np.ndarray):
         if not 0 <= seed < len(store.ids) or store.ids[seed] is None:
-            raise ValueError(f"seed: row {seed} is no track's")
+            raise ValueError(f"seed: row {seed} does not belong to a track")
         return np.asarray(store.vectors[seed], np.float64)
     if seed.shape != (store.embedding_size,) or not np.isfinite(seed).all():
         raise ValueError(
             f"seed: an embedding of shape {seed.shape}, expected {store.embedding_size} finite "
             "numbers"
         )
-    return normalised(seed[None], len(store.dimensions))[0]
+    return subspaces.normalised(seed[None], len(store.dimensions))[0]
 
 
 def scales(store: Store, weights: np.ndarray) -> np.ndarray:
@@ -160,7 +198,8 @@ def scales(store: Store, weights: np.ndarray) -> np.ndarray:
 
 def vector(store: Store, query: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The query [E], float64, whose inner products with the library's vectors rank it."""
-    return query * np.repeat(scales(store, weights), len(query) // len(weights))
+    parts = subspaces.split(query[None], len(weights))[0]
+    return (parts * scales(store, weights)[:, None]).ravel()
 
 
 def offset(store: Store, weights: np.ndarray) -> float:
@@ -180,11 +219,11 @@ def scan(vectors: np.ndarray, query: np.ndarray, dimensions: Sequence[str]) -> n
     Sub-spaces in which the query is zero are not read.
     """
     result = np.zeros(len(vectors), np.float32)
-    used = np.flatnonzero(query.reshape(len(dimensions), -1).any(axis=1))
-    if not len(vectors) or not len(used):
+    parts = subspaces.slices(dimensions, len(query)).values()
+    used = [part for part in parts if query[part].any()]
+    if not len(vectors) or not used:
         return result
-    size = len(query) // len(dimensions)
-    columns = slice(used[0] * size, (used[-1] + 1) * size)
+    columns = slice(used[0].start, used[-1].stop)
     # NumPy widens float16 one number at a time. Moving the bits of a block is three times faster:
     # exponent and mantissa go to their places in a float32, which then is 2^112 times too small.
     largest = np.abs(query).max()
@@ -255,7 +294,7 @@ def _contributions(
     for start in range(0, len(rows), EXACT_ROWS):
         part = slice(start, start + EXACT_ROWS)
         products = np.asarray(store.vectors[rows[part]], np.float64) * query
-        cosines = products.reshape(len(products), count, -1).sum(axis=2)
+        cosines = subspaces.split(products, count).sum(axis=2)
         result[part] = scale * (cosines - store.mean)
     return result + 0.0  # no negative zeros
 

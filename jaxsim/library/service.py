@@ -4,7 +4,6 @@ It answers from a snapshot: tracks that are embedded while it runs are seen at i
 presets and answers of the judge, at once.
 """
 
-import math
 import sqlite3
 import tempfile
 import time
@@ -46,8 +45,7 @@ from jaxsim.library.messages import (
     Track,
 )
 from jaxsim.library.shared import Here, MapFailed, Maps, Shared
-from jaxsim.library.store import Store
-from jaxsim.library.where import TEXTS
+from jaxsim.library.store import TEXTS, Store
 
 PAGE = Path(__file__).parent / "page"
 UPLOAD = "/api/embed"
@@ -88,7 +86,7 @@ def create_app(
 def describe(here: Here) -> LibraryAnswer:
     """What there is to search in, and by what."""
     library = here.library
-    spread = zip(library.dimensions, library.mean, library.deviation, strict=True)
+    cosines = zip(library.dimensions, library.mean, library.deviation, strict=True)
     return LibraryAnswer(
         name=library.path.resolve().name,
         tracks=len(library),
@@ -100,7 +98,7 @@ def describe(here: Here) -> LibraryAnswer:
                 deviation=float(deviation),
                 speaks=bool(deviation >= query.TINY_DEVIATION),
             )
-            for name, mean, deviation in spread
+            for name, mean, deviation in cosines
         ],
         fields={name: "text" if name in TEXTS else "number" for name in here.fields},
     )
@@ -130,7 +128,7 @@ def show_track(row: int, here: Here) -> Track:
     try:
         return messages.tracks(here.library, [row])[0]
     except (KeyError, OverflowError):
-        raise HTTPException(404, f"row {row} is no track's") from None
+        raise HTTPException(404, f"row {row} does not belong to a track") from None
 
 
 @router.get("/track", tags=["library"])
@@ -150,7 +148,7 @@ def play(row: int, here: Here) -> FileResponse:
     try:
         path, media_type = playing.file_of(here.library, row)
     except (KeyError, OverflowError):
-        raise HTTPException(404, f"row {row} is no track's") from None
+        raise HTTPException(404, f"row {row} does not belong to a track") from None
     except playing.NotPlayable as error:
         raise HTTPException(403, str(error)) from None
     return FileResponse(path, media_type=media_type)
@@ -172,8 +170,8 @@ def search(request: SearchRequest, here: Here) -> SearchAnswer:
     )
     itself = messages.of_the_query(library, seeds, weights)
     return SearchAnswer(
-        hits=messages.hits(library, seeds, found),
-        query=messages.by_dimension(library, itself),
+        hits=messages.hits(library, found),
+        query=library.by_dimension(itself),
         tracks=len(library),
         milliseconds=1000 * (time.perf_counter() - began),
     )
@@ -183,7 +181,7 @@ def search(request: SearchRequest, here: Here) -> SearchAnswer:
 def find_path(request: PathRequest, here: Here) -> list[Step]:
     """A playlist from one track to another, in which every dimension has its schedule."""
     library = here.library
-    steps = paths.find(
+    playlist = paths.find(
         library,
         here.row(request.start),
         here.row(request.end),
@@ -192,22 +190,7 @@ def find_path(request: PathRequest, here: Here) -> list[Step]:
         schedule=request.schedule,
         where=request.where or None,
     )
-    return [
-        Step(
-            track=track,
-            share=step.share,
-            score=step.score,
-            contributions=messages.by_dimension(library, step.contributions),
-            targets=messages.by_dimension(library, step.targets),
-            reached={
-                name: None if math.isnan(way) else way
-                for name, way in messages.by_dimension(library, step.reached).items()
-            },
-        )
-        for track, step in zip(
-            messages.tracks(library, [step.row for step in steps]), steps, strict=True
-        )
-    ]
+    return messages.steps(library, playlist)
 
 
 @router.post(
@@ -224,9 +207,9 @@ def find_path(request: PathRequest, here: Here) -> list[Step]:
 async def embed(
     request: Request, here: Here, name: str = Query("upload", max_length=300)
 ) -> Embedded:
-    """Embeds the audio file that is the body, so that one can search for what is like it.
+    """Embeds the audio file that is the body, so that one can search by it.
 
-    Its name says nothing of where it is; only its suffix is used.
+    Only the suffix of its name is used.
     """
     if here.uploads is None:
         raise HTTPException(404, "this server takes no uploads")

@@ -9,7 +9,7 @@ from fastapi.responses import JSONResponse
 from jaxsim.library import messages, query
 from jaxsim.library.messages import LikenessRequest, MapWaiting, Problem, Values
 from jaxsim.library.shared import Here
-from jaxsim.library.where import NUMBERS, TEXTS
+from jaxsim.library.store import NUMBERS, TEXTS
 
 MOST_LABELS = 9  # the others are one: more colours cannot be told apart
 OTHERS = "others"

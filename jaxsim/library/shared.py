@@ -11,9 +11,8 @@ from fastapi import Depends, HTTPException, Request
 
 from jaxsim.library import projection
 from jaxsim.library.query import Seed
-from jaxsim.library.store import Store
+from jaxsim.library.store import NUMBERS, TEXTS, Store
 from jaxsim.library.uploads import Uploads
-from jaxsim.library.where import NUMBERS, TEXTS
 
 
 class MapFailed(Exception):

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from input_pipeline.file_tags import AUDIO_SUFFIXES
-from jaxsim.library.where import NUMBERS, TEXTS
+from jaxsim.library.store import NUMBERS, TEXTS
 
 # Columns of the training data's CSV that say nothing of a library's track.
 IGNORED_COLUMNS = ("split", "group", "source")

@@ -2,10 +2,9 @@
 
 https://opensubsonic.netlify.app/docs/extensions/sonicsimilarity: answers are JSON, as `f=json` asks
 for; users and passwords are not looked at. Beyond it there are the parameters weights
-(genre=1,tempo=2), preset and where, and score and contributions in every match.
+(genre=1,tempo=2), preset and where, and score, contributions and likeness in every match.
 """
 
-import importlib.metadata
 from collections.abc import Callable
 from typing import Any
 
@@ -13,8 +12,10 @@ import numpy as np
 from fastapi import APIRouter, HTTPException, Query
 from fastapi.responses import JSONResponse
 
-from jaxsim.library import messages, paths, query
-from jaxsim.library.messages import MAX_TOP, Track, Weighted
+import jaxsim
+from jaxsim.library import hits, messages, paths, query
+from jaxsim.library.messages import MAX_TOP, Weighted
+from jaxsim.library.query import Hit
 from jaxsim.library.shared import Here
 from jaxsim.library.store import Store
 
@@ -55,14 +56,9 @@ def similar_tracks(
         asked = Weighted(weights=_weights(weights), preset=preset or None)
         w = messages.weights_of(here.library, asked)
         found = query.search(here.library, seeds, w, top=count, where=where or None)
-        return [
-            _match(here.library, track, w, hit.score, hit.contributions)
-            for track, hit in zip(
-                messages.tracks(here.library, [hit.row for hit in found]), found, strict=True
-            )
-        ]
+        return _found(here.library, w, found)
 
-    return _matches(matches, id=id)
+    return _answer_with(matches, id=id)
 
 
 @router.get("/findSonicPath", response_model=None)
@@ -85,17 +81,13 @@ def sonic_path(
         between = int(library.select(where or None).sum())
         length = min(count, between + 2 - int(library.select(where or None)[[start, end]].sum()))
         steps = paths.find(library, start, end, length=length, weights=w, where=where or None)
-        rows = [step.row for step in steps]
-        contributions = query.weight_vector(library, w) * query.likenesses(library, [start], rows)
-        return [
-            _match(library, track, w, float(each.sum()), each)
-            for track, each in zip(messages.tracks(library, rows), contributions, strict=True)
-        ]
+        to_first = query.score_tracks(library, [start], w, [step.row for step in steps])
+        return _found(library, w, to_first)
 
-    return _matches(matches, startSongId=startSongId, endSongId=endSongId)
+    return _answer_with(matches, startSongId=startSongId, endSongId=endSongId)
 
 
-def _matches(
+def _answer_with(
     find: Callable[[], list[dict[str, Any]]], **required: str
 ) -> dict[str, Any] | JSONResponse:
     """The answer of `find`; whatever is wrong, in the protocol's form."""
@@ -116,18 +108,11 @@ def _answer(**content: Any) -> dict[str, Any]:
             "status": "ok",
             "version": VERSION,
             "type": "jaxsim",
-            "serverVersion": _own_version(),
+            "serverVersion": jaxsim.__version__,
             "openSubsonic": True,
             **content,
         }
     }
-
-
-def _own_version() -> str:
-    try:
-        return importlib.metadata.version("jaxsim")
-    except importlib.metadata.PackageNotFoundError:  # run from a clone
-        return "unknown"
 
 
 def _failure(code: int, message: str) -> JSONResponse:
@@ -136,36 +121,40 @@ def _failure(code: int, message: str) -> JSONResponse:
     return JSONResponse(answer)
 
 
-def _match(
-    library: Store, track: Track, weights: query.Weights, score: float, contributions: np.ndarray
-) -> dict[str, Any]:
-    """A sonicMatch: a Child, its similarity, and what is ours."""
+def _found(library: Store, weights: query.Weights, found: list[Hit]) -> list[dict[str, Any]]:
+    """The protocol's sonicMatch of every hit: an entry and its similarity; and what is ours."""
+    matches = []
+    for hit in hits.as_json(library, found):
+        entry = _entry(hit.pop("track"))
+        matches.append(
+            {"entry": entry, "similarity": similarity(library, weights, hit["score"])} | hit
+        )
+    return matches
+
+
+def _entry(track: dict[str, Any]) -> dict[str, Any]:
+    """The protocol's Child."""
     entry = {
-        "id": track.id,
+        "id": track["id"],
         "isDir": False,
         "isVideo": False,
         "type": "music",
-        "title": track.title or "",
-        "artist": track.artist,
-        "album": track.album,
-        "genre": track.genre,
-        "year": track.year,
-        "bpm": None if track.tempo is None else round(track.tempo),
-        "duration": None if track.seconds is None else round(track.seconds),
+        "title": track["title"] or "",
+        "artist": track["artist"],
+        "album": track["album"],
+        "genre": track["genre"],
+        "year": track["year"],
+        "bpm": None if track["tempo"] is None else round(track["tempo"]),
+        "duration": None if track["seconds"] is None else round(track["seconds"]),
     }
-    return {
-        "entry": {name: value for name, value in entry.items() if value is not None},
-        "similarity": similarity(library, weights, score),
-        "score": score,
-        "contributions": messages.by_dimension(library, contributions),
-    }
+    return {name: value for name, value in entry.items() if value is not None}
 
 
 def similarity(library: Store, weights: query.Weights, score: float) -> float:
     """A score as a number from 0 to 1, in the same order.
 
     The mean of the cosines, weighted as the score weights them, moved from -1..1 to 0..1; for a
-    negative weight, the most unlike is 1.
+    negative weight, the greatest difference is 1.
     """
     w = query.weight_vector(library, weights)
     size = float(np.abs(query.scales(library, w)).sum())
@@ -175,6 +164,4 @@ def similarity(library: Store, weights: query.Weights, score: float) -> float:
 
 
 def _weights(text: str) -> dict[str, float] | None:
-    from jaxsim.search import parse_weights
-
-    return parse_weights(text) if text else None
+    return query.parse_weights(text) if text else None

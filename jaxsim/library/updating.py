@@ -78,7 +78,7 @@ def update(
             job.embed(found, workers=workers, max_seconds=max_seconds)
             job.hide_gone(found, library)
         finally:
-            writer.measure_spread()
+            writer.measure_cosines()
         if prune:
             job.report.forgotten = writer.prune()
     return job.report

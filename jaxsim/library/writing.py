@@ -16,30 +16,16 @@ import filelock
 import numpy as np
 
 from input_pipeline.files import replacing
-from jaxsim.library import store
-from jaxsim.library.store import DATABASE, DESCRIPTION, METADATA, MODEL, transaction
+from jaxsim.library import schema
+from jaxsim.library.schema import DATABASE, DESCRIPTION, METADATA, MODEL, transaction
+from jaxsim.library.snapshot import cosine_statistics
 
 LOCK = ".lock"
-SCHEMA = """
-CREATE TABLE tracks (
-  path TEXT PRIMARY KEY, id TEXT UNIQUE NOT NULL, row INTEGER NOT NULL, present INTEGER NOT NULL,
-  size INTEGER NOT NULL, modified INTEGER NOT NULL, digest TEXT NOT NULL, model TEXT NOT NULL,
-  feature_version INTEGER NOT NULL, tags TEXT NOT NULL, given TEXT NOT NULL,
-  title TEXT, artist TEXT, album TEXT, genre TEXT, mood TEXT, instrument TEXT, era TEXT, key TEXT,
-  year INTEGER, tempo REAL, seconds REAL);
-CREATE INDEX tracks_row ON tracks (row);
-CREATE TABLE skipped (path TEXT PRIMARY KEY, reason TEXT NOT NULL);
-CREATE TABLE matrix (file TEXT NOT NULL, rows INTEGER NOT NULL);
-CREATE TABLE spread (dimension TEXT PRIMARY KEY, mean REAL NOT NULL, deviation REAL NOT NULL);
-CREATE TABLE presets (name TEXT PRIMARY KEY, content TEXT NOT NULL);
-CREATE TABLE answers (number INTEGER PRIMARY KEY, judge TEXT NOT NULL, content TEXT NOT NULL);
-INSERT INTO matrix VALUES ('vectors-0.f16', 0);
-"""
 
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-    """What the store knows of a file; see the columns of `SCHEMA`."""
+    """What the store knows of a file; see the columns of `schema.SCHEMA`."""
 
     path: str
     id: str
@@ -76,11 +62,11 @@ class Writer:
 
     def __init__(self, path: Path):
         self.path = path
-        self.description = store.read_description(path)
-        self._connection = store.connect(path, write=True)
+        self.description = schema.read_description(path)
+        self._connection = schema.connect(path, write=True)
         file, self._rows = self._connection.execute("SELECT file, rows FROM matrix").fetchone()
         self._matrix = path / file
-        for other in path.glob("vectors-*.f16"):
+        for other in path.glob(schema.MATRICES):
             if other != self._matrix:  # of a pruning that was killed
                 other.unlink()
 
@@ -106,7 +92,7 @@ class Writer:
         row, seconds = self._connection.execute(
             "SELECT row, seconds FROM tracks WHERE digest = ?", (digest,)
         ).fetchone()
-        matrix = store.open_matrix(self._matrix, self._rows, self.embedding_size)
+        matrix = schema.open_matrix(self._matrix, self._rows, self.embedding_size)
         return np.array(matrix[row]), seconds
 
     def add(self, entries: Sequence[Entry]) -> None:
@@ -126,7 +112,7 @@ class Writer:
         end = self._rows * self.embedding_size * 2
         with self._matrix.open("r+b" if self._matrix.exists() else "x+b") as file:
             if file.seek(0, os.SEEK_END) < end:
-                store.open_matrix(self._matrix, self._rows, self.embedding_size)  # raises
+                schema.open_matrix(self._matrix, self._rows, self.embedding_size)  # raises
             file.seek(end)
             file.truncate()  # what a killed process left
             file.write(vectors.tobytes())
@@ -171,7 +157,7 @@ class Writer:
         Args:
           path: a known file.
           track_id, given: as its source says now.
-          changes: size, modified or tags where they are others now.
+          changes: size, modified or tags where they have changed.
         """
         with transaction(self._connection) as connection:
             self._release(track_id, path)
@@ -189,7 +175,7 @@ class Writer:
             connection.execute("DELETE FROM skipped WHERE path = ?", (path,))
 
     def skip(self, path: str, reason: str) -> None:
-        """Notes why a file is no track now."""
+        """Notes why a file is not a track now."""
         with transaction(self._connection) as connection:
             connection.execute("UPDATE tracks SET present = 0 WHERE path = ?", (path,))
             connection.execute("INSERT OR REPLACE INTO skipped VALUES (?, ?)", (path, reason))
@@ -202,30 +188,30 @@ class Writer:
                 connection.execute("DELETE FROM skipped WHERE path = ?", (path,))
 
     def skipped(self) -> dict[str, str]:
-        """Reasons by path of the files that are no tracks."""
+        """Reasons, by path, why files are not tracks."""
         return dict(self._connection.execute("SELECT path, reason FROM skipped"))
 
-    def measure_spread(self) -> None:
+    def measure_cosines(self) -> None:
         """Stores mean and deviation of the cosine between random tracks, per dimension."""
         rows = self._connection.execute("SELECT row FROM tracks WHERE present ORDER BY row")
         present = np.array([row for (row,) in rows], np.int64)
         dimensions = self.description["dimensions"]
-        matrix = store.open_matrix(self._matrix, self._rows, self.embedding_size)
-        mean, deviation = store.spread(matrix, present, len(dimensions))
+        matrix = schema.open_matrix(self._matrix, self._rows, self.embedding_size)
+        mean, deviation = cosine_statistics(matrix, present, len(dimensions))
         with transaction(self._connection) as connection:
             connection.execute("DELETE FROM spread")
             values = zip(dimensions, mean.tolist(), deviation.tolist(), strict=True)
             connection.executemany("INSERT INTO spread VALUES (?, ?, ?)", values)
 
     def prune(self) -> int:
-        """Forgets files that are gone, and writes a matrix without rows of no track.
+        """Forgets files that are gone, and writes a matrix of nothing but the tracks' rows.
 
         Returns:
           Number of tracks that are forgotten.
         """
         select = "SELECT path, row FROM tracks WHERE present ORDER BY row"
         owners = self._connection.execute(select).fetchall()
-        matrix = store.open_matrix(self._matrix, self._rows, self.embedding_size)
+        matrix = schema.open_matrix(self._matrix, self._rows, self.embedding_size)
         number = int(self._matrix.stem.partition("-")[2]) + 1
         file = self.path / f"vectors-{number}.f16"
         with replacing(file) as written:
@@ -247,7 +233,7 @@ def open(path: str | Path, description: Mapping[str, Any], model: bytes) -> Iter
 
     Args:
       path: the folder.
-      description: what its `library.json` must say, see `store.describe`.
+      description: what its `library.json` must say, see `schema.describe`.
       model: the content of its `model.npz`.
 
     Raises:
@@ -283,7 +269,7 @@ def _check_place(path: Path) -> None:
 
 
 def _check_same(path: Path, description: Mapping[str, Any]) -> None:
-    found = store.read_description(path)
+    found = schema.read_description(path)
     for field in ("model", "feature_version"):
         if found.get(field) != description[field]:
             raise ValueError(
@@ -298,9 +284,9 @@ def _create(path: Path, description: Mapping[str, Any], model: bytes) -> None:
     for name in (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"):
         (path / name).unlink(missing_ok=True)
     (path / DATABASE).touch()
-    connection = store.connect(path, write=True)
+    connection = schema.connect(path, write=True)
     connection.execute("PRAGMA journal_mode = WAL")  # readers keep their snapshot
-    connection.executescript(SCHEMA)
+    connection.executescript(schema.SCHEMA)
     connection.close()
     with replacing(path / MODEL) as file:
         file.write(model)

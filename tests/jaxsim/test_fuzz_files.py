@@ -20,12 +20,11 @@ from jaxsim import (
     model_format,
     numpy_model,
     record,
-    search,
     systems,
 )
 from jaxsim import config as config_module
 from jaxsim.command_line import load, with_fields
-from jaxsim.library import query, where
+from jaxsim.library import conditions, query, store
 from jaxsim.schedule import Plateau
 from tests.helpers.fuzzing import (
     DEPTHS,
@@ -225,14 +224,28 @@ def test_overrides_of_a_configuration(examples: int, config: Any) -> None:
     fuzz(examples, overrides, check)
 
 
-WORDS = [*where.FIELDS, "and", "or", "not", "(", ")", "=", "!=", "~", "<", ">=", "'a'", '"b"', "''"]
-WORDS += ["1", "-2.5", ".5", "x", ";", "--", "NULL", "'\ud800'", "'\0'", "9" * 400, "٣", "present"]
+WORDS = [*store.METADATA, "and", "or", "not", "(", ")", "=", "!=", "~", "<", ">=", "NULL", "'a'"]
+WORDS += [
+    '"b"',
+    "''",
+    "1",
+    "-2.5",
+    ".5",
+    "x",
+    ";",
+    "--",
+    "'\ud800'",
+    "'\0'",
+    "9" * 400,
+    "٣",
+    "present",
+]
 
 
 @few_or_many
 def test_conditions(examples: int) -> None:
     opened = sqlite3.connect(":memory:")
-    opened.execute(f"CREATE TABLE tracks ({', '.join(where.FIELDS)})")
+    opened.execute(f"CREATE TABLE tracks ({', '.join(store.METADATA)})")
     opened.execute("INSERT INTO tracks (id, tempo, genre) VALUES ('a', 120, 'jazz')")
     for name in ("holds", "contains"):
         opened.create_function(name, 2, lambda text, value: value in (text or ""))
@@ -240,7 +253,7 @@ def test_conditions(examples: int) -> None:
 
     def check(condition: str) -> None:
         try:
-            sql, values = where.to_sql(condition)
+            sql, values = conditions.to_sql(condition)
             opened.execute(f"SELECT id FROM tracks WHERE {sql}", values).fetchall()
         except ValueError:
             pass
@@ -258,7 +271,7 @@ def test_weights(examples: int) -> None:
 
     def check(text: str) -> None:
         try:
-            weights = search.parse_weights(text)
+            weights = query.parse_weights(text)
             found = query.weight_vector(library, weights)
         except ValueError as error:
             assert "weights" in str(error)

@@ -2,10 +2,11 @@
 
 import sys
 
-from jaxsim.library import store, writing
+from jaxsim import subspaces
+from jaxsim.library import writing
 from tests.helpers.libraries import describe, entry, random_vectors
 
-vectors = store.normalised(random_vectors(100_000), 3)
+vectors = subspaces.normalised(random_vectors(100_000), 3)
 with writing.open(sys.argv[1], describe(), b"model") as writer:
     start = len(writer.known())
     for first in range(start, 100_000, 7):

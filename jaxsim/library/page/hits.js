@@ -157,7 +157,7 @@ function explain(element, hit, shared) {
         html("tbody", {}, ...rows),
         html("tfoot", {}, html("tr", {}, html("th", { scope: "row", colspan: 3 }, "Score"), html("td", { class: "weight" }), html("td", { class: "number" }, signed(hit.score)))),
       ),
-      html("p", { class: "hint" }, "Likeness: in standard deviations of random pairs of this library; 0 is as like as any two tracks. " +
+      html("p", { class: "hint" }, "Likeness: in standard deviations of random pairs of this library; 0 means no more alike than any two of its tracks. " +
         "In the diagram, the dashed line is what the query itself would have, the dotted one is zero."),
     ),
   );

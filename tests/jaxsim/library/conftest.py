@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
+from jaxsim import subspaces
 from jaxsim.library import store, writing
 from tests.helpers.libraries import DIMENSIONS, describe, entry
 
@@ -16,11 +17,11 @@ def make_store(tmp_path: Path) -> Callable[..., store.Store]:
     """Writes vectors [N, 12] with metadata per track, and opens the store."""
 
     def make(vectors: np.ndarray, metadata: list[dict[str, Any]] | None = None) -> store.Store:
-        unit = store.normalised(vectors, len(DIMENSIONS))
+        unit = subspaces.normalised(vectors, len(DIMENSIONS))
         given = metadata or [{}] * len(unit)
         with writing.open(tmp_path / "store", describe(), b"model") as writer:
             writer.add([entry(i, v, **g) for i, (v, g) in enumerate(zip(unit, given, strict=True))])
-            writer.measure_spread()
+            writer.measure_cosines()
         return store.open(tmp_path / "store")
 
     return make

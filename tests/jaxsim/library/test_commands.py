@@ -56,10 +56,12 @@ def test_search_as_json(library: store.Store, capsys: pytest.CaptureFixture) -> 
         )
     )
     hits = query.search(library, [2, 1], (1, 2, -0.5), top=5, where="tempo>=101")
-    assert [track["id"] for track in found] == [library.ids[hit.row] for hit in hits]
-    for track, hit in zip(found, hits, strict=True):
-        assert track["score"] == hit.score == np.sum(list(track["contributions"].values()))
-        assert track["title"].startswith("Song") and track["tempo"] >= 101
+    assert [one["track"]["id"] for one in found] == [library.ids[hit.row] for hit in hits]
+    for one, hit in zip(found, hits, strict=True):
+        assert one["score"] == hit.score == np.sum(list(one["contributions"].values()))
+        assert list(one["likeness"].values()) == hit.likeness.tolist()
+        assert one["track"] == library.metadata([hit.row])[0]
+        assert one["track"]["path"] == f"/music/{hit.row}.wav" and one["track"]["tempo"] >= 101
 
 
 def test_search_as_a_table(library: store.Store, capsys: pytest.CaptureFixture) -> None:
@@ -77,7 +79,7 @@ def test_presets(library: store.Store, capsys: pytest.CaptureFixture) -> None:
     options = ["--preset", "dance", "--weights", "key=-3", "--json", "--top", 3]
     found = json.loads(run(capsys, search.main, library.path, "--like", "0000", *options))
     expected = query.search(library, [0], (0, 2, -3), top=3)
-    assert [track["score"] for track in found] == [hit.score for hit in expected]
+    assert [hit["score"] for hit in found] == [hit.score for hit in expected]
     out = run(capsys, search.main, "presets", library.path, "--delete", "dance")
     assert "dance" not in out
 
@@ -86,10 +88,10 @@ def test_search_refuses(library: store.Store, capsys: pytest.CaptureFixture, tmp
     like = [library.path, "--like"]
     (tmp_path / "text.mp3").write_text("no music")
     for arguments, message in (
-        ([*like, "nobody"], "error: --like 'nobody': no track of"),
+        ([*like, "nobody"], "error: --like 'nobody': neither a track of"),
         ([*like, "blue"], "several tracks, choose one by its id:\n  0001  Blue, Joni Mitchell\n"),
-        ([*like, "0000", "--weights", "genre"], "error: --weights has 'genre', expected"),
-        ([*like, "0000", "--weights", "mood=1"], "error: weights: 'mood' is no dimension"),
+        ([*like, "0000", "--weights", "genre"], "error: weights: 'genre' found, expected"),
+        ([*like, "0000", "--weights", "mood=1"], "error: weights: 'mood' is not a dimension"),
         ([*like, "0000", "--preset", "x"], "error: preset 'x': unknown"),
         ([*like, "0000", "--where", "1=1"], "error: where: '1=1' has '1', expected a field"),
         ([*like, "0000", "--approximate"], "has no index; build it with"),
@@ -160,7 +162,7 @@ def test_embed_then_search_by_a_file(
     assert "3 embedded, 1 skipped\n" in done.stdout
     assert f"(NoBackendError; is ffmpeg installed?): {bad}" in done.stdout
     found = run(capsys, search.main, library, "--like", folder / rows[5]["path"], "--json")
-    assert {track["title"] for track in json.loads(found)} == {"0", "1", "2"}
+    assert {hit["track"]["title"] for hit in json.loads(found)} == {"0", "1", "2"}
     assert "cannot be decoded" in refused(capsys, search.main, library, "--like", bad)
 
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import qdrant_client
 
-from jaxsim.library import exports, query, store
+from jaxsim.library import exports, query, schema, store
 from tests.helpers.libraries import random_vectors
 
 WEIGHTS = [(1, 1, 1), (0.5, 2, -1), (0, 0, 1)]
@@ -19,7 +19,7 @@ ODD = {"title": "tab\there\\N", "artist": "line\nbreak", "album": "\\.", "year":
 @pytest.fixture
 def library(make_store: Callable[..., store.Store]) -> store.Store:
     opened = make_store(random_vectors(300), [ODD] + [{"tempo": float(i)} for i in range(299)])
-    with store.transaction(store.connect(opened.path, write=True)) as connection:
+    with schema.transaction(schema.connect(opened.path, write=True)) as connection:
         connection.execute("UPDATE tracks SET present = 0 WHERE row = 7")
     return store.open(opened.path)
 

@@ -26,6 +26,7 @@ from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
+from jaxsim import subspaces
 from jaxsim.library import preferences, projection, query, store, writing
 from jaxsim.library.service import create_app
 from jaxsim.library.store import Store
@@ -51,7 +52,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """Tracks with sound; the title and the genre of track 7 are markup."""
     folder = tmp_path_factory.mktemp("page").resolve()
     entries = []
-    for i, vector in enumerate(store.normalised(random_vectors(TRACKS), len(DIMENSIONS))):
+    for i, vector in enumerate(subspaces.normalised(random_vectors(TRACKS), len(DIMENSIONS))):
         given: dict[str, Any] = {"title": f"Song {i}", "artist": f"Artist {i % 5}"}
         given |= {"genre": ("rock", "jazz")[i % 2], "tempo": 60.0 + i}
         if i == 7:
@@ -61,7 +62,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
         entries.append(dataclasses.replace(entry(i, vector, **given), path=str(audio)))
     with writing.open(folder / "store", describe(), b"model") as writer:
         writer.add(entries)
-        writer.measure_spread()
+        writer.measure_cosines()
     with store.open(folder / "store") as opened:
         yield opened
 

@@ -135,7 +135,7 @@ def test_answers_are_kept_by_listener(library: store.Store) -> None:
     assert preferences.fit(library, mine).answers == 1
     gone = Answer("gone", "0001", "0002", "a")
     assert preferences.fit(library, [*mine, gone]).answers == 1
-    with pytest.raises(ValueError, match="'gone' is no track"):
+    with pytest.raises(ValueError, match="'gone' is not a track"):
         preferences.save_answer(library, "me", gone)
     with pytest.raises(ValueError, match="choice is 'x'"):
         preferences.save_answer(library, "me", Answer("0000", "0001", "0002", "x"))

@@ -78,5 +78,5 @@ def test_equal_tracks_have_a_map(make_store: MakeStore, different: int) -> None:
 
 
 def test_an_unknown_space_is_refused(make_store: MakeStore) -> None:
-    with pytest.raises(ValueError, match="'colour' is no space of this library, expected one of"):
+    with pytest.raises(ValueError, match="'colour' is not a space of this library, expected one"):
         projection.load(make_store(random_vectors(3)), "colour")

@@ -93,6 +93,23 @@ def test_contributions_add_up_exactly_and_are_what_they_say(make_store: MakeStor
     np.testing.assert_allclose([hit.contributions for hit in hits], expected, atol=1e-12)
 
 
+@pytest.mark.parametrize("weights", [(0.1, -0.7, 1.3), (0, 2, 0), (0, 0, 0)], ids=str)
+def test_likeness_is_exact_whatever_the_weights(
+    make_store: MakeStore, weights: tuple[float, ...]
+) -> None:
+    store = make_store(random_vectors(100))
+    hits = query.search(store, [3, 4], weights, top=20)
+    rows = [hit.row for hit in hits]
+    expected = query.likenesses(store, [3, 4], rows)
+    np.testing.assert_array_equal([hit.likeness for hit in hits], expected)
+    assert np.ptp(expected, axis=0).min() > 0.1, "each dimension must tell them apart"
+    scored = query.score_tracks(store, [3, 4], weights, rows[::-1])[::-1]
+    for one, other in zip(scored, hits, strict=True):
+        assert (one.row, one.score) == (other.row, other.score)
+        np.testing.assert_array_equal(one.contributions, other.contributions)
+        np.testing.assert_array_equal(one.likeness, other.likeness)
+
+
 def test_two_seeds_are_the_mean_of_their_scores(make_store: MakeStore) -> None:
     store = make_store(random_vectors(60))
     scores = [
@@ -179,11 +196,11 @@ def test_unknown_artists_are_not_capped(make_store: MakeStore) -> None:
     ("seeds", "options", "message"),
     [
         ([], {}, "no seed"),
-        ([50], {}, "row 50 is no track's"),
-        ([-1], {}, "row -1 is no track's"),
+        ([50], {}, "row 50 does not belong"),
+        ([-1], {}, "row -1 does not belong"),
         ([np.zeros(6)], {}, r"shape \(6,\), expected 12"),
         ([np.full(12, np.nan)], {}, "expected 12 finite"),
-        ([0], {"weights": {"mood": 1}}, "'mood' is no dimension"),
+        ([0], {"weights": {"mood": 1}}, "'mood' is not a dimension"),
         ([0], {"weights": (1, 2)}, "expected 3 numbers"),
         ([0], {"weights": (1, 2, np.inf)}, "key is inf"),
         ([0], {"weights": (1, np.nan, 2)}, "tempo is nan"),

@@ -20,7 +20,8 @@ import numpy as np
 import pytest
 import soundfile
 
-from jaxsim.library import store, writing
+from jaxsim import subspaces
+from jaxsim.library import writing
 from tests.helpers.libraries import DIMENSIONS, describe, entry
 
 CLIENTS = 16
@@ -34,12 +35,12 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     path = tmp_path_factory.mktemp("serve").resolve()
     soundfile.write(path / "a.wav", np.zeros(100_000), 8000)
     vectors = np.random.default_rng(0).normal(size=(TRACKS, 12))
-    unit = store.normalised(vectors, len(DIMENSIONS))
+    unit = subspaces.normalised(vectors, len(DIMENSIONS))
     entries = [entry(i, vector, title=f"Song {i}") for i, vector in enumerate(unit)]
     entries[0] = dataclasses.replace(entries[0], path=str(path / "a.wav"))
     with writing.open(path / "store", describe(), b"model") as writer:
         writer.add(entries)
-        writer.measure_spread()
+        writer.measure_cosines()
     return path / "store"
 
 
@@ -87,7 +88,7 @@ def test_it_warns_where_others_can_come_in(folder: Path) -> None:
         ask(f"http://127.0.0.1:{port}/api/library")
         process.send_signal(signal.SIGINT)
         _, problems = process.communicate(timeout=60)
-        assert "anyone who can reach this address" in problems
+        assert "anyone who can reach this address can play these files" in problems
 
 
 @pytest.mark.parametrize("kind", ["no store", "port", "host"])

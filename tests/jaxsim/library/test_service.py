@@ -1,6 +1,7 @@
 """The service through HTTP: what it answers, what it refuses, and whom."""
 
 import dataclasses
+import json
 import os
 import sqlite3
 import time
@@ -12,7 +13,8 @@ import pytest
 import soundfile
 from fastapi.testclient import TestClient
 
-from jaxsim.library import guard, presets, projection, query, store, uploads, writing
+from jaxsim import search, subspaces
+from jaxsim.library import guard, hits, paths, presets, projection, query, store, uploads, writing
 from jaxsim.library.service import create_app
 from jaxsim.library.store import Store
 from tests.helpers.libraries import DIMENSIONS, describe, entry, listen, random_vectors
@@ -43,12 +45,12 @@ def audio(tmp_path: Path) -> Path:
 
 @pytest.fixture
 def library(tmp_path: Path, audio: Path) -> Iterator[Store]:
-    unit = store.normalised(random_vectors(TRACKS), len(DIMENSIONS))
+    unit = subspaces.normalised(random_vectors(TRACKS), len(DIMENSIONS))
     entries = [entry(i, vector, **metadata(i)) for i, vector in enumerate(unit)]
     located = [dataclasses.replace(e, path=str(audio / f"{i}.wav")) for i, e in enumerate(entries)]
     with writing.open(tmp_path / "store", describe(), b"model") as writer:
         writer.add(located)
-        writer.measure_spread()
+        writer.measure_cosines()
     with store.open(tmp_path / "store") as opened:
         yield opened
 
@@ -106,13 +108,29 @@ def test_the_query_itself_has_the_contributions_that_are_said(
         assert found[name] == pytest.approx(contribution, abs=2e-3)  # lengths are 1 to float16
 
 
+def test_the_steps_of_a_playlist_are_hits(client: TestClient, library: Store) -> None:
+    weights, length = {"genre": 1, "tempo": 0.5}, 5
+    body = {"start": metadata(3)["id"], "end": metadata(30)["id"], "length": length}
+    found = client.post("/api/path", json=body | {"weights": weights}).json()
+    expected = paths.find(library, 3, 30, length=length, weights=weights)
+    assert [step["share"] for step in found] == [0, 0.25, 0.5, 0.75, 1]
+    for step, planned, hit in zip(found, expected, hits.as_json(library, expected), strict=True):
+        assert step["track"]["row"] == planned.row and "path" not in step["track"]
+        for name in ("score", "contributions", "likeness"):
+            assert step[name] == hit[name]
+        assert step["targets"] == dict.fromkeys(DIMENSIONS, step["share"])
+        reached = [None if np.isnan(way) else way for way in planned.reached.tolist()]
+        assert list(step["reached"].values()) == reached
+        assert step["reached"]["key"] is None, "the first and the last are alike in it"
+
+
 @pytest.mark.parametrize(
     ("change", "status", "message"),
     [
         ({"like": ["nobody"]}, 404, "'nobody': no such track"),
         ({"like": ["upload:gone"]}, 404, "no such upload (it may be forgotten)"),
         ({"like": []}, 422, "like: "),
-        ({"weights": {"colour": 1}}, 422, "'colour' is no dimension of this library"),
+        ({"weights": {"colour": 1}}, 422, "'colour' is not a dimension of this library"),
         ({"weights": {"genre": "much"}}, 422, "weights.genre: "),
         ({"top": 100_000}, 422, "top: "),
         ({"top": 0}, 422, "top: "),
@@ -156,7 +174,7 @@ def test_a_row_of_no_track_is_not_found(client: TestClient, row: str) -> None:
     for path in (f"/api/tracks/{row}", f"/api/audio/{row}"):
         answer = client.get(path)
         assert answer.status_code == 404
-        assert "is no track's" in problem(answer)
+        assert "does not belong to a track" in problem(answer)
 
 
 # Playing
@@ -207,8 +225,8 @@ def _gone(audio: Path, secret: Path) -> None:
     [
         (_link, "symbolic links"),
         (_link_of_folder, "symbolic links"),
-        (_folder, "no regular file"),
-        (_pipe, "no regular file"),
+        (_folder, "is not a regular file"),
+        (_pipe, "is not a regular file"),
         (_gone, "cannot be read (No such file or directory)"),
     ],
 )
@@ -226,10 +244,10 @@ def test_what_is_not_the_tracks_own_file_is_not_played(
 
 
 def store_of_path(folder: Path, path: str) -> Store:
-    vector = store.normalised(random_vectors(1), len(DIMENSIONS))[0]
+    vector = subspaces.normalised(random_vectors(1), len(DIMENSIONS))[0]
     with writing.open(folder, describe(), b"model") as writer:
         writer.add([dataclasses.replace(entry(0, vector), path=path)])
-        writer.measure_spread()
+        writer.measure_cosines()
     return store.open(folder)
 
 
@@ -526,6 +544,30 @@ def test_similarity_orders_as_the_score_does(library: Store) -> None:
         assert similarity(library, weights, hit.score) == pytest.approx((1 + mean) / 2)
 
 
+def test_a_hit_has_one_form_everywhere(
+    client: TestClient, library: Store, capsys: pytest.CaptureFixture
+) -> None:
+    """In the command, the service and OpenSubsonic, to the last bit."""
+    like, weights = metadata(3)["id"], {"genre": 1, "key": -2}
+    expected = hits.as_json(library, query.search(library, [3], weights, top=5))
+    assert [list(hit) for hit in expected] == 5 * [["track", "score", "contributions", "likeness"]]
+    arguments = ["--like", like, "--weights", "genre=1,key=-2", "--top", "5", "--json"]
+    search.main([str(library.path), *arguments])
+    assert json.loads(capsys.readouterr().out) == expected
+    served = client.post("/api/search", json={"like": [like], "weights": weights, "top": 5}).json()
+    parameters = {"id": like, "count": 5, "weights": "genre=1,key=-2"}
+    answer = client.get("/rest/getSonicSimilarTracks", params=parameters).json()
+    matches = answer["subsonic-response"]["sonicMatch"]
+    for hit, shown, match in zip(expected, served["hits"], matches, strict=True):
+        track = hit.pop("track")
+        row = library.row_of(track["id"])
+        del track["path"]
+        assert shown == hit | {"track": track | {"row": row, "audio": f"/api/audio/{row}"}}
+        entry, similarity = match.pop("entry"), match.pop("similarity")
+        assert entry["id"] == track["id"] and 0 <= similarity <= 1
+        assert match == hit
+
+
 # The map
 
 
@@ -545,7 +587,7 @@ def test_the_map_comes_when_it_is_computed(client: TestClient, library: Store) -
     assert (library.path / "map-tempo.npz").is_file()
     wrong = client.get("/api/map/colour")
     assert wrong.status_code == 422
-    assert "'colour' is no space" in problem(wrong)
+    assert "'colour' is not a space" in problem(wrong)
 
 
 def test_a_map_that_fails_says_so(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -12,6 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from jaxsim import subspaces
 from jaxsim.library import query, store, writing
 from tests.helpers import programs
 from tests.helpers.libraries import describe, entry, random_vectors
@@ -35,18 +36,18 @@ def test_knows_its_tracks(make_store: MakeStore) -> None:
         assert opened.path_of(1) == Path("/music/1.wav")
         assert (opened.row_of("0002"), opened.row_of("nobody")) == (2, None)
         assert opened.row_of_path("/music/../music/2.wav") == 2
-        with pytest.raises(KeyError, match="row 3 is no track's"):
+        with pytest.raises(KeyError, match="row 3 does not belong to a track"):
             opened.metadata([3])
 
 
-def test_spread_is_that_of_all_pairs_or_close_to_it() -> None:
-    vectors = store.normalised(random_vectors(300), 3).astype(np.float16)
+def test_cosine_statistics_are_those_of_all_pairs_or_close_to_them() -> None:
+    vectors = subspaces.normalised(random_vectors(300), 3).astype(np.float16)
     parts = vectors.astype(np.float64).reshape(300, 3, 4)
     pairs = [(i, j) for i in range(300) for j in range(i)]
     cosines = np.array([(parts[i] * parts[j]).sum(axis=1) for i, j in pairs])
     for rows, tolerance in ((np.arange(300), 0.02), (np.arange(150), 1e-9)):
         inside = [k for k, (i, _) in enumerate(pairs) if i < len(rows)]
-        mean, deviation = store.spread(vectors, rows, 3)
+        mean, deviation = store.cosine_statistics(vectors, rows, 3)
         np.testing.assert_allclose(mean, cosines[inside].mean(axis=0), atol=tolerance)
         np.testing.assert_allclose(deviation, cosines[inside].std(axis=0), atol=tolerance)
 
@@ -68,15 +69,15 @@ def test_find(make_store: MakeStore) -> None:
 
 def test_a_snapshot_does_not_change(make_store: MakeStore) -> None:
     opened = make_store(random_vectors(5), [{"title": "old"}] * 5)
-    more = store.normalised(random_vectors(9, seed=1), 3)
+    more = subspaces.normalised(random_vectors(9, seed=1), 3)
     with writing.open(opened.path, describe(), b"model") as writer:
         writer.add([entry(i, more[i], title="new") for i in range(3, 9)])
         writer.hide(["/music/0.wav"])
         writer.prune()
-        writer.measure_spread()
+        writer.measure_cosines()
         assert len(opened) == 5 and opened.metadata([0, 4])[1]["title"] == "old"
         np.testing.assert_array_equal(
-            opened.vectors, store.normalised(random_vectors(5), 3).astype(np.float16)
+            opened.vectors, subspaces.normalised(random_vectors(5), 3).astype(np.float16)
         )
         newest = store.open(opened.path)
     assert newest.ids.tolist() == [f"{i:04d}" for i in range(1, 9)]
@@ -86,7 +87,7 @@ def test_a_snapshot_does_not_change(make_store: MakeStore) -> None:
 
 def test_rows_of_no_track_are_never_found(make_store: MakeStore) -> None:
     path = make_store(random_vectors(6)).path
-    replaced = store.normalised(random_vectors(6), 3)[2]
+    replaced = subspaces.normalised(random_vectors(6), 3)[2]
     with writing.open(path, describe(), b"model") as writer:
         writer.add([entry(2, replaced)])
         writer.hide(["/music/4.wav"])
@@ -118,7 +119,7 @@ def test_many_threads_may_ask(make_store: MakeStore) -> None:
 
 
 def test_a_killed_writer_leaves_a_store_that_goes_on(tmp_path: Path) -> None:
-    expected = store.normalised(random_vectors(100_000), 3).astype(np.float16)
+    expected = subspaces.normalised(random_vectors(100_000), 3).astype(np.float16)
     path, before = tmp_path / "store", 0
     for lines in (2, 5, 11):
         process = subprocess.Popen(
@@ -145,7 +146,7 @@ def test_half_a_row_is_written_over(make_store: MakeStore) -> None:
     path = make_store(random_vectors(4)).path
     with (path / "vectors-0.f16").open("ab") as file:
         file.write(b"\xff" * 35)
-    more = store.normalised(random_vectors(1, seed=1), 3)
+    more = subspaces.normalised(random_vectors(1, seed=1), 3)
     assert len(store.open(path)) == 4
     with writing.open(path, describe(), b"model") as writer:
         writer.add([entry(4, more[0])])
@@ -166,7 +167,7 @@ def test_a_creation_that_was_killed_is_begun_again(make_store: MakeStore) -> Non
 
 def test_an_interrupted_addition_is_none(make_store: MakeStore) -> None:
     path = make_store(random_vectors(4)).path
-    vectors = store.normalised(random_vectors(3), 3)
+    vectors = subspaces.normalised(random_vectors(3), 3)
     with writing.open(path, describe(), b"model") as writer:
         taken = [entry(7, vectors[0]), entry(8, vectors[1], id="0002")]
         with pytest.raises(ValueError, match=r"track_id is '0002' as of /music/2\.wav"):

@@ -10,6 +10,7 @@ import pytest
 import soundfile
 
 from input_pipeline.features import FeatureConfig
+from jaxsim import subspaces
 from jaxsim.library import listening, store, writing
 from jaxsim.library.updating import Report, update
 from tests.helpers.audio import SAMPLE_RATE, pulsed_tone
@@ -36,7 +37,7 @@ class Embedder:
 
 def vector_of(mel: np.ndarray) -> np.ndarray:
     bands = mel[:, :12].astype(np.float64).mean(axis=0) + np.linspace(0.1, 1, 12)
-    return store.normalised(bands[None], 3)[0]
+    return subspaces.normalised(bands[None], 3)[0]
 
 
 def write_tone(path: Path, number: int) -> None:

@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 import pytest
 
-from jaxsim.library import where
+from jaxsim.library import conditions
 from jaxsim.library.store import Store
 from tests.helpers.libraries import random_vectors
 
@@ -91,7 +91,7 @@ def test_condition(store: Store, condition: str, expected: list[int] | None) -> 
 def test_values_stay_values(store: Store, text: str) -> None:
     quoted = "'" + text.replace("'", "''") + "'"
     for operator in ("=", "~"):
-        sql, values = where.to_sql(f"artist{operator}{quoted}")
+        sql, values = conditions.to_sql(f"artist{operator}{quoted}")
         assert values == [text] and text not in sql.replace("?", "")
         assert not store.select(f"artist{operator}{quoted}").any()
     assert len(store.metadata(store.rows.tolist())) == len(TRACKS)

@@ -9,16 +9,15 @@ Numbers (`year`, `tempo`, `seconds`) compare by = != < <= > >=. Texts compare by
 of their values (";" separates them), and by ~ (contains); case and accents do not count. A value is
 a number or a text in quotes, in which a doubled quote is a quote. An unknown value never matches.
 
-A condition becomes SQL with parameters: field names come from the lists here, operators from the
-tables here, and values never enter the text.
+A condition becomes SQL with parameters: field names come from the schema, operators from the tables
+here, and values never enter the text.
 """
 
 import re
 from typing import Any, NoReturn
 
-TEXTS = ("title", "artist", "album", "genre", "mood", "instrument", "era", "key")
-NUMBERS = ("year", "tempo", "seconds")
-FIELDS = ("id", "path", *TEXTS, *NUMBERS)
+from jaxsim.library.schema import METADATA, NUMBERS
+
 NUMBER_OPERATORS = {name: name for name in ("=", "!=", "<", "<=", ">", ">=")}
 TEXT_OPERATORS = {"=": "holds({}, ?)", "!=": "NOT holds({}, ?)", "~": "contains({}, ?)"}
 MAX_LENGTH = 2000  # characters
@@ -39,7 +38,7 @@ def to_sql(condition: str) -> tuple[str, list[Any]]:
     """The condition as an SQL expression over the columns of `tracks`, and its parameters.
 
     Raises:
-      ValueError: it is no condition; the message says where and what was expected.
+      ValueError: it is not a condition; the message says where and what was expected.
     """
     return _Parser(condition).parse()
 
@@ -102,7 +101,7 @@ class _Parser:
         return sql
 
     def _comparison(self) -> str:
-        field = self._take("word", FIELDS, "a field")
+        field = self._take("word", METADATA, "a field")
         operators = NUMBER_OPERATORS if field in NUMBERS else TEXT_OPERATORS
         operator = self._take("operator", operators, f"an operator for {field}")
         operator = _SPELLINGS.get(operator, operator)

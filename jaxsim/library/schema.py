@@ -1,0 +1,176 @@
+"""What a library is on disk: its files, its tables, and how they are opened.
+
+A store is a folder:
+
+  library.json: format, hash of the model, dimensions, embedding size, features; written last, so
+    that a folder without it is not a store.
+  model.npz: the model in the form of `jaxsim.export`, so that queries are embedded by the same one.
+  library.sqlite: metadata, and which rows of the matrix hold a track.
+  vectors-<n>.f16: the matrix [M, E] in float16, every sub-space at length 1; it only grows, until
+    pruning writes the next one.
+
+Rows are appended to the matrix before the transaction that says whose they are, so a process that
+is killed leaves at most rows that nobody owns.
+"""
+
+import contextlib
+import json
+import os
+import sqlite3
+import unicodedata
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+FORMAT = "jaxsim-library"
+FORMAT_VERSION = 1  # Raise it whenever the description, the tables or the matrix change.
+DESCRIPTION, DATABASE, MODEL = "library.json", "library.sqlite", "model.npz"
+MATRICES = "vectors-*.f16"
+SCHEMA = """
+CREATE TABLE tracks (
+  path TEXT PRIMARY KEY, id TEXT UNIQUE NOT NULL, row INTEGER NOT NULL, present INTEGER NOT NULL,
+  size INTEGER NOT NULL, modified INTEGER NOT NULL, digest TEXT NOT NULL, model TEXT NOT NULL,
+  feature_version INTEGER NOT NULL, tags TEXT NOT NULL, given TEXT NOT NULL,
+  title TEXT, artist TEXT, album TEXT, genre TEXT, mood TEXT, instrument TEXT, era TEXT, key TEXT,
+  year INTEGER, tempo REAL, seconds REAL);
+CREATE INDEX tracks_row ON tracks (row);
+CREATE TABLE skipped (path TEXT PRIMARY KEY, reason TEXT NOT NULL);
+CREATE TABLE matrix (file TEXT NOT NULL, rows INTEGER NOT NULL);
+CREATE TABLE spread (dimension TEXT PRIMARY KEY, mean REAL NOT NULL, deviation REAL NOT NULL);
+CREATE TABLE presets (name TEXT PRIMARY KEY, content TEXT NOT NULL);
+CREATE TABLE answers (number INTEGER PRIMARY KEY, judge TEXT NOT NULL, content TEXT NOT NULL);
+INSERT INTO matrix VALUES ('vectors-0.f16', 0);
+"""
+TEXTS = ("title", "artist", "album", "genre", "mood", "instrument", "era", "key")
+NUMBERS = ("year", "tempo", "seconds")
+METADATA = ("id", "path", *TEXTS, *NUMBERS)  # columns of a track that users see
+
+
+def describe(
+    *,
+    model: str,
+    dimensions: Sequence[str],
+    embedding_size: int,
+    feature_version: int,
+    feature_config: Mapping[str, Any],
+    tag_names: Mapping[str, Sequence[str]],
+) -> dict[str, Any]:
+    """The content of `library.json`; `model` is the hash of the model."""
+    return {
+        "format": FORMAT,
+        "format_version": FORMAT_VERSION,
+        "model": model,
+        "dimensions": list(dimensions),
+        "embedding_size": embedding_size,
+        "subspace_size": embedding_size // len(dimensions),
+        "feature_version": feature_version,
+        "feature_config": dict(feature_config),
+        "tag_names": {name: list(tags) for name, tags in tag_names.items()},
+    }
+
+
+def read_description(path: Path) -> dict[str, Any]:
+    """Reads and checks the `library.json` in the folder `path`.
+
+    Raises:
+      FileNotFoundError: there is no store.
+      ValueError: it is of another format version, or damaged.
+    """
+    file = path / DESCRIPTION
+    if not file.is_file():
+        raise FileNotFoundError(
+            f"{path}: no library (it has no {DESCRIPTION}); make one with "
+            f"`python -m jaxsim.embed --model=MODEL --store={path} FOLDER`"
+        )
+    try:
+        description = json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{file}: not JSON ({error})") from None
+    if not isinstance(description, dict) or description.get("format") != FORMAT:
+        raise ValueError(f"{file}: not a jaxsim library (format is not {FORMAT!r})")
+    if description.get("format_version") != FORMAT_VERSION:
+        raise ValueError(
+            f"{file}: format_version is {description.get('format_version')}, expected "
+            f"{FORMAT_VERSION}; embed the library again, or install the jaxsim that wrote it"
+        )
+    return description
+
+
+def connect(path: Path, *, write: bool) -> sqlite3.Connection:
+    """Opens the database of a store; transactions are begun and ended by the caller.
+
+    Its SQL has two functions more: holds(values, wanted), whether one of the values of a text is
+    `wanted`, and contains(text, part); both are NULL where the text is.
+    """
+    file = path / DATABASE
+    if not file.is_file():
+        raise ValueError(f"{file}: missing, although {path / DESCRIPTION} is there")
+    options = "mode=rw" if write else "mode=ro"
+    if not write and not os.access(path, os.W_OK):
+        options += "&immutable=1"  # writers' logs cannot be made there, and are not needed
+    connection = sqlite3.connect(
+        f"{file.absolute().as_uri()}?{options}",
+        uri=True,
+        timeout=30,
+        isolation_level=None,
+        check_same_thread=False,
+    )
+    try:
+        connection.execute("PRAGMA schema_version").fetchone()
+    except sqlite3.DatabaseError as error:
+        connection.close()
+        raise ValueError(f"{file}: cannot be read ({error})") from None
+    connection.create_function("holds", 2, _holds, deterministic=True)
+    connection.create_function("contains", 2, _contains, deterministic=True)
+    return connection
+
+
+@contextlib.contextmanager
+def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
+    """Everything executed within is written, or nothing."""
+    connection.execute("BEGIN IMMEDIATE")
+    try:
+        yield connection
+    except BaseException:
+        connection.execute("ROLLBACK")
+        raise
+    connection.execute("COMMIT")
+
+
+def open_matrix(file: Path, rows: int, size: int) -> np.ndarray:
+    """Maps the first `rows` rows of a matrix: float16 [rows, size].
+
+    Raises:
+      ValueError: the file is missing or shorter.
+    """
+    found = file.stat().st_size if file.is_file() else 0
+    if found < rows * size * 2:
+        raise ValueError(
+            f"{file}: has {found} bytes, expected at least {rows * size * 2} ({rows} rows of "
+            f"{size} float16); the store is damaged, embed the library again"
+        )
+    if not rows:
+        return np.zeros((0, size), np.float16)
+    return np.memmap(file, np.float16, mode="r", shape=(rows, size))
+
+
+def folded(text: str) -> str:
+    """Without case and accents, for comparisons."""
+    if text.isascii():  # most are, and there are many
+        return text.lower().strip()
+    parts = unicodedata.normalize("NFKD", text.casefold())
+    return "".join(letter for letter in parts if not unicodedata.combining(letter)).strip()
+
+
+def _holds(values: str | None, wanted: str) -> bool | None:
+    """Whether `wanted` is one of the values of a text; None if it is unknown, as in SQL."""
+    if values is None:
+        return None
+    wanted, values = folded(wanted), folded(values)
+    return wanted == values or (";" in values and wanted in map(str.strip, values.split(";")))
+
+
+def _contains(text: str | None, part: str) -> bool | None:
+    return None if text is None else folded(part) in folded(text)
