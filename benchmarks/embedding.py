@@ -17,8 +17,8 @@ import threadpoolctl
 from absl import app, flags
 
 from benchmarks import clips
-from input_pipeline import features
-from jaxsim.library import listening, updating
+from input_pipeline import audio, features
+from jaxsim.library import examination, updating
 from jaxsim.library.embedding import Embedder
 from jaxsim.numpy_model import SHIPPED
 
@@ -39,12 +39,12 @@ def _seconds(function: Callable[[], object]) -> float:
 def stages(embedder: Embedder, path: Path) -> dict[str, Callable[[], object]]:
     """Each stage of one file, to be timed alone."""
     config = embedder.feature_config
-    samples = features.load_audio(path, config.sample_rate)
+    samples = audio.load_audio(path, config.sample_rate)
     arrays = features.extract(samples, config)
     return {
-        "decoding and resampling": lambda: features.load_audio(path, config.sample_rate),
+        "decoding and resampling": lambda: audio.load_audio(path, config.sample_rate),
         "features": lambda: features.extract(samples, config),
-        "all of a file, tags and hash too": lambda: listening.listen(str(path), config),
+        "all of a file, tags and hash too": lambda: examination.examine(str(path), config),
         "network, one file": lambda: list(embedder.stream([(0, arrays)])),
         "network, ten files": lambda: list(embedder.stream([(i, arrays) for i in range(10)])),
     }

@@ -16,7 +16,7 @@ from pathlib import Path
 
 from absl import logging
 
-from input_pipeline import features, pool
+from input_pipeline import audio, pool
 from jaxsim import compilation, numpy_model
 from jaxsim.library import store
 from jaxsim.library.embedding import BATCH_SIZE, Embedder
@@ -65,7 +65,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add("--workers", type=_count, default=cores, help="processes that read audio")
     add("--batch_size", type=_count, default=BATCH_SIZE, help="segments at once in the network")
-    add("--max_minutes", type=float, default=features.LONGEST / 60, help="longer: skipped")
+    add("--max_minutes", type=float, default=audio.LONGEST / 60, help="longer: skipped")
     add("--prune", action="store_true", help="forget tracks whose file is gone")
     return parser
 

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from ml_collections import ConfigDict
 
-from input_pipeline.features import UnusableTrack
+from input_pipeline.audio import UnusableTrack
 
 if "PYTEST_XDIST_WORKER" not in os.environ:  # workers of pytest-xdist inherit all this
     os.environ["JAXSIM_CHECK_SHAPES"] = "1"

@@ -11,10 +11,10 @@ from pathlib import Path
 import numpy as np
 import tqdm
 
-from input_pipeline import features
-from jaxsim.library import listening, sources, writing
+from input_pipeline.audio import LONGEST
+from jaxsim.library import examination, sources, writing
 from jaxsim.library.embedding import Embedder, Features
-from jaxsim.library.listening import Heard
+from jaxsim.library.examination import Examined
 from jaxsim.library.sources import Source
 from jaxsim.library.writing import Entry, Known, Writer
 
@@ -51,7 +51,7 @@ def update(
     *,
     embedder: Embedder,
     workers: int = 1,
-    max_seconds: float = features.LONGEST,
+    max_seconds: float = LONGEST,
     prune: bool = False,
 ) -> Report:
     """Brings the store in `folder` up to date with the files of `library`.
@@ -106,7 +106,7 @@ class _Update:
         files = [
             (path, frozenset(self.digests_of_size.get(_size(path), ()))) for path in sorted(changed)
         ]
-        heard = listening.listen_all(
+        examined = examination.examine_all(
             files,
             self.embedder.feature_config,
             workers_count=workers,
@@ -115,7 +115,7 @@ class _Update:
         with tqdm.tqdm(total=len(files), desc="embedding", unit="file", file=sys.stderr) as bar:
             self.bar = bar
             try:
-                for key, vector in self.embedder.stream(self._new(heard, changed)):
+                for key, vector in self.embedder.stream(self._new(examined, changed)):
                     self._take(*key, vector)
             finally:
                 self._commit()
@@ -148,59 +148,59 @@ class _Update:
         return False
 
     def _new(
-        self, all_heard: Iterable[Heard], changed: dict[str, Source]
-    ) -> Iterator[tuple[tuple[Source, Heard], Features]]:
+        self, examined: Iterable[Examined], changed: dict[str, Source]
+    ) -> Iterator[tuple[tuple[Source, Examined], Features]]:
         """What must go through the network; deals with everything else."""
-        for heard in all_heard:
-            source = changed[heard.path]
-            if heard.reason:
-                self._skip(heard.path, heard.reason)
-            elif heard.features is None:
-                self._take_known(source, heard)
+        for found in examined:
+            source = changed[found.path]
+            if found.reason:
+                self._skip(found.path, found.reason)
+            elif found.features is None:
+                self._take_known(source, found)
             else:
-                yield (source, dataclasses.replace(heard, features=None)), heard.features
+                yield (source, dataclasses.replace(found, features=None)), found.features
             self._show_progress()
 
     def _skip(self, path: str, reason: str) -> None:
         self.writer.skip(path, reason)
         self.report.skipped[path] = reason
 
-    def _take_known(self, source: Source, heard: Heard) -> None:
+    def _take_known(self, source: Source, found: Examined) -> None:
         file: Known | None = self.known.get(source.path)
-        if file is not None and file.digest == heard.digest:
+        if file is not None and file.digest == found.digest:
             self.writer.confirm(
                 source.path,
                 source.track_id,
                 source.given,
-                size=heard.size,
-                modified=heard.modified,
-                tags=heard.tags,
+                size=found.size,
+                modified=found.modified,
+                tags=found.tags,
             )
             self.report.unchanged += 1
             return
-        vector, seconds = self.writer.vector_of(heard.digest)
-        self._add(source, dataclasses.replace(heard, seconds=seconds), vector)
+        vector, seconds = self.writer.vector_of(found.digest)
+        self._add(source, dataclasses.replace(found, seconds=seconds), vector)
         self.report.copied += 1
 
-    def _take(self, source: Source, heard: Heard, vector: np.ndarray) -> None:
+    def _take(self, source: Source, found: Examined, vector: np.ndarray) -> None:
         if not np.isfinite(vector).all():
             self._skip(source.path, "its embedding is not finite")
             return
-        self._add(source, heard, vector)
+        self._add(source, found, vector)
         self.report.embedded += 1
-        self.report.seconds += heard.seconds
+        self.report.seconds += found.seconds
         self._show_progress(files=0)
 
-    def _add(self, source: Source, heard: Heard, vector: np.ndarray) -> None:
+    def _add(self, source: Source, found: Examined, vector: np.ndarray) -> None:
         entry = Entry(
             path=source.path,
             track_id=source.track_id,
             given=source.given,
-            size=heard.size,
-            modified=heard.modified,
-            digest=heard.digest,
-            tags=heard.tags,
-            seconds=heard.seconds,
+            size=found.size,
+            modified=found.modified,
+            digest=found.digest,
+            tags=found.tags,
+            seconds=found.seconds,
             vector=vector,
         )
         self.pending.append(entry)

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 from fastapi.testclient import TestClient
 
-from input_pipeline.features import UnusableTrack
+from input_pipeline.audio import UnusableTrack
 from jaxsim.library import guard, presets, projection, query, store, uploads, writing
 from jaxsim.library.service import create_app
 from jaxsim.library.store import Store
@@ -32,7 +32,7 @@ def metadata(number: int) -> dict:
     }
 
 
-def listen(path: Path) -> tuple[np.ndarray, float]:
+def embed_file(path: Path) -> tuple[np.ndarray, float]:
     """Instead of the model: the file's bytes are an embedding."""
     content = path.read_bytes()
     if content.startswith(b"text"):
@@ -64,7 +64,9 @@ def library(tmp_path: Path, audio: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def client(library: Store) -> Iterator[TestClient]:
-    with TestClient(create_app(library, listen=listen), base_url="http://127.0.0.1:8000") as opened:
+    with TestClient(
+        create_app(library, embed_file=embed_file), base_url="http://127.0.0.1:8000"
+    ) as opened:
         yield opened
 
 
@@ -365,7 +367,7 @@ def test_what_is_no_audio_is_refused_and_the_server_lives(client: TestClient) ->
 
 def test_uploads_are_bounded(library: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "MAX_BYTES", 1000)
-    client = TestClient(create_app(library, listen=listen), base_url="http://localhost")
+    client = TestClient(create_app(library, embed_file=embed_file), base_url="http://localhost")
     said = client.post("/api/embed", content=bytes(1001))
     assert said.status_code == 413
     assert problem(said) == "the body is too large, expected at most 1,000 bytes"

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 
 from input_pipeline.features import FeatureConfig
-from jaxsim.library import listening, store, writing
+from jaxsim.library import examination, store, writing
 from jaxsim.library.updating import Report, update
 from tests.conftest import SAMPLE_RATE, pulsed_tone
 from tests.jaxsim.library.conftest import describe
@@ -80,7 +80,7 @@ def test_only_what_changed_is_embedded_again(music: Path, monkeypatch: pytest.Mo
     vectors = {track["path"]: opened.vectors[row].copy() for row, track in _tracks(opened)}
 
     with monkeypatch.context() as patch:
-        patch.setattr(listening, "listen_all", None)  # nothing is even read
+        patch.setattr(examination, "examine_all", None)  # nothing is even read
         report, embedded, opened = run(music)
     assert (embedded, report.unchanged, report.embedded) == ([], 4, 0)
 
