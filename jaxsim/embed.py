@@ -2,9 +2,12 @@
 
 python -m jaxsim.embed --store=libraries/mine ~/Music
 
-LIBRARY is folders, audio files, or manifests: CSV files with the column `path` and, where known,
-track_id, title, artist, album, genre, mood, instrument, era, year, tempo, key. It can be
-interrupted at any time: the same command goes on.
+LIBRARY is folders, audio files, data sets that `input_pipeline.prepare` wrote (their features are
+taken as they are), or manifests: CSV files or JSON lines with the column `path` and, where known,
+track_id, title, artist, album, genre, mood, instrument, era, year, tempo, key. `split`, `group` and
+`source`, which `input_pipeline.prepare` reads too, are ignored. A manifest.csv, manifest.jsonl or
+tracks.csv in a folder adds to what is found there. The command can be interrupted at any time: the
+same one goes on.
 """
 
 import argparse
@@ -57,7 +60,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     cores = os.cpu_count() or 1
     add = parser.add_argument
-    add("library", nargs="+", metavar="LIBRARY", help="folder, audio file or manifest (CSV)")
+    add("library", nargs="+", metavar="LIBRARY", help="folder, audio file, manifest or data set")
     add("--store", required=True, help="folder of the store; made if there is none")
     add(
         "--model",
@@ -85,7 +88,9 @@ def _model(options: argparse.Namespace) -> Path:
 
 def describe(report: Report, opened: store.Store) -> str:
     """Says what was done, and what was not and why."""
-    lines = [f"{reason}: {path}" for path, reason in sorted(report.skipped.items())]
+    lines = [f"{reason}: {place}" for place, reason in sorted(report.skipped.items())]
+    for place, reason in sorted(report.labels_left_out.items()):
+        lines.append(f"label left out: {reason}: {place}")
     counts = {
         "embedded": report.embedded,
         "copied (same content)": report.copied,
