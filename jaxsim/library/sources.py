@@ -119,6 +119,11 @@ def default_id(path: str) -> str:
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
 
 
+def readable(path: str) -> str:
+    """A path as text that UTF-8 can encode."""
+    return os.fsencode(path).decode(errors="backslashreplace")
+
+
 class _Gathered:
     """What was found so far; no two sources have one path or one id."""
 
@@ -141,7 +146,7 @@ class _Gathered:
                 self.add_manifest(path, must_be_one=False)
             except (OSError, ValueError) as error:
                 reason = str(error).removeprefix(f"{path}: ")
-                self.skipped[os.path.abspath(path)] = f"not used as a manifest: {reason}"
+                self.skipped[readable(os.path.abspath(path))] = f"not used as a manifest: {reason}"
 
     def add_manifest(self, path: Path, *, must_be_one: bool = True) -> None:
         """Adds the rows of a manifest.
@@ -187,8 +192,8 @@ class _Gathered:
         """Adds a source, in the place of another one of the same file."""
         owner = self._owners.get(source.track_id, source.path)
         if owner != source.path:
-            reason = f"track_id is {source.track_id!r} as of {owner}, expected unique ids"
-            _note(self.skipped, place, reason)
+            taken = f"track_id is {source.track_id!r} as of {readable(owner)}"
+            _note(self.skipped, readable(place), f"{taken}, expected unique ids")
             return
         if (replaced := self.sources.get(source.path)) is not None:
             del self._owners[replaced.track_id]

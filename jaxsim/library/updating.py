@@ -142,7 +142,7 @@ class _Update:
                 continue
             is_here = owner.size == NO_FILE or os.path.exists(owner.path)
             if owner.present and is_here and owner.path not in self.sources:
-                self.report.skipped[source.path] = (
+                self.report.skipped[sources.readable(source.path)] = (
                     f"track_id is {source.track_id!r} as of {owner.path}, expected unique ids"
                 )
                 del self.sources[source.path]
@@ -186,8 +186,7 @@ class _Update:
         try:
             source.path.encode("utf-8")
         except UnicodeEncodeError:
-            readable = os.fsencode(source.path).decode(errors="backslashreplace")
-            self.report.skipped[readable] = "its name is not UTF-8"
+            self.report.skipped[sources.readable(source.path)] = "its name is not UTF-8"
             return False
         file = self.known.get(source.path)
         if file is None:

@@ -1,13 +1,18 @@
 """What a library is made of: folders, files and manifests, of which none ends the others."""
 
+import functools
 import json
+import os
 from pathlib import Path
 
 import pytest
+from hypothesis import strategies as st
 
+from input_pipeline import manifest
 from input_pipeline.features import FeatureConfig
 from jaxsim.library import sources
 from jaxsim.library.sources import Found, Source, default_id
+from tests.fuzzing import damaged, few_or_many, fuzz, json_values
 
 
 @pytest.fixture
@@ -88,6 +93,17 @@ def test_two_rows_of_one_file(music: Path) -> None:
     assert found.skipped == {"listed.csv, line 3": reason}
 
 
+def test_whatever_is_reported_can_be_printed(music: Path) -> None:
+    odd = os.fsdecode(b"\xff.wav")
+    row = {"path": odd, "track_id": "one"}
+    (music / "tracks.jsonl").write_text(json.dumps(row) + '\n{"path": "b.wav", "track_id": "one"}')
+    found = find(music / "tracks.jsonl")
+    assert [source.path for source in found.sources] == [str(music / odd)]
+    ((place, reason),) = found.skipped.items()
+    assert f"{place}: {reason}".encode()
+    assert "as of" in reason and "\\xff.wav" in reason
+
+
 def test_values_of_a_row(music: Path) -> None:
     listed = music.parent / "listed.jsonl"
     row = {
@@ -112,3 +128,26 @@ def test_values_of_a_row(music: Path) -> None:
         "tempo": 90.5,
         "key": "F#m",
     }
+
+
+@few_or_many
+def test_no_manifest_in_a_folder_ends_it(examples: int, music: Path) -> None:
+    table = b"path,track_id,title,year,tempo,key\na.wav,a,A,1999,90,Am\nb.wav,b,B,,,\n"
+    rows = st.dictionaries(st.sampled_from(manifest.COLUMNS), json_values)
+    right = {"path": "a.wav", "track_id": "a", "genre": ["x"], "year": 1999}
+    lines = st.lists(rows.map(lambda row: right | row) | json_values, max_size=4)
+
+    def check(file: Path, content: bytes) -> None:
+        file.write_bytes(content)
+        found = find(music)
+        paths = {source.path for source in found.sources}
+        assert paths >= {str(music / name) for name in ("a.wav", "b.wav", "sub/c.wav")}
+        assert len({source.track_id for source in found.sources}) == len(paths)
+        for source in found.sources:
+            json.dumps(source.given).encode()
+
+    for name, contents in (
+        ("manifest.jsonl", lines.map(lambda each: "\n".join(map(json.dumps, each)).encode())),
+        ("manifest.csv", damaged(table)),
+    ):
+        fuzz(examples, contents, functools.partial(check, music / name))
