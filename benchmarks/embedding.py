@@ -16,9 +16,10 @@ import rich.console
 import rich.table
 import threadpoolctl
 
-from input_pipeline import command_line, features
+from benchmarks import clips
+from input_pipeline import audio, command_line, features
 from input_pipeline.command_line import number, positive_integer
-from jaxsim.library import listening, updating
+from jaxsim.library import examination, updating
 from jaxsim.library.embedding import Embedder
 from jaxsim.numpy_model import SHIPPED
 
@@ -39,12 +40,12 @@ def _seconds(function: Callable[[], object]) -> float:
 def stages(embedder: Embedder, path: Path) -> dict[str, Callable[[], object]]:
     """Each stage of one file, to be timed alone."""
     config = embedder.feature_config
-    samples = features.load_audio(path, config.sample_rate)
+    samples = audio.load_audio(path, config.sample_rate)
     arrays = features.extract(samples, config)
     return {
-        "decoding and resampling": lambda: features.load_audio(path, config.sample_rate),
+        "decoding and resampling": lambda: audio.load_audio(path, config.sample_rate),
         "features": lambda: features.extract(samples, config),
-        "all of a file, tags and hash too": lambda: listening.listen(str(path), config),
+        "all of a file, tags and hash too": lambda: examination.examine(str(path), config),
         "network, one file": lambda: list(embedder.stream([(0, arrays)])),
         "network, ten files": lambda: list(embedder.stream([(i, arrays) for i in range(10)])),
     }

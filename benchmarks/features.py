@@ -21,7 +21,8 @@ import rich.console
 import rich.table
 import threadpoolctl
 
-from input_pipeline import annotations, chroma, command_line, features, workers
+from benchmarks import clips
+from input_pipeline import audio, chroma, command_line, estimates, features, workers
 from input_pipeline.command_line import number, positive_integer
 from input_pipeline.features import FeatureConfig
 from input_pipeline.tracks import Track
@@ -54,17 +55,17 @@ def ours(paths: Sequence[Path], processes: int) -> None:
 
 def stages(path: Path) -> dict[str, Callable[[], object]]:
     """Each stage of one file, by name, to be timed alone."""
-    samples, rate = features.decode(path)
+    samples, rate = audio.decode(path)
     magnitude = np.abs(librosa.stft(samples, n_fft=N_FFT, hop_length=HOP))
     filters = librosa.filters.mel(sr=RATE, n_fft=N_FFT, n_mels=CONFIG.n_mels)
     power = librosa.power_to_db(filters @ magnitude**2)
     octave = dict(sample_rate=RATE, bins_per_octave=36)
 
     def estimate(what: str) -> Callable[[], object]:
-        return lambda: annotations.estimate_tempo_and_key(samples, rate, estimate=[what])
+        return lambda: estimates.estimate_tempo_and_key(samples, rate, estimate=[what])
 
     return {
-        "decoding and resampling": lambda: features.load_audio(path, RATE),
+        "decoding and resampling": lambda: audio.load_audio(path, RATE),
         "mel": lambda: (
             filters @ np.abs(librosa.stft(samples, n_fft=N_FFT, hop_length=HOP)),
             librosa.power_to_db(filters @ magnitude**2),

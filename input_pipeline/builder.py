@@ -21,8 +21,8 @@ from absl import logging
 
 from input_pipeline import pool, scale_out, updates
 from input_pipeline import workers as worker_processes
-from input_pipeline.annotations import Annotation
 from input_pipeline.dataset import RECORD_VERSION
+from input_pipeline.estimates import Estimate
 from input_pipeline.features import FEATURE_VERSION, FeatureConfig
 from input_pipeline.tracks import DIMENSIONS, KEYS, SPLITS, TAG_DIMENSIONS, Track, parse_key
 
@@ -309,7 +309,7 @@ class _TrackBuilder(tfds.core.GeneratorBasedBuilder):
             self._progress.update()
 
     def _example(self, track: Track, analysis: worker_processes.Analysis) -> dict[str, Any]:
-        labels = _labels(track, analysis.annotation)
+        labels = _labels(track, analysis.estimate)
         self._seconds += analysis.seconds
         for dimension in TAG_DIMENSIONS:
             self._label_counts[dimension] += bool(labels[dimension])
@@ -372,7 +372,7 @@ def _features(tracks: list[Track], config: FeatureConfig) -> tfds.features.Featu
     )
 
 
-def _labels(track: Track, heard: Annotation) -> dict[str, Any]:
+def _labels(track: Track, heard: Estimate) -> dict[str, Any]:
     """Labels of a record: known ones as given, with confidence 1; then estimates; then unknown."""
     labels: dict[str, Any] = {
         "tempo": track.tempo or 0.0,

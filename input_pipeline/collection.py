@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import math
 import re
 from collections import Counter
 from collections.abc import Mapping
@@ -77,7 +78,7 @@ class Collector:
           **fields: the other fields of `Track`.
         """
         labels: dict[str, Any] = {}
-        for name, value, parse in (("tempo", tempo, parse_tempo), ("key", key, _checked_key)):
+        for name, value, parse in (("tempo", tempo, parse_tempo), ("key", key, checked_key)):
             if value is not None and value != "":
                 try:
                     labels[name] = parse(value)
@@ -92,6 +93,11 @@ class Collector:
         self._place_of_track[track.track_id] = where
         self._split_of_group[track.group] = track.split
         self._tracks.append(track)
+
+    @property
+    def problems(self) -> tuple[Problem, ...]:
+        """What was left out so far."""
+        return tuple(self._problems)
 
     def skip(self, where: str, reason: str) -> None:
         """Notes that a track was left out."""
@@ -114,7 +120,7 @@ class Collector:
         return Collection(
             name,
             self._tracks,
-            problems=tuple(self._problems),
+            problems=self.problems,
             unknown_tags=dict(self.unknown_tags.most_common()),
             **details,
         )
@@ -131,7 +137,8 @@ class Collector:
             )
 
 
-def _checked_key(name: Any) -> str:
+def checked_key(name: Any) -> str:
+    """Gives back the name of a key; ValueError if it is none."""
     if not isinstance(name, str):
         raise ValueError(f"key is {name!r}, expected a name such as 'A minor'")
     parse_key(name)
@@ -148,6 +155,21 @@ def split_of_group(group: str, held_out: float = HELD_OUT) -> str:
     if position < 1 - held_out:
         return "train"
     return "validation" if position < 1 - held_out / 2 else "test"
+
+
+def parse_year(value: Any) -> int:
+    """Gives a year from a number or its text.
+
+    Raises:
+      ValueError: no whole number, or none from 1000 to 2099.
+    """
+    try:
+        year = math.nan if isinstance(value, bool) else float(value)
+    except (OverflowError, TypeError, ValueError):
+        year = math.nan
+    if not (1000 <= year < 2100 and year.is_integer()):  # false for nan too
+        raise ValueError(f"year is {value!r}, expected a year from 1000 to 2099")
+    return int(year)
 
 
 def era_of_year(year: int) -> str:

@@ -7,9 +7,9 @@ the reading of its own bytes only, and TensorFlow is not needed.
 
 import contextlib
 import dataclasses
+import errno
 import json
 import os
-import tempfile
 import weakref
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 
 from input_pipeline.features import FEATURE_VERSION, FeatureConfig
+from input_pipeline.files import replacing
+from input_pipeline.segments import pad_onset
 from input_pipeline.tracks import TAG_DIMENSIONS
 
 ARRAY_DTYPES = {"mel": np.float16, "cens": np.float16, "onset": np.float32}
@@ -74,16 +76,16 @@ class DataSet:
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Reads a crop of track `index`, `frames` frames from `start` on.
 
-          Returns:
-            mel: float16 [frames, n_mels].
-            cens: float16 [frames, n_chroma].
-            onset: float32 [frames + window - 1], a slice of the envelope padded as
-              `librosa.feature.tempogram` pads it, so that frame t of the crop's tempogram is made
-              from onset[t : t + window].
+        Returns:
+          mel: float16 [frames, n_mels].
+          cens: float16 [frames, n_chroma].
+          onset: float32 [frames + window - 1], a slice of the padded envelope (see
+            `segments.pad_onset`), so that frame t of the crop's tempogram is made from
+            onset[t : t + window].
 
-          Raises:
-            IndexError: the crop reaches beyond the track.
-        ValueError: the file was cut after it was opened.
+        Raises:
+          IndexError: the crop reaches beyond the track.
+          ValueError: the file was cut after it was opened.
         """
         length = int(self.num_frames[index])
         if not 0 <= start <= start + frames <= length:
@@ -99,7 +101,7 @@ class DataSet:
         inside = slice(max(first, 0), min(last, length))
         onset = self._rows(index, "onset", inside.start, inside.stop - inside.start, 1)[:, 0]
         if first < 0 or last > length:
-            onset = self._pad_onset(onset, window // 2, first < 0, last > length)
+            onset = pad_onset(onset, window, left=first < 0, right=last > length)
             skip = window // 2 + first if first < 0 else 0
             onset = onset[skip : skip + last - first]
         return mel, cens, onset
@@ -122,10 +124,6 @@ class DataSet:
         shard = self._shards[self._shard_of_track[index]]
         data = shard.read(begin, rows * stride)
         return np.frombuffer(bytearray(data), dtype).reshape(rows, columns)
-
-    @staticmethod
-    def _pad_onset(onset: np.ndarray, width: int, left: bool, right: bool) -> np.ndarray:
-        return np.pad(onset, (width * left, width * right), mode="linear_ramp", end_values=0)
 
 
 class Shard:
@@ -251,11 +249,12 @@ def _load_index(directory: Path, split: str, shards: list[Path]) -> dict[str, np
 
 def _save_index(path: Path, index: dict[str, np.ndarray]) -> None:
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=".npz", delete=False) as file:
+        with replacing(path) as file:
             np.savez(file, allow_pickle=False, **index)
-    except PermissionError:
-        return  # a read-only data set: the index is built at every opening
-    os.replace(file.name, path)
+    except OSError as error:
+        # A read-only data set: the index is built at every opening.
+        if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
+            raise
 
 
 def _build_index(directory: Path, split: str, shards: list[Path]) -> dict[str, np.ndarray]:

@@ -1,24 +1,19 @@
-"""Mel spectrogram, CENS chroma and onset envelope of a whole track.
+"""From samples to features: mel spectrogram, CENS chroma and onset envelope of a whole track.
 
 Nothing here imports TensorFlow or JAX, so that worker processes start quickly.
 """
 
 import dataclasses
-import os
-from pathlib import Path
 
 import librosa
 import numpy as np
-import soundfile
-import soxr
 import threadpoolctl
 
 from input_pipeline import chroma
+from input_pipeline.audio import UnusableTrack
 
 FEATURE_VERSION = 1  # Raise it whenever `extract` gives other numbers for the same configuration.
 SILENCE_PEAK = 1e-4  # -80 dB of full scale
-LONGEST = 1800.0  # seconds; a worker needs 50 MB for each minute
-DECODED_FRAMES = 1 << 18  # at once, so that many channels at a high rate don't fill the memory
 
 
 @dataclasses.dataclass(frozen=True)
@@ -46,76 +41,6 @@ class FeatureConfig:
     segment_frames: int = 129
     tempogram_window: int = 384
     log_gain: float = 10.0
-
-
-class UnusableTrack(Exception):
-    """A track that cannot take part; the message is the reason in words."""
-
-
-def load_audio(path: str | Path, sample_rate: int, *, longest: float = LONGEST) -> np.ndarray:
-    """Decodes an audio file into float32 [samples], mono, at `sample_rate`; see `decode`."""
-    samples, rate = decode(path, longest=longest)
-    return resample(samples, rate, sample_rate)
-
-
-def resample(samples: np.ndarray, rate: float, sample_rate: int) -> np.ndarray:
-    """Samples [n] at `rate` Hz, at `sample_rate` Hz."""
-    return soxr.resample(samples, rate, sample_rate, quality="HQ")
-
-
-def decode(path: str | Path, *, longest: float = LONGEST) -> tuple[np.ndarray, float]:
-    """Decodes an audio file into float32 [samples], the mean of its channels, and its rate in Hz.
-
-    Args:
-      path: of the file.
-      longest: seconds of audio; what lasts longer is not decoded.
-
-    Raises:
-      UnusableTrack: the file is missing, empty, too long or in no format that can be decoded here.
-    """
-    path = Path(path)
-    check_file(path)
-    try:
-        with soundfile.SoundFile(path) as file:
-            _check_length(file.frames / file.samplerate, longest, path)
-            blocks = file.blocks(DECODED_FRAMES, dtype="float32", always_2d=True)
-            mono = [block.mean(axis=1) for block in blocks]
-            return np.concatenate(mono or [np.zeros(0, np.float32)]), file.samplerate
-    except soundfile.LibsndfileError:
-        return _decode_elsewhere(path, longest)
-
-
-def check_file(path: Path) -> None:
-    """Raises UnusableTrack unless there is a file with something in it."""
-    if not os.path.isfile(path):
-        raise UnusableTrack(f"no such file: {path}")
-    if path.stat().st_size == 0:
-        raise UnusableTrack(f"file is empty: {path}")
-
-
-def _decode_elsewhere(path: Path, longest: float) -> tuple[np.ndarray, float]:
-    """Decodes with audioread (ffmpeg, GStreamer, Core Audio)."""
-    import audioread
-
-    mono: list[np.ndarray] = []
-    try:
-        with audioread.audio_open(path) as file:
-            _check_length(file.duration, longest, path)
-            for block in file:
-                frames = np.frombuffer(block, "<i2").reshape(-1, file.channels)
-                mono.append(frames.mean(axis=1, dtype=np.float32) / np.float32(32768))
-                _check_length(len(mono) * len(mono[0]) / file.samplerate, longest, path)
-            return np.concatenate(mono), file.samplerate
-    except (audioread.DecodeError, EOFError, OSError, ValueError) as error:
-        raise UnusableTrack(
-            f"cannot be decoded by libsndfile or by audioread ({type(error).__name__}; "
-            f"is ffmpeg installed?): {path}"
-        ) from None
-
-
-def _check_length(seconds: float, longest: float, path: Path) -> None:
-    if seconds > longest:
-        raise UnusableTrack(f"too long: {seconds:.0f} s, expected at most {longest:.0f} s: {path}")
 
 
 # Matrix products round differently with more threads: one thread gives the same bytes everywhere.

@@ -1,29 +1,74 @@
-"""Manifests: lists of tracks as CSV or as JSON lines.
+"""Manifests: lists of tracks as CSV or as JSON lines, for `prepare` and for `jaxsim.embed`.
 
-Both have the same fields. `path` is required: an audio file, relative to the manifest's folder.
-Optional are `track_id` (default: the path), `group` (default: the track_id), `split` (default:
-drawn by a hash of the group), `artist`, `title`, `source`, `genre`, `mood`, `instrument`, `era`,
-`tempo` (beats per minute) and `key` ("A minor"). CSV separates tags by ";"; JSON lines have lists.
+Both forms have the same columns, of which only `path` is required:
 
-A row that cannot be used becomes a `Problem` and stops nothing; a bad tempo or key costs its row
-only that label. A missing or unknown column is an error of the whole file.
+  path: an audio file, relative to the manifest's folder.
+  track_id: default: the path.
+  split: train, validation or test; default: drawn by a hash of the group.
+  group: tracks that must share a split; default: the track_id.
+  artist, title, album, source: texts.
+  genre, mood, instrument, era: tags. CSV separates them by ";"; JSON lines have lists.
+  year: of the release; it gives the era, as a decade, where none is given.
+  tempo: beats per minute.
+  key: such as "A minor".
+
+A data set has no use for the album; a library has none for split, group and source, and its default
+track_id is a hash of the whole path.
+
+A row that cannot be used becomes a `Problem` and stops nothing; a bad year, tempo or key costs its
+row only that label. A file without the column path or with an unknown one is no manifest.
 """
 
 import csv
+import dataclasses
+import io
 import json
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, TextIO
+from typing import Any
 
-from input_pipeline.collection import Collection, Collector, split_of_group
-from input_pipeline.tracks import DIMENSIONS, TAG_DIMENSIONS, Track
+from input_pipeline.collection import (
+    Collection,
+    Collector,
+    checked_key,
+    era_of_year,
+    parse_year,
+    split_of_group,
+)
+from input_pipeline.files import replacing
+from input_pipeline.tracks import TAG_DIMENSIONS, Track, check_tags, check_text, parse_tempo
 
 NAME = "manifest.jsonl"  # of what `write` writes into a data set's folder
-TEXT_FIELDS = ("group", "artist", "title", "source")
-FIELDS = ("path", "track_id", "split", *TEXT_FIELDS, *DIMENSIONS)
+NAMES = ("manifest.csv", NAME, "tracks.csv")  # of what says something of the folder it is in
+TRACK_TEXTS = ("group", "artist", "title", "source")
+TEXTS = ("track_id", "split", *TRACK_TEXTS, "album")
+LABELS = {"year": parse_year, "tempo": parse_tempo, "key": checked_key}
+COLUMNS = ("path", *TEXTS, *TAG_DIMENSIONS, *LABELS)
 # What the first line of JSON lines may say of the whole collection, as {"collection": {...}}.
 HEADER_FIELDS = ("name", "description", "citation", "licence", "label_descriptions")
+
+
+@dataclasses.dataclass(frozen=True)
+class Row:
+    """A row that can be used.
+
+    Attributes:
+      where: "file, line n".
+      path: of the audio file, as the manifest has it.
+      fields: what else it gives, by column: texts; tags as tuples; year as int; tempo as float;
+        key as a text that `tracks.parse_key` reads. An empty split is kept, so that it can be
+        refused.
+    """
+
+    where: str
+    path: str
+    fields: dict[str, Any]
+
+
+def find(folder: Path) -> Path | None:
+    """The manifest that lies in a folder, if there is one."""
+    return next((folder / name for name in NAMES if (folder / name).is_file()), None)
 
 
 def read(path: str | Path) -> Collection:
@@ -31,21 +76,44 @@ def read(path: str | Path) -> Collection:
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: a column is missing or unknown, it is not UTF-8, or no row can be used.
+      ValueError: it is no manifest, or no row can be used.
     """
     path = Path(path)
+    collector = Collector()
+    header, found = rows(path, collector)
+    for row in found:
+        _add(collector, row, path.parent)
+    details = {"name": "tracks", "description": f"Tracks of {path.name}."} | header
+    return collector.collection(path, **details)
+
+
+def rows(path: Path, collector: Collector) -> tuple[dict[str, Any], Iterator[Row]]:
+    """Reads the rows of a manifest; their problems go to `collector`.
+
+    Returns:
+      What the first line says of the whole collection, see `HEADER_FIELDS`; and the rows, which
+      are read one by one as they are taken.
+
+    Raises:
+      FileNotFoundError: no such file.
+      ValueError: it is no manifest; of a CSV this is found out as rows are taken.
+    """
     is_csv = path.suffix.lower() != ".jsonl"
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such {'CSV' if is_csv else 'JSON lines'} file")
-    read_rows = _read_csv_rows if is_csv else _read_json_lines
-    collector = Collector()
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            header = read_rows(file, path, collector)
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise ValueError(f"{path}: cannot be read as UTF-8 text ({error})") from None
-    details = {"name": "tracks", "description": f"Tracks of {path.name}."} | header
-    return collector.collection(path, **details)
+        text = path.read_bytes().decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise _unreadable(path, error) from None
+    if is_csv:
+        return {}, _csv_rows(text, path, collector)
+    lines = list(io.StringIO(text, newline=""))
+    header = _header(lines[0], path) if lines else None
+    return header or {}, _json_rows(lines, path, collector, skip_first=header is not None)
+
+
+def _unreadable(path: Path, error: Exception) -> ValueError:
+    return ValueError(f"{path}: cannot be read as UTF-8 text ({error})")
 
 
 def write(collection: Collection, path: str | Path) -> None:
@@ -60,74 +128,76 @@ def write(collection: Collection, path: str | Path) -> None:
     header = {name: getattr(collection, name) for name in HEADER_FIELDS}
     header["label_descriptions"] = dict(collection.label_descriptions)
     lines = [{"collection": header}, *map(_row_of_track, collection.tracks)]
-    scratch = path.with_name(f".{path.name}.partial")
+    with replacing(path) as file:
+        file.writelines(_json_line(line) for line in lines)
+
+
+def _csv_rows(text: str, path: Path, collector: Collector) -> Iterator[Row]:
+    reader = csv.reader(io.StringIO(text, newline=""))
     try:
-        with scratch.open("w", encoding="utf-8") as file:
-            file.writelines(_json_line(line) for line in lines)
-        os.replace(scratch, path)
-    finally:
-        scratch.unlink(missing_ok=True)
+        columns = next(reader, [])
+        if duplicates := {column for column in columns if columns.count(column) > 1}:
+            raise ValueError(f"{path}: column {_listed(duplicates)} occurs twice")
+        if problem := _unknown(columns):
+            raise ValueError(f"{path}: {problem}")
+        if "path" not in columns:
+            raise ValueError(f"{path}: column 'path' is missing, found {sorted(columns)}")
+        for cells in reader:
+            where = f"{path.name}, line {reader.line_num}"
+            if not cells:
+                continue  # an empty line
+            if len(cells) != len(columns):
+                expected = f"{len(columns)} as in the header"
+                collector.skip(where, f"number of cells is {len(cells)}, expected {expected}")
+                continue
+            given = {name: cell.strip() for name, cell in zip(columns, cells, strict=True)}
+            filled = {name: cell for name, cell in given.items() if cell or name == "split"}
+            yield from _checked(where, filled, collector)
+    except csv.Error as error:
+        raise _unreadable(path, error) from None
 
 
-def _read_csv_rows(file: TextIO, path: Path, collector: Collector) -> dict[str, Any]:
-    reader = csv.reader(file)
-    columns = next(reader, [])
-    if duplicates := {column for column in columns if columns.count(column) > 1}:
-        raise ValueError(f"{path}: column {_listed(duplicates)} occurs twice")
-    _check_fields(path, columns)
-    if "path" not in columns:
-        raise ValueError(f"{path}: column 'path' is missing, found {sorted(columns)}")
-    for cells in reader:
-        where = f"{path.name}, line {reader.line_num}"
-        if not cells:
-            continue  # an empty line
-        if len(cells) != len(columns):
-            expected = f"{len(columns)} as in the header"
-            collector.skip(where, f"number of cells is {len(cells)}, expected {expected}")
+def _json_rows(
+    lines: list[str], path: Path, collector: Collector, *, skip_first: bool
+) -> Iterator[Row]:
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or (number == 1 and skip_first):
             continue
-        row: dict[str, Any] = {
-            column: cell.strip() for column, cell in zip(columns, cells, strict=True)
-        }
-        if row.get("split") == "":
-            collector.skip(where, "split is '', expected one of train, validation, test")
-            continue
-        _add(collector, where, {name: cell for name, cell in row.items() if cell}, path.parent)
-    return {}
-
-
-def _read_json_lines(file: TextIO, path: Path, collector: Collector) -> dict[str, Any]:
-    header: dict[str, Any] = {}
-    for number, line in enumerate(file, start=1):
         where = f"{path.name}, line {number}"
-        if not line.strip():
-            continue
         try:
-            row = _json_object(line)
-            if number == 1 and set(row) == {"collection"}:
-                header = _checked_header(row["collection"], path)
-            else:
-                _check_fields(f"{path}, line {number}", row)
-                _add(collector, where, {k: v for k, v in row.items() if v is not None}, path.parent)
-        except _UnusableLine as error:
+            given = _json_object(line)
+            if problem := _unknown(given):
+                raise ValueError(problem)
+            found = list(_checked(where, given, collector))
+        except ValueError as error:
             collector.skip(where, str(error))
         except RecursionError:
             collector.skip(where, "line is nested too deeply")
-    return header
-
-
-class _UnusableLine(Exception):
-    """A line is no object of fields; the message is the reason."""
+        else:
+            yield from found
 
 
 def _json_object(line: str) -> dict[str, Any]:
+    """The fields of a line that are not null; ValueError if it is no object."""
     try:
         row = json.loads(line)
     except ValueError as error:
-        raise _UnusableLine(f"line is no JSON ({error})") from None
+        raise ValueError(f"line is no JSON ({error})") from None
     if not isinstance(row, dict):
         kind = type(row).__name__
-        raise _UnusableLine(f"line is a JSON {kind}, expected an object of fields")
-    return row
+        raise ValueError(f"line is a JSON {kind}, expected an object of fields")
+    return {name: value for name, value in row.items() if value is not None}
+
+
+def _header(line: str, path: Path) -> dict[str, Any] | None:
+    """What the first line says of the collection; None if it is a row like the others."""
+    try:
+        row = json.loads(line)
+    except (ValueError, RecursionError):
+        return None
+    if not isinstance(row, dict) or set(row) != {"collection"}:
+        return None
+    return _checked_header(row["collection"], path)
 
 
 def _checked_header(header: Any, path: Path) -> dict[str, Any]:
@@ -140,40 +210,48 @@ def _checked_header(header: Any, path: Path) -> dict[str, Any]:
     return header
 
 
-def _check_fields(where: str | Path, fields: Iterable[str]) -> None:
-    if unknown := set(fields) - set(FIELDS):
-        raise ValueError(
-            f"{where}: column {_listed(unknown)} is unknown, expected only {sorted(FIELDS)}"
-        )
+def _unknown(columns: Iterable[str]) -> str:
+    """What is wrong with columns that no manifest has; empty if there are none."""
+    unknown = set(columns) - set(COLUMNS)
+    return (
+        f"column {_listed(unknown)} is unknown, expected only {sorted(COLUMNS)}" if unknown else ""
+    )
 
 
 def _listed(names: Iterable[str]) -> str:
     return ", ".join(map(repr, sorted(names)))
 
 
-def _add(collector: Collector, where: str, row: dict[str, Any], folder: Path) -> None:
-    """Adds the track of a row that has no empty fields."""
-    path = row.get("path", "")
-    if not path or not isinstance(path, str):
+def _checked(where: str, given: dict[str, Any], collector: Collector) -> Iterator[Row]:
+    """Yields the row of the fields that are given, unless it cannot be used."""
+    path = given.get("path", "")
+    if not _is_path(path):
         collector.skip(where, f"path is {path!r}, expected an audio file")
         return
-    track_id = row.get("track_id", path)
-    group = row.get("group", track_id)
     try:
-        tags = {name: _tags(name, row[name]) for name in TAG_DIMENSIONS if name in row}
+        fields = {name: given[name] for name in TEXTS if name in given}
+        for name, value in fields.items():
+            check_text(name, value)
+        for name in TAG_DIMENSIONS:
+            if name in given:
+                fields[name] = _tags(name, given[name])
     except ValueError as error:
         collector.skip(where, str(error))
         return
-    collector.add(
-        where,
-        track_id=track_id,
-        split=row["split"] if "split" in row else split_of_group(str(group)),
-        audio=folder / path,
-        tags=tags,
-        tempo=row.get("tempo"),
-        key=row.get("key"),
-        **{name: row[name] for name in TEXT_FIELDS if name in row},
-    )
+    for name, parse in LABELS.items():
+        if given.get(name, "") != "":
+            try:
+                fields[name] = parse(given[name])
+            except ValueError as error:
+                collector.leave_out(where, str(error))
+    yield Row(where, path, fields)
+
+
+def _is_path(path: Any) -> bool:
+    try:
+        return isinstance(path, str) and path != "" and b"\0" not in os.fsencode(path)
+    except UnicodeEncodeError:
+        return False
 
 
 def _tags(dimension: str, value: Any) -> tuple[str, ...]:
@@ -181,23 +259,42 @@ def _tags(dimension: str, value: Any) -> tuple[str, ...]:
         return tuple(tag.strip() for tag in value.split(";") if tag.strip())
     if not isinstance(value, list):
         raise ValueError(f"{dimension} is {value!r}, expected a list of tags")
+    check_tags(dimension, tuple(value))
     return tuple(value)
+
+
+def _add(collector: Collector, row: Row, folder: Path) -> None:
+    """Adds the track of a row, as training sees it."""
+    fields = row.fields
+    track_id = fields.get("track_id", row.path)
+    tags = {name: fields[name] for name in TAG_DIMENSIONS if name in fields}
+    if "year" in fields and not tags.get("era"):
+        tags["era"] = (era_of_year(fields["year"]),)
+    split = fields.get("split")
+    collector.add(
+        row.where,
+        track_id=track_id,
+        split=split_of_group(fields.get("group", track_id)) if split is None else split,
+        audio=folder / row.path,
+        tags=tags,
+        tempo=fields.get("tempo"),
+        key=fields.get("key"),
+        **{name: fields[name] for name in TRACK_TEXTS if name in fields},
+    )
 
 
 def _row_of_track(track: Track) -> dict[str, Any]:
     if callable(track.audio):
         raise ValueError(f"track {track.track_id!r}: its audio is made by a program, not a file")
     row: dict[str, Any] = {"path": os.fspath(Path(track.audio).absolute())}
-    row |= {name: getattr(track, name) for name in ("track_id", "split", *TEXT_FIELDS)}
+    row |= {name: getattr(track, name) for name in ("track_id", "split", *TRACK_TEXTS)}
     row |= {name: list(track.tags[name]) for name in TAG_DIMENSIONS if name in track.tags}
     row |= {"tempo": track.tempo, "key": track.key}
     return {name: value for name, value in row.items() if value not in ("", None)}
 
 
-def _json_line(row: dict[str, Any]) -> str:
-    line = json.dumps(row, ensure_ascii=False)
+def _json_line(row: dict[str, Any]) -> bytes:
     try:
-        line.encode()
+        return f"{json.dumps(row, ensure_ascii=False)}\n".encode()
     except UnicodeEncodeError:  # a file name that is not UTF-8
-        line = json.dumps(row)
-    return line + "\n"
+        return f"{json.dumps(row)}\n".encode()

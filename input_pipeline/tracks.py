@@ -64,19 +64,14 @@ class Track:
         if unknown := set(self.tags) - set(TAG_DIMENSIONS):
             raise ValueError(f"tags has {sorted(unknown)}, expected only {list(TAG_DIMENSIONS)}")
         for dimension, tags in self.tags.items():
-            # A string would pass as a sequence of one-letter tags.
-            if isinstance(tags, str) or not all(isinstance(tag, str) and tag for tag in tags):
-                raise ValueError(f"{dimension} is {tags!r}, expected a tuple of tags")
+            check_tags(dimension, tags)
         if self.tempo is not None:
             object.__setattr__(self, "tempo", parse_tempo(self.tempo))
         if self.key is not None:
             object.__setattr__(self, "key", KEYS[parse_key(self.key)])
         object.__setattr__(self, "group", self.group or self.track_id)
         for name in ("track_id", "group", "artist", "title", "source"):
-            _check_text(name, getattr(self, name))
-        for dimension, tags in self.tags.items():
-            for tag in tags:
-                _check_text(dimension, tag)
+            check_text(name, getattr(self, name))
 
 
 def parse_key(name: str) -> int:
@@ -118,7 +113,17 @@ def parse_tempo(value: str | float) -> float:
     return tempo
 
 
-def _check_text(name: str, text: str) -> None:
+def check_tags(dimension: str, tags: tuple[str, ...]) -> None:
+    """Raises ValueError unless they are texts that are not empty and that UTF-8 can encode."""
+    # A string would pass as a sequence of one-letter tags.
+    if isinstance(tags, str) or not all(isinstance(tag, str) and tag for tag in tags):
+        raise ValueError(f"{dimension} is {tags!r}, expected a tuple of tags")
+    for tag in tags:
+        check_text(dimension, tag)
+
+
+def check_text(name: str, text: str) -> None:
+    """Raises ValueError unless it is a text that UTF-8 can encode."""
     try:
         text.encode()
     except (AttributeError, UnicodeEncodeError):

@@ -6,7 +6,7 @@ import shutil
 from pathlib import Path
 
 from input_pipeline import dataset
-from input_pipeline.annotations import Annotation
+from input_pipeline.estimates import Estimate
 from input_pipeline.features import FeatureConfig
 from input_pipeline.tracks import SPLITS, Track
 from input_pipeline.workers import Analysis, Job
@@ -39,8 +39,8 @@ class Present:
         """The features and estimates that the data set has of a track."""
         split, row = self.place[track.track_id]
         data = self.splits[split]
-        unknown, tempo, key = Annotation(), data.tempo_estimated[row], data.key_estimated[row]
-        annotation = Annotation(
+        unknown, tempo, key = Estimate(), data.tempo_estimated[row], data.key_estimated[row]
+        estimate = Estimate(
             tempo=float(data.tempo[row]) if tempo else unknown.tempo,
             tempo_confidence=float(data.tempo_confidence[row]) if tempo else 0.0,
             key=int(data.key[row]) if key else unknown.key,
@@ -50,7 +50,7 @@ class Present:
             content=data.contents[row],
             arrays=data.stored(row),
             seconds=float(data.seconds[row]),
-            annotation=annotation,
+            estimate=estimate,
         )
 
 

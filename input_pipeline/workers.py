@@ -1,4 +1,4 @@
-"""Features and annotations of many tracks by worker processes, each track kept in a file.
+"""Features and estimates of many tracks by worker processes, each track kept in a file.
 
 Workers unpickle functions of this module, so nothing here imports TensorFlow or JAX.
 """
@@ -6,18 +6,20 @@ Workers unpickle functions of this module, so nothing here imports TensorFlow or
 import dataclasses
 import functools
 import hashlib
-import os
 import pickle
-import secrets
 import zipfile
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import filelock
 import numpy as np
 
-from input_pipeline import annotations, features, pool
+from input_pipeline import features, pool
+from input_pipeline.audio import UnusableTrack, check_file
 from input_pipeline.cache import cache_directory
+from input_pipeline.estimates import Estimate
+from input_pipeline.files import replacing
+from input_pipeline.listening import Audio, listen
 from input_pipeline.tracks import Track
 
 Task = tuple[Track, str]  # and the digest of its audio in a data set that is there, or ""
@@ -31,13 +33,13 @@ class Analysis:
       content: digest of its audio; see `digest`.
       arrays: the features as `features.extract` gives them.
       seconds: duration of the audio.
-      annotation: estimated tempo and key where they were asked for and not known.
+      estimate: tempo and key where they were asked for and not known.
     """
 
     content: str
     arrays: dict[str, np.ndarray]
     seconds: float
-    annotation: annotations.Annotation
+    estimate: Estimate
 
 
 @dataclasses.dataclass(frozen=True)
@@ -87,7 +89,7 @@ def _lacks(track: Track, dimension: str) -> bool:
     return getattr(track, dimension) is None
 
 
-def digest(audio: str | Path | Callable[[], np.ndarray]) -> str:
+def digest(audio: Audio) -> str:
     """Names the bytes of an audio file, or the function that makes the samples.
 
     Raises:
@@ -95,12 +97,12 @@ def digest(audio: str | Path | Callable[[], np.ndarray]) -> str:
     """
     if callable(audio):
         return hashlib.blake2b(pickle.dumps(audio), digest_size=16).hexdigest()
-    features.check_file(Path(audio))
+    check_file(audio)
     try:
         with open(audio, "rb") as file:
             return hashlib.file_digest(file, lambda: hashlib.blake2b(digest_size=16)).hexdigest()
     except OSError as error:
-        raise features.UnusableTrack(f"{error.strerror}: {audio}") from None
+        raise UnusableTrack(str(error.strerror), audio) from None
 
 
 def analyse_into_file(track: Track, job: Job, kept: str = "") -> Outcome:
@@ -124,7 +126,7 @@ def analyse_into_file(track: Track, job: Job, kept: str = "") -> Outcome:
             analysis = _analyse(track, job, content)
             save(analysis, track, job)
         return Outcome(track.track_id, analysis.seconds)
-    except features.UnusableTrack as error:
+    except UnusableTrack as error:
         return _skipped(track, job, str(error))
 
 
@@ -151,54 +153,29 @@ def _forget(track: Track, job: Job) -> None:
 
 
 def _analyse(track: Track, job: Job, content: str) -> Analysis:
-    """Loads (or renders) one track, extracts its features and estimates what is not known."""
-    samples, rate = _samples(track, job.feature_config.sample_rate)
-    resampled = features.resample(samples, rate, job.feature_config.sample_rate)
-    arrays = features.extract(resampled, job.feature_config)
-    annotation = annotations.Annotation()
-    if wanted := job.wanted(track):
-        annotation = annotations.estimate_tempo_and_key(samples, rate, estimate=wanted)
-    return Analysis(content, arrays, len(samples) / rate, annotation)
-
-
-def _samples(track: Track, sample_rate: int) -> tuple[np.ndarray, float]:
-    if not callable(track.audio):
-        try:
-            return features.decode(track.audio)
-        except features.UnusableTrack:
-            raise
-        except Exception as error:  # a decoder's surprise with one file must not end the run
-            raise features.UnusableTrack(
-                f"cannot be read ({type(error).__name__}: {error}): {track.audio}"
-            ) from error
+    """Listens to one track (or renders it), and estimates what is not known."""
     try:
-        return track.audio(), sample_rate
-    except features.UnusableTrack:
-        raise
-    except Exception as error:
-        raise RuntimeError(f"track {track.track_id!r}: its audio failed: {error!r}") from error
+        heard = listen(track.audio, job.feature_config, estimate=job.wanted(track))
+    except RuntimeError as error:
+        raise RuntimeError(f"track {track.track_id!r}: {error}") from error
+    return Analysis(content, heard.features, heard.seconds, heard.estimate)
 
 
 def save(analysis: Analysis, track: Track, job: Job) -> None:
     """Writes the file of a track's analysis, whole or not at all."""
     path = job.path(track.track_id)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with temporary.open("xb") as file:
-            np.savez(
-                file,
-                allow_pickle=False,
-                identity=_identity(track, job, analysis.content),
-                content=analysis.content,
-                seconds=analysis.seconds,
-                annotation=np.array(dataclasses.astuple(analysis.annotation)),
-                **analysis.arrays,
-            )
-        os.replace(temporary, path)
-        job.path(track.track_id, "txt").unlink(missing_ok=True)
-    finally:
-        temporary.unlink(missing_ok=True)
+    with replacing(path) as file:
+        np.savez(
+            file,
+            allow_pickle=False,
+            identity=_identity(track, job, analysis.content),
+            content=analysis.content,
+            seconds=analysis.seconds,
+            annotation=np.array(dataclasses.astuple(analysis.estimate)),
+            **analysis.arrays,
+        )
+    job.path(track.track_id, "txt").unlink(missing_ok=True)
 
 
 def load(track: Track, job: Job) -> Analysis:
@@ -214,7 +191,7 @@ def load(track: Track, job: Job) -> Analysis:
             content=str(file["content"]),
             arrays={name: file[name] for name in sorted(names)},
             seconds=float(file["seconds"]),
-            annotation=annotations.Annotation(tempo, tempo_confidence, int(key), key_confidence),
+            estimate=Estimate(tempo, tempo_confidence, int(key), key_confidence),
         )
 
 

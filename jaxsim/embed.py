@@ -2,9 +2,17 @@
 
 python -m jaxsim.embed --store=libraries/mine ~/Music
 
-LIBRARY is any number of folders, audio files and manifests: CSV files with the column `path` and,
-where known, track_id, title, artist, album, genre, mood, instrument, era, year, tempo, key. It can
-be interrupted at any time; the same command carries on where it stopped.
+LIBRARY is any number of
+
+- folders of audio files,
+- audio files,
+- data sets that `input_pipeline.prepare` wrote, whose features are taken as they are, and
+- manifests: CSV files or JSON lines with the column `path` and, where known, track_id, title,
+  artist, album, genre, mood, instrument, era, year, tempo and key. The columns split, group and
+  source, which `input_pipeline.prepare` reads too, are ignored. A manifest.csv, manifest.jsonl or
+  tracks.csv in a folder adds to what is found there.
+
+It can be interrupted at any time; the same command carries on where it stopped.
 """
 
 import argparse
@@ -15,7 +23,7 @@ from pathlib import Path
 
 from absl import logging
 
-from input_pipeline import command_line, features, pool
+from input_pipeline import audio, command_line, pool
 from jaxsim import compilation, numpy_model
 from jaxsim.library import store
 from jaxsim.library.embedding import BATCH_SIZE, Embedder
@@ -49,7 +57,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.parser("jaxsim.embed", __doc__)
     add = parser.add_argument
-    add("library", nargs="+", metavar="LIBRARY", help="a folder, audio file or manifest (CSV)")
+    add(
+        "library",
+        nargs="+",
+        metavar="LIBRARY",
+        help="a folder, audio file, manifest or prepared data set",
+    )
     add(
         "--store",
         required=True,
@@ -77,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--max_minutes",
         type=command_line.number(0),
-        default=features.LONGEST / 60,
+        default=audio.LONGEST / 60,
         metavar="MINUTES",
         help="skip longer tracks",
     )
@@ -94,7 +107,9 @@ def _model(options: argparse.Namespace) -> Path:
 
 def describe(report: Report, opened: store.Store) -> str:
     """Says what was done, and what was not and why."""
-    lines = [f"{reason}: {path}" for path, reason in sorted(report.skipped.items())]
+    lines = [f"{reason}: {place}" for place, reason in sorted(report.skipped.items())]
+    for place, reason in sorted(report.labels_left_out.items()):
+        lines.append(f"label left out: {reason}: {place}")
     counts = {
         "embedded": report.embedded,
         "copied (same content)": report.copied,

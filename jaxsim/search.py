@@ -134,7 +134,7 @@ def resolve(library: Store, song: str) -> Seed:
 
 
 def _embed(library: Store, path: str) -> np.ndarray:
-    from input_pipeline.features import UnusableTrack
+    from input_pipeline.audio import UnusableTrack
     from jaxsim import compilation
     from jaxsim.library.embedding import Embedder
 
@@ -142,7 +142,7 @@ def _embed(library: Store, path: str) -> np.ndarray:
     try:
         return Embedder(library.path / store.MODEL)(path)
     except UnusableTrack as error:
-        raise ValueError(f"--like {path!r}: {error}") from None
+        raise ValueError(f"--like {path!r}: {error.reason}") from None
 
 
 def _table(

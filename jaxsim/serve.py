@@ -65,11 +65,11 @@ def run(library: store.Store, options: argparse.Namespace) -> None:
     except ImportError as error:
         raise ImportError(f"{error.name} is missing: pip install 'jaxsim[serve]'") from None
     from jaxsim.library import service
-    from jaxsim.library.uploads import Listener
+    from jaxsim.library.uploads import UploadEmbedder
 
-    listener = Listener(library)
+    embedder = UploadEmbedder(library)
     app = service.create_app(
-        library, listen=listener, hosts=[*options.allow_host, _name(options.host)]
+        library, embed_file=embedder, hosts=[*options.allow_host, _name(options.host)]
     )
     config = uvicorn.Config(
         app,
@@ -85,11 +85,11 @@ def run(library: store.Store, options: argparse.Namespace) -> None:
     print(f"{len(library)} tracks of {library.path}: http://{shown}:{port}/", flush=True)
     if options.host not in LOOPBACK:
         print("anyone who can reach this address can play these files", file=sys.stderr)
-    threading.Thread(target=_warm, args=(app, listener), daemon=True).start()
+    threading.Thread(target=_warm, args=(app, embedder), daemon=True).start()
     try:
         server.run([listening])
     finally:
-        listener.close()
+        embedder.close()
 
 
 def _bind(host: str, port: int) -> socket.socket:
@@ -105,11 +105,11 @@ def _name(host: str) -> str:
     return host if host not in ("", "0.0.0.0", "::") else "localhost"
 
 
-def _warm(app, listener) -> None:
+def _warm(app, embedder) -> None:
     """Gets ready for the first requests; what is wrong with uploads is said again at each."""
     app.state.shared.warm()
     try:
-        listener.warm()
+        embedder.warm()
     except Exception as error:
         print(f"uploads: {error}", file=sys.stderr)
 

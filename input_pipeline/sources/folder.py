@@ -19,7 +19,6 @@ from input_pipeline.collection import (
     split_of_group,
 )
 
-MANIFESTS = ("manifest.csv", "manifest.jsonl", "tracks.csv")
 GROUPINGS = ("album", "artist", "track")
 LABEL_DESCRIPTIONS = {
     "genre": "genre tags of the files, in lower case",
@@ -60,9 +59,8 @@ def read(path: str | Path, *, group: str = "album", held_out: str | float = HELD
         share = math.nan
     if not 0 < share < 1:
         raise ValueError(f"held_out is {held_out!r}, expected a number between 0 and 1")
-    for name in MANIFESTS:
-        if (path / name).is_file():
-            return manifest.read(path / name)
+    if (listed := manifest.find(path)) is not None:
+        return manifest.read(listed)
     collector = Collector()
     for file in _audio_files(path, collector):
         _add(collector, file, path, group, share)

@@ -14,8 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from input_pipeline import features
-from input_pipeline.features import FeatureConfig, UnusableTrack
+from input_pipeline.audio import UnusableTrack
+from input_pipeline.features import FeatureConfig
+from input_pipeline.listening import listen
 
 MEMORY = 4 << 30  # bytes that the process may write to
 FILE = 256 << 20  # bytes of a file that it may write
@@ -74,18 +75,23 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
         _check_kind(Path(request["audio"]))
         config = FeatureConfig(**request["config"])
-        samples = features.load_audio(
-            request["audio"], config.sample_rate, longest=request["max_seconds"]
-        )
-        np.savez(request["out"], **features.extract(samples, config))  # type: ignore[arg-type]
-        return {"seconds": len(samples) / config.sample_rate}
+        heard = listen(request["audio"], config, longest=request["max_seconds"])
+        np.savez(request["out"], **heard.features)  # type: ignore[arg-type]
+        return {"seconds": heard.seconds}
     except UnusableTrack as error:
-        return {"reason": str(error).replace(f": {request['audio']}", "")}
-    except MemoryError:
-        return {"reason": f"needs more than {MEMORY >> 30} GB of memory", "broken": True}
+        surprise = error.__cause__
+        return {"reason": error.reason} if surprise is None else _broken(surprise)
     except Exception as error:
+        return _broken(error)
+
+
+def _broken(error: BaseException) -> dict[str, Any]:
+    """The answer after a surprise; a stranger is not told more than its kind."""
+    if isinstance(error, MemoryError):
+        reason = f"needs more than {MEMORY >> 30} GB of memory"
+    else:
         reason = f"cannot be decoded ({type(error).__name__})"
-        return {"reason": reason, "broken": True}
+    return {"reason": reason, "broken": True}
 
 
 def _check_kind(path: Path) -> None:
@@ -97,7 +103,7 @@ def _check_kind(path: Path) -> None:
         with path.open("rb") as file:
             head = file.read(16)
         if not any(head[at : at + len(mark)] == mark for at, mark in CONTAINERS):
-            raise UnusableTrack("not audio in a format that is known here") from None
+            raise UnusableTrack("not audio in a format that is known here", path) from None
 
 
 def _warm() -> None:

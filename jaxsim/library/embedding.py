@@ -14,6 +14,9 @@ from flax.traverse_util import unflatten_dict
 from ml_collections import ConfigDict
 
 from input_pipeline import features
+from input_pipeline.audio import LONGEST
+from input_pipeline.listening import listen
+from input_pipeline.segments import segments
 from jaxsim import numpy_model, subspaces
 from jaxsim.inputs import images
 from jaxsim.library import store
@@ -62,7 +65,7 @@ class Embedder:
         self._forward = jax.jit(functools.partial(_forward, _config(self.model)))
 
     def __call__(
-        self, audio: str | Path | np.ndarray, *, max_seconds: float = features.LONGEST
+        self, audio: str | Path | np.ndarray, *, max_seconds: float = LONGEST
     ) -> np.ndarray:
         """Embeds one track.
 
@@ -76,10 +79,10 @@ class Embedder:
         Raises:
           UnusableTrack: it cannot be decoded, or is too short, too long, silent or not finite.
         """
-        if not isinstance(audio, np.ndarray):
-            rate = self.feature_config.sample_rate
-            audio = features.load_audio(audio, rate, longest=max_seconds)
-        arrays = features.extract(audio, self.feature_config)
+        if isinstance(audio, np.ndarray):
+            arrays = features.extract(audio, self.feature_config)
+        else:
+            arrays = listen(audio, self.feature_config, longest=max_seconds).features
         ((_, vector),) = self.stream([(None, arrays)])
         return vector
 
@@ -93,21 +96,21 @@ class Embedder:
           The keys in their order, each with its embedding float32 [E].
         """
         waiting: list[tuple[Key, int]] = []  # keys and numbers of segments
-        segments: list[Features] = []
+        ready: list[Features] = []  # segments
         embedded = np.zeros((0, self.model.embedding_size), np.float32)
         for key, arrays in tracks:
-            cut = self._segments(arrays)
-            waiting.append((key, len(cut)))
-            segments += cut
-            while len(segments) >= self.batch_size:
-                embedded = np.concatenate([embedded, self._embed(segments[: self.batch_size])])
-                del segments[: self.batch_size]
+            cut = segments(arrays, self.feature_config)
+            waiting.append((key, len(cut["mel"])))
+            ready += [dict(zip(cut, one, strict=True)) for one in zip(*cut.values(), strict=True)]
+            while len(ready) >= self.batch_size:
+                embedded = np.concatenate([embedded, self._embed(ready[: self.batch_size])])
+                del ready[: self.batch_size]
             while waiting and waiting[0][1] <= len(embedded):
                 key, count = waiting.pop(0)
                 yield key, self._track(embedded[:count])
                 embedded = embedded[count:]
-        if segments:
-            embedded = np.concatenate([embedded, self._embed(segments)])
+        if ready:
+            embedded = np.concatenate([embedded, self._embed(ready)])
         for key, count in waiting:
             yield key, self._track(embedded[:count])
             embedded = embedded[count:]
@@ -123,28 +126,15 @@ class Embedder:
             tag_names=self.model.tag_names,
         )
 
-    def _segments(self, arrays: Features) -> list[Features]:
-        """Non-overlapping segments, each with the onsets that its tempogram sees."""
-        frames, window = self.feature_config.segment_frames, self.feature_config.tempogram_window
-        # As `librosa.feature.tempogram` pads the envelope.
-        onset = np.pad(arrays["onset"], window // 2, mode="linear_ramp", end_values=0)
-        return [
-            {
-                "mel": arrays["mel"][start : start + frames],
-                "cens": arrays["cens"][start : start + frames],
-                "onset": onset[start : start + frames + window - 1],
-            }
-            for start in range(0, len(arrays["mel"]) - frames + 1, frames)
-        ]
+    def _embed(self, ready: list[Features]) -> np.ndarray:
+        """Embeddings [n, E] of segments; a batch is filled up, so that one size is compiled."""
+        filled = ready + ready[:1] * (self.batch_size - len(ready))
+        batch = {name: np.stack([segment[name] for segment in filled]) for name in ready[0]}
+        return np.asarray(self._forward(self._params, batch))[: len(ready)]
 
-    def _embed(self, segments: list[Features]) -> np.ndarray:
-        """Embeddings [n, E]; a batch is filled up, so that one size is compiled."""
-        filled = segments + segments[:1] * (self.batch_size - len(segments))
-        batch = {name: np.stack([segment[name] for segment in filled]) for name in segments[0]}
-        return np.asarray(self._forward(self._params, batch))[: len(segments)]
-
-    def _track(self, segments: np.ndarray) -> np.ndarray:
-        mean = segments.mean(axis=0, dtype=np.float64)[None]
+    def _track(self, embedded: np.ndarray) -> np.ndarray:
+        """The embedding [E] of a track from those of its segments [L, E]."""
+        mean = embedded.mean(axis=0, dtype=np.float64)[None]
         return subspaces.normalised(mean, len(self.model.dimensions))[0].astype(np.float32)
 
 

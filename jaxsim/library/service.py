@@ -18,7 +18,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as AnyHTTPException
 
-from input_pipeline.features import UnusableTrack
+from input_pipeline.audio import UnusableTrack
 from jaxsim.library import (
     messages,
     paths,
@@ -55,13 +55,13 @@ router = APIRouter(prefix="/api", responses={404: {"model": Problem}, 422: {"mod
 
 
 def create_app(
-    library: Store, *, listen: uploads.Listen | None = None, hosts: Collection[str] = ()
+    library: Store, *, embed_file: uploads.EmbedFile | None = None, hosts: Collection[str] = ()
 ) -> FastAPI:
     """Makes the ASGI app.
 
     Args:
       library: what is served.
-      listen: embeds audio files, see `uploads.Uploads`; without it uploads are refused.
+      embed_file: see `uploads.Uploads`; without it uploads are refused.
       hosts: names under which the server may be asked for, see `guard.Guard`.
     """
     app = FastAPI(
@@ -72,7 +72,9 @@ def create_app(
         docs_url=None,  # FastAPI's own loads scripts from elsewhere
         redoc_url=None,
     )
-    app.state.shared = Shared(library, uploads.Uploads(listen) if listen else None, Maps(library))
+    app.state.shared = Shared(
+        library, uploads.Uploads(embed_file) if embed_file else None, Maps(library)
+    )
     for part in (router, service_judge.router, service_map.router, subsonic.router):
         app.include_router(part)
     app.mount("/", StaticFiles(directory=PAGE, html=True))

@@ -1,64 +1,117 @@
-"""Which files a library is made of: folders, single files, and manifests (CSV)."""
+"""Which tracks a library is made of: folders, single files, manifests and prepared data sets."""
 
-import csv
 import dataclasses
 import hashlib
-import math
+import json
 import os
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
+from input_pipeline import dataset, manifest
+from input_pipeline.collection import Collector
+from input_pipeline.dataset import DataSet
+from input_pipeline.features import FEATURE_VERSION, FeatureConfig
 from input_pipeline.file_tags import AUDIO_SUFFIXES
+from input_pipeline.tracks import KEYS, TAG_DIMENSIONS
 from jaxsim.library.store import NUMBERS, TEXTS
 
-# Columns of the training data's CSV that say nothing of a library's track.
-IGNORED_COLUMNS = ("split", "group", "source")
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Record:
+    """A track of a prepared data set: what was heard in its audio is stored there.
+
+    Attributes:
+      data: the split that has it.
+      row: its number there.
+    """
+
+    data: DataSet
+    row: int
+
+    @property
+    def content(self) -> str:
+        """Digest of the audio, see `input_pipeline.workers.digest`."""
+        return self.data.contents[self.row]
+
+    @property
+    def seconds(self) -> float:
+        return float(self.data.seconds[self.row])
+
+    def features(self) -> dict[str, np.ndarray]:
+        """As `features.extract` gave them."""
+        return self.data.stored(self.row)
 
 
 @dataclasses.dataclass(frozen=True)
 class Source:
-    """An audio file of the library.
+    """A track of the library.
 
     Attributes:
-      path: absolute.
-      track_id: of the manifest, or made from the path.
-      given: metadata of the manifest, which the file's own tags do not override.
+      path: of its audio file, absolute. A track of a data set that no file was the audio of has the
+        path that a file of its id would have in the data set's folder.
+      track_id: of the manifest or data set, or made from the path.
+      given: their metadata, which the file's own tags do not override.
+      record: of the data set, if it is of one.
     """
 
     path: str
     track_id: str
     given: dict[str, Any] = dataclasses.field(default_factory=dict)
+    record: Record | None = None
 
 
-def find(arguments: Sequence[str | Path]) -> list[Source]:
-    """All audio files below folders (links to folders are not followed), files, and manifests.
+@dataclasses.dataclass(frozen=True)
+class Found:
+    """What a library is made of.
 
-    Returns:
-      Sources by path, every file once; what a manifest says of it counts.
+    Attributes:
+      sources: every file once, by path.
+      skipped: reasons by place, of what was left out: rows of manifests, tracks of data sets.
+      labels_left_out: reasons by place, of rows that lost a label only.
+    """
+
+    sources: list[Source]
+    skipped: dict[str, str]
+    labels_left_out: dict[str, str]
+
+
+def find(arguments: Sequence[str | Path], feature_config: FeatureConfig) -> Found:
+    """Finds all tracks of folders (links to folders are not followed), files, manifests, data sets.
+
+    A folder that `input_pipeline.prepare` wrote is a data set. In the top level of any other, a
+    manifest (see `manifest.NAMES`) says what it knows of the folder's files, and may add others.
+    What a manifest or a data set says of a file counts, and the last of them.
+
+    Args:
+      arguments: paths.
+      feature_config: how features must have been extracted.
 
     Raises:
       FileNotFoundError: an argument is neither a file nor a folder.
-      ValueError: a manifest cannot be read, or two files have one id.
+      ValueError: a file that is named is no manifest, or a data set has other features.
     """
-    sources: dict[str, Source] = {}
+    gathered = _Gathered()
     for argument in map(Path, arguments):
-        if argument.is_dir():
-            found: Iterator[Source] = _walk(argument)
-        elif argument.suffix.lower() == ".csv" and argument.is_file():
-            found = _read_manifest(argument)
+        if is_data_set(argument):
+            gathered.add_data_set(argument, feature_config)
+        elif argument.is_dir():
+            gathered.add_folder(argument)
+        elif argument.suffix.lower() in (".csv", ".jsonl") and argument.is_file():
+            gathered.add_manifest(argument)
         elif argument.is_file():
-            found = iter([_source(argument)])
+            gathered.add_file(argument)
         else:
             raise FileNotFoundError(f"{argument}: no such file or folder")
-        for source in found:
-            if source.given or source.path not in sources:
-                sources[source.path] = source
-    owners: dict[str, str] = {}
-    for path, source in sources.items():
-        if (other := owners.setdefault(source.track_id, path)) != path:
-            raise ValueError(f"{path}: track_id is {source.track_id!r} as of {other}")
-    return sorted(sources.values(), key=lambda source: source.path)
+    sources = sorted(gathered.sources.values(), key=lambda source: source.path)
+    return Found(sources, gathered.skipped, gathered.labels_left_out)
+
+
+def is_data_set(folder: Path) -> bool:
+    """Whether `input_pipeline.prepare` wrote this folder."""
+    return all((folder / name).is_file() for name in ("metadata.json", "dataset_info.json"))
 
 
 def default_id(path: str) -> str:
@@ -66,50 +119,154 @@ def default_id(path: str) -> str:
     return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
 
 
-def _source(path: Path) -> Source:
-    absolute = os.path.abspath(path)
-    return Source(absolute, default_id(absolute))
+def readable(path: str) -> str:
+    """A path as text that UTF-8 can encode."""
+    return os.fsencode(path).decode(errors="backslashreplace")
 
 
-def _walk(folder: Path) -> Iterator[Source]:
+class _Gathered:
+    """What was found so far; no two sources have one path or one id."""
+
+    def __init__(self) -> None:
+        self.sources: dict[str, Source] = {}
+        self.skipped: dict[str, str] = {}
+        self.labels_left_out: dict[str, str] = {}
+        self._owners: dict[str, str] = {}  # paths by id
+
+    def add_file(self, path: Path) -> None:
+        absolute = os.path.abspath(path)
+        if absolute not in self.sources:
+            self._add(Source(absolute, default_id(absolute)), absolute)
+
+    def add_folder(self, folder: Path) -> None:
+        for file in _walk(folder):
+            self.add_file(file)
+        if (path := manifest.find(folder)) is not None:
+            try:
+                self.add_manifest(path, must_be_one=False)
+            except (OSError, ValueError) as error:
+                reason = str(error).removeprefix(f"{path}: ")
+                self.skipped[readable(os.path.abspath(path))] = f"not used as a manifest: {reason}"
+
+    def add_manifest(self, path: Path, *, must_be_one: bool = True) -> None:
+        """Adds the rows of a manifest.
+
+        Raises:
+          ValueError: it is none; or, unless it `must_be_one`, no row of it can be used.
+        """
+        collector = Collector()
+        rows = list(manifest.rows(path, collector)[1])
+        problems = collector.problems
+        if problems and not rows and not must_be_one:
+            first = problems[0]
+            raise ValueError(f"no row can be used; the first: {first.where}: {first.reason}")
+        for problem in problems:
+            noted = self.skipped if problem.skipped else self.labels_left_out
+            _note(noted, problem.where, problem.reason)
+        places: dict[str, str] = {}  # in this manifest, by path
+        for row in rows:
+            audio = os.path.abspath(path.parent / row.path)
+            if (place := places.setdefault(audio, row.where)) != row.where:
+                _note(self.skipped, row.where, f"path is {row.path!r} as of {place}")
+                continue
+            track_id = row.fields.get("track_id", default_id(audio))
+            self._add(Source(audio, track_id, _given(row)), row.where)
+
+    def add_data_set(self, folder: Path, feature_config: FeatureConfig) -> None:
+        """Adds the tracks of all splits; raises ValueError if their features are others."""
+        check_features(folder, feature_config)
+        paths = _audio_paths(folder)
+        names: dict[str, str] = {}  # ids in this data set, by path
+        for split in sorted(dataset.available_splits(folder)):
+            data = dataset.open(folder, split, feature_config)
+            for row, track_id in enumerate(data.track_ids):
+                path = paths.get(track_id) or os.path.abspath(folder / track_id)
+                place = f"{folder}, track {track_id}"
+                if (other := names.setdefault(path, track_id)) != track_id:
+                    _note(self.skipped, place, f"its audio is that of track {other}")
+                else:
+                    source = Source(path, track_id, _labels(data, row), Record(data, row))
+                    self._add(source, place)
+
+    def _add(self, source: Source, place: str) -> None:
+        """Adds a source, in the place of another one of the same file."""
+        owner = self._owners.get(source.track_id, source.path)
+        if owner != source.path:
+            taken = f"track_id is {source.track_id!r} as of {readable(owner)}"
+            _note(self.skipped, readable(place), f"{taken}, expected unique ids")
+            return
+        if (replaced := self.sources.get(source.path)) is not None:
+            del self._owners[replaced.track_id]
+            if source.record is None:  # a manifest knows other names, not other audio
+                source = dataclasses.replace(source, record=replaced.record)
+        self.sources[source.path] = source
+        self._owners[source.track_id] = source.path
+
+
+def _note(noted: dict[str, str], place: str, reason: str) -> None:
+    noted[place] = f"{noted[place]}; {reason}" if place in noted else reason
+
+
+def _walk(folder: Path) -> Iterator[Path]:
     for directory, folders, files in os.walk(folder):
         folders[:] = [name for name in folders if not name.startswith(".")]
         for name in files:
             if Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith("."):
-                yield _source(Path(directory, name))
+                yield Path(directory, name)
 
 
-def _read_manifest(path: Path) -> Iterator[Source]:
-    """Rows of a CSV with the column path; track_id and metadata are optional."""
-    known = {"path", "track_id", *TEXTS, *NUMBERS} - {"seconds"}
-    with path.open(newline="", encoding="utf-8-sig") as file:
-        reader = csv.DictReader(file)
-        columns = set(reader.fieldnames or ())
-        if "path" not in columns:
-            raise ValueError(f"{path}: column path is missing, found {sorted(columns)}")
-        if unknown := columns - known - set(IGNORED_COLUMNS):
-            raise ValueError(
-                f"{path}: column {min(unknown)!r} is unknown, expected some of {sorted(known)}"
-            )
-        for row in reader:
-            where = f"{path}, line {reader.line_num}"
-            if None in row or None in row.values():
-                raise ValueError(f"{where}: the number of cells differs from the header's")
-            cells = {name: row[name].strip() for name in columns & known if row[name].strip()}
-            if "path" not in cells:
-                raise ValueError(f"{where}: path is empty, expected an audio file")
-            audio = os.path.abspath(path.parent / cells.pop("path"))
-            track_id = cells.pop("track_id", default_id(audio))
-            yield Source(audio, track_id, {k: _value(k, v, where) for k, v in cells.items()})
+def _given(row: manifest.Row) -> dict[str, Any]:
+    """What a row says of a library's track; several values have "; " between them."""
+    given = {}
+    for name, value in row.fields.items():
+        if name in TEXTS:
+            parts = value.split(";") if isinstance(value, str) else value
+            value = "; ".join(filter(None, (part.strip() for part in parts)))
+        if name in (*TEXTS, *NUMBERS) and value != "":
+            given[name] = value
+    return given
 
 
-def _value(field: str, cell: str, where: str) -> Any:
-    if field not in NUMBERS:
-        return "; ".join(filter(None, (part.strip() for part in cell.split(";"))))
+def check_features(folder: Path, feature_config: FeatureConfig) -> None:
+    """Raises ValueError unless a data set's features are those that the model was trained with."""
+    path = folder / "metadata.json"
     try:
-        number = float(cell)
-    except ValueError:
-        number = math.nan
-    if not math.isfinite(number):
-        raise ValueError(f"{where}: {field} is {cell!r}, expected a number")
-    return int(number) if field == "year" else number
+        metadata = json.loads(path.read_text(encoding="utf-8"))
+        found = {"feature_version": metadata["feature_version"], **metadata["feature_config"]}
+    except (KeyError, TypeError, ValueError) as error:
+        raise ValueError(f"{path}: no description of features ({error!r})") from None
+    expected = {"feature_version": FEATURE_VERSION, **dataclasses.asdict(feature_config)}
+    differences = [
+        f"{name} is {found.get(name)}, the model's {expected.get(name)}"
+        for name in expected | found
+        if found.get(name) != expected.get(name)
+    ]
+    if differences:
+        raise ValueError(
+            f"{path}: its features are not those that the model was trained with: "
+            f"{', '.join(differences)}; prepare the data set again, or choose another --model"
+        )
+
+
+def _audio_paths(folder: Path) -> dict[str, str]:
+    """Audio files by track_id, as the manifest says that `prepare` put beside the records."""
+    path = folder / manifest.NAME
+    if not path.is_file():
+        return {}
+    rows = manifest.rows(path, Collector())[1]
+    return {
+        row.fields.get("track_id", row.path): os.path.abspath(folder / row.path) for row in rows
+    }
+
+
+def _labels(data: DataSet, row: int) -> dict[str, Any]:
+    """What a data set was told of a track; madmom's estimates are not."""
+    labels: dict[str, Any] = {"title": data.titles[row], "artist": data.artists[row]}
+    for name in TAG_DIMENSIONS:
+        chosen = np.flatnonzero(data.tags[name][row])
+        labels[name] = "; ".join(data.tag_names[name][number] for number in chosen)
+    if data.tempo[row] > 0 and not data.tempo_estimated[row]:
+        labels["tempo"] = float(data.tempo[row])
+    if data.key[row] >= 0 and not data.key_estimated[row]:
+        labels["key"] = KEYS[data.key[row]]
+    return {name: value for name, value in labels.items() if value != ""}

@@ -1,11 +1,11 @@
 """What a library keeps of a file's tags."""
 
-import math
 import re
 from pathlib import Path
 from typing import Any
 
 from input_pipeline import file_tags
+from input_pipeline.tracks import parse_tempo
 
 FIELDS = ("title", "artist", "album", "genre", "mood", "year", "tempo", "key")
 _YEAR = re.compile(r"\b(\d{4})\b")
@@ -41,7 +41,6 @@ def _year(text: str) -> int | None:
 
 def _tempo(text: str) -> float | None:
     try:
-        tempo = float(text.split(";")[0].replace(",", "."))
+        return parse_tempo(text.split(";")[0].replace(",", "."))
     except ValueError:
         return None
-    return tempo if math.isfinite(tempo) and 0 < tempo < 1000 else None

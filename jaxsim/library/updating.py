@@ -1,7 +1,9 @@
-"""Brings a library up to date with its files: what is new or changed is embedded, nothing else."""
+"""Brings a library up to date with its tracks: what is new or changed is embedded, nothing else."""
 
 import collections
+import contextlib
 import dataclasses
+import itertools
 import os
 import sys
 import time
@@ -11,15 +13,17 @@ from pathlib import Path
 import numpy as np
 import tqdm
 
-from input_pipeline import features
-from jaxsim.library import listening, sources, writing
+from input_pipeline.audio import LONGEST, UnusableTrack
+from input_pipeline.workers import digest
+from jaxsim.library import examination, sources, tags, writing
 from jaxsim.library.embedding import Embedder, Features
-from jaxsim.library.listening import Heard
-from jaxsim.library.sources import Source
+from jaxsim.library.examination import Examined
+from jaxsim.library.sources import Found, Record, Source
 from jaxsim.library.writing import Entry, Known, Writer
 
 COMMIT_TRACKS = 64
 COMMIT_SECONDS = 10.0
+NO_FILE = -1  # the size of tracks whose audio is not in a file that the store has seen
 
 
 @dataclasses.dataclass
@@ -27,13 +31,14 @@ class Report:
     """What an update did.
 
     Attributes:
-      unchanged: files that had not changed.
-      embedded: files that went through the network.
+      unchanged: tracks that had not changed.
+      embedded: tracks that went through the network.
       copied: files whose content was known under another name.
       gone: tracks that were hidden since their file is gone.
       forgotten: tracks that were pruned.
       seconds: of the audio that went through the network.
-      skipped: reasons by path.
+      skipped: reasons by path of the file, or by place in a manifest or data set.
+      labels_left_out: reasons by place in a manifest, of rows that lost a label only.
     """
 
     unchanged: int = 0
@@ -43,6 +48,7 @@ class Report:
     forgotten: int = 0
     seconds: float = 0.0
     skipped: dict[str, str] = dataclasses.field(default_factory=dict)
+    labels_left_out: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def update(
@@ -51,16 +57,17 @@ def update(
     *,
     embedder: Embedder,
     workers: int = 1,
-    max_seconds: float = features.LONGEST,
+    max_seconds: float = LONGEST,
     prune: bool = False,
 ) -> Report:
-    """Brings the store in `folder` up to date with the files of `library`.
+    """Brings the store in `folder` up to date with the tracks of `library`.
 
     Tracks that are neither below the folders of `library` nor named by it stay as they are. Tracks
-    whose file is gone are hidden, and come back with their vector when it returns.
+    whose file is gone are hidden, and come back with their vector when it returns. Tracks of a
+    prepared data set are embedded from its features; their files need not be there.
 
     Args:
-      library: folders, audio files and manifests.
+      library: folders, audio files, manifests and prepared data sets.
       folder: the store; made if there is none.
       embedder: must be the model of the store.
       workers: processes that read audio.
@@ -69,14 +76,16 @@ def update(
 
     Raises:
       FileNotFoundError: something in `library` is not there.
-      ValueError: a manifest or the store is wrong, or the store is of another model.
+      ValueError: a manifest, a data set or the store is wrong, or of another model.
     """
-    found = sources.find(library)
+    found = sources.find(library, embedder.feature_config)
     with writing.open(folder, embedder.description(), embedder.file) as writer:
-        job = _Update(writer, embedder)
+        job = _Update(writer, embedder, found)
         try:
-            job.embed(found, workers=workers, max_seconds=max_seconds)
-            job.hide_gone(found, library)
+            # First, so that a file that moved finds its id free.
+            job.hide_gone(library)
+            job.free_ids()
+            job.embed(workers=workers, max_seconds=max_seconds)
         finally:
             writer.measure_cosines()
         if prune:
@@ -87,60 +96,106 @@ def update(
 class _Update:
     """One update: what the store knew before it, and what is done so far."""
 
-    def __init__(self, writer: Writer, embedder: Embedder):
+    def __init__(self, writer: Writer, embedder: Embedder, found: Found):
         self.writer = writer
         self.embedder = embedder
+        self.sources = {source.path: source for source in found.sources}
         self.known = writer.known()
         self.digests_of_size = collections.defaultdict[int, set[str]](set)
         for file in self.known.values():
             self.digests_of_size[file.size].add(file.digest)
-        self.report = Report()
+        # Vectors and seconds by digest, of tracks whose rows will vanish with their ids.
+        self.released: dict[str, tuple[np.ndarray, float]] = {}
+        self.report = Report(skipped=found.skipped, labels_left_out=found.labels_left_out)
         self.pending: list[Entry] = []
         self.committed = time.monotonic()
 
-    def embed(self, found: Sequence[Source], *, workers: int, max_seconds: float) -> None:
-        changed = {source.path: source for source in found if self._is_changed(source)}
+    def hide_gone(self, library: Sequence[str | Path]) -> None:
+        """Hides tracks below the folders of `library` that are not there any more."""
+        folders = [Path(os.path.abspath(path)) for path in library if os.path.isdir(path)]
+        gone = [
+            path
+            for path in self.known | self.writer.skipped()
+            if path not in self.sources and self._belongs_to(path, folders)
+        ]
+        self.writer.hide(gone)
+        for file in [self.known[path] for path in gone if path in self.known]:
+            self.report.gone += file.present
+            self.known[file.path] = dataclasses.replace(file, present=False)
+
+    def _belongs_to(self, path: str, folders: Sequence[Path]) -> bool:
+        """Whether a path is below a folder; below a data set, if no file is its track's audio."""
+        known = self.known.get(path)
+        for parent in Path(path).parents:
+            if parent in folders:
+                return True
+            if known is not None and known.size == NO_FILE and sources.is_data_set(parent):
+                return False
+        return False
+
+    def free_ids(self) -> None:
+        """Takes ids from tracks that are gone or have others now; skips who wants another's."""
+        owners = {file.id: file for file in self.known.values()}
+        for source in list(self.sources.values()):
+            owner = owners.get(source.track_id)
+            if owner is None or owner.path == source.path:
+                continue
+            is_here = owner.size == NO_FILE or os.path.exists(owner.path)
+            if owner.present and is_here and owner.path not in self.sources:
+                self.report.skipped[sources.readable(source.path)] = (
+                    f"track_id is {source.track_id!r} as of {owner.path}, expected unique ids"
+                )
+                del self.sources[source.path]
+                continue
+            self.released[owner.digest] = self.writer.vector_of(owner.digest)
+            self.writer.hide([owner.path])  # and whoever takes the id removes it
+            self.report.gone += owner.present and owner.path not in self.sources
+            del self.known[owner.path]
+
+    def embed(self, *, workers: int, max_seconds: float) -> None:
+        """Embeds what is new or has changed."""
+        changed = {path: one for path, one in sorted(self.sources.items()) if self._is_changed(one)}
         if not changed:
             return
         # A file of a size that is known may be a known one that moved.
         files = [
-            (path, frozenset(self.digests_of_size.get(_size(path), ()))) for path in sorted(changed)
+            (path, frozenset(self.digests_of_size.get(_size(path), ())))
+            for path, source in changed.items()
+            if source.record is None
         ]
-        heard = listening.listen_all(
-            files,
-            self.embedder.feature_config,
-            workers_count=workers,
-            max_seconds=max_seconds,
+        examined = itertools.chain(
+            (_recall(source.path, source.record) for source in changed.values() if source.record),
+            examination.examine_all(
+                files,
+                self.embedder.feature_config,
+                workers_count=workers,
+                max_seconds=max_seconds,
+            )
+            if files
+            else (),
         )
-        with tqdm.tqdm(total=len(files), desc="embedding", unit="file", file=sys.stderr) as bar:
+        with tqdm.tqdm(total=len(changed), desc="embedding", unit="track", file=sys.stderr) as bar:
             self.bar = bar
             try:
-                for key, vector in self.embedder.stream(self._new(heard, changed)):
+                for key, vector in self.embedder.stream(self._new(examined, changed)):
                     self._take(*key, vector)
             finally:
                 self._commit()
-
-    def hide_gone(self, found: Sequence[Source], library: Sequence[str | Path]) -> None:
-        """Hides tracks below the folders of `library` that are not there any more."""
-        here = {source.path for source in found}
-        folders = [os.path.join(os.path.abspath(p), "") for p in library if os.path.isdir(p)]
-        gone = [
-            path
-            for path in self.known | self.writer.skipped()
-            if path not in here and path.startswith(tuple(folders))
-        ]
-        self.writer.hide(gone)
-        self.report.gone += sum(self.known[path].present for path in gone if path in self.known)
 
     def _is_changed(self, source: Source) -> bool:
         try:
             source.path.encode("utf-8")
         except UnicodeEncodeError:
-            readable = os.fsencode(source.path).decode(errors="backslashreplace")
-            self.report.skipped[readable] = "its name is not UTF-8"
+            self.report.skipped[sources.readable(source.path)] = "its name is not UTF-8"
             return False
         file = self.known.get(source.path)
-        if file is None or (file.size, file.modified) != _size_and_time(source.path):
+        if file is None:
+            return True
+        if source.record is None:
+            same = (file.size, file.modified) == _size_and_time(source.path)
+        else:
+            same = file.digest == source.record.content
+        if not same:
             return True
         if (file.id, file.given, file.present) != (source.track_id, source.given, True):
             self.writer.confirm(source.path, source.track_id, source.given)
@@ -148,59 +203,60 @@ class _Update:
         return False
 
     def _new(
-        self, all_heard: Iterable[Heard], changed: dict[str, Source]
-    ) -> Iterator[tuple[tuple[Source, Heard], Features]]:
+        self, examined: Iterable[Examined], changed: dict[str, Source]
+    ) -> Iterator[tuple[tuple[Source, Examined], Features]]:
         """What must go through the network; deals with everything else."""
-        for heard in all_heard:
-            source = changed[heard.path]
-            if heard.reason:
-                self._skip(heard.path, heard.reason)
-            elif heard.features is None:
-                self._take_known(source, heard)
+        for found in examined:
+            source = changed[found.path]
+            if found.reason:
+                self._skip(found.path, found.reason)
+            elif found.features is None:
+                self._take_known(source, found)
             else:
-                yield (source, dataclasses.replace(heard, features=None)), heard.features
+                yield (source, dataclasses.replace(found, features=None)), found.features
             self._show_progress()
 
     def _skip(self, path: str, reason: str) -> None:
         self.writer.skip(path, reason)
         self.report.skipped[path] = reason
 
-    def _take_known(self, source: Source, heard: Heard) -> None:
+    def _take_known(self, source: Source, found: Examined) -> None:
         file: Known | None = self.known.get(source.path)
-        if file is not None and file.digest == heard.digest:
+        if file is not None and file.digest == found.digest:
             self.writer.confirm(
                 source.path,
                 source.track_id,
                 source.given,
-                size=heard.size,
-                modified=heard.modified,
-                tags=heard.tags,
+                size=found.size,
+                modified=found.modified,
+                tags=found.tags,
             )
             self.report.unchanged += 1
             return
-        vector, seconds = self.writer.vector_of(heard.digest)
-        self._add(source, dataclasses.replace(heard, seconds=seconds), vector)
+        kept = self.released.get(found.digest)
+        vector, seconds = kept or self.writer.vector_of(found.digest)
+        self._add(source, dataclasses.replace(found, seconds=seconds), vector)
         self.report.copied += 1
 
-    def _take(self, source: Source, heard: Heard, vector: np.ndarray) -> None:
+    def _take(self, source: Source, found: Examined, vector: np.ndarray) -> None:
         if not np.isfinite(vector).all():
             self._skip(source.path, "its embedding is not finite")
             return
-        self._add(source, heard, vector)
+        self._add(source, found, vector)
         self.report.embedded += 1
-        self.report.seconds += heard.seconds
+        self.report.seconds += found.seconds
         self._show_progress(files=0)
 
-    def _add(self, source: Source, heard: Heard, vector: np.ndarray) -> None:
+    def _add(self, source: Source, found: Examined, vector: np.ndarray) -> None:
         entry = Entry(
             path=source.path,
             track_id=source.track_id,
             given=source.given,
-            size=heard.size,
-            modified=heard.modified,
-            digest=heard.digest,
-            tags=heard.tags,
-            seconds=heard.seconds,
+            size=found.size,
+            modified=found.modified,
+            digest=found.digest,
+            tags=found.tags,
+            seconds=found.seconds,
             vector=vector,
         )
         self.pending.append(entry)
@@ -220,6 +276,26 @@ class _Update:
         self.bar.set_postfix_str(f"{speed:.0f} x real time, {skipped} skipped")
 
 
+def _recall(path: str, record: Record) -> Examined:
+    """What a data set's record says of a track, in the form of an examination.
+
+    The file is noted as that of the embedding only if it has the content that was heard.
+    """
+    status, was_heard = _size_and_time(path), False
+    with contextlib.suppress(UnusableTrack):
+        was_heard = digest(path) == record.content
+    size, modified = status if status and was_heard else (NO_FILE, NO_FILE)
+    return Examined(
+        path,
+        size=size,
+        modified=modified,
+        digest=record.content,
+        tags=tags.read(path),
+        seconds=record.seconds,
+        features=record.features(),
+    )
+
+
 def _size(path: str) -> int:
     return (_size_and_time(path) or (-1, -1))[0]
 
@@ -227,6 +303,6 @@ def _size(path: str) -> int:
 def _size_and_time(path: str) -> tuple[int, int] | None:
     try:
         status = os.stat(path)
-    except OSError:
+    except (OSError, ValueError):  # ValueError: a path that no file can have
         return None
     return status.st_size, status.st_mtime_ns

@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from input_pipeline.features import UnusableTrack
+from input_pipeline.audio import UnusableTrack
 from jaxsim.library.store import MODEL, Store
 
 MAX_BYTES = 100 << 20  # of a file
@@ -27,7 +27,7 @@ AT_ONCE = 4  # uploads that are received or wait for their turn
 REMEMBERED = 256  # uploads that can be searched with
 COMMAND = (sys.executable, "-m", "jaxsim.library.decoding")
 
-Listen = Callable[[Path], tuple[np.ndarray, float]]  # embedding [E] and seconds of a file
+EmbedFile = Callable[[Path], tuple[np.ndarray, float]]  # embedding [E] and seconds of a file
 
 
 class Busy(Exception):
@@ -37,9 +37,9 @@ class Busy(Exception):
 class Uploads:
     """Embeddings of uploads by id; any number of threads may use it."""
 
-    def __init__(self, listen: Listen):
-        """`listen` raises UnusableTrack; threads call it."""
-        self._listen = listen
+    def __init__(self, embed_file: EmbedFile):
+        """`embed_file` raises UnusableTrack; it is called by any thread."""
+        self._embed_file = embed_file
         self._places = threading.Semaphore(AT_ONCE)
         self._lock = threading.Lock()
         self._remembered: collections.OrderedDict[str, np.ndarray] = collections.OrderedDict()
@@ -60,7 +60,7 @@ class Uploads:
         Raises:
           UnusableTrack: it is none that can be embedded; the message says why.
         """
-        vector, seconds = self._listen(path)
+        vector, seconds = self._embed_file(path)
         name = f"upload:{secrets.token_urlsafe(12)}"
         with self._lock:
             self._remembered[name] = vector
@@ -73,7 +73,7 @@ class Uploads:
         return self._remembered.get(name)
 
 
-class Listener:
+class UploadEmbedder:
     """Embeds files with the model of a library, one at a time."""
 
     def __init__(self, library: Store, *, patience: float = PATIENCE):

@@ -42,7 +42,7 @@ class Entry:
 
     Attributes:
       path, track_id, given: of its `sources.Source`.
-      size, modified, digest, tags, seconds: of its `listening.Heard`.
+      size, modified, digest, tags, seconds: of its `examination.Examined`.
       vector: [E], sub-spaces at length 1.
     """
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from input_pipeline.features import UnusableTrack
+from input_pipeline.audio import UnusableTrack
 from jaxsim.library import store
 from jaxsim.library.writing import Entry
 
@@ -44,7 +44,7 @@ def random_vectors(count: int, seed: int = 0) -> np.ndarray:
     return (centre + random.normal(size=(count, 3, 4))).reshape(count, 12)
 
 
-def listen(path: Path) -> tuple[np.ndarray, float]:
+def embed_file(path: Path) -> tuple[np.ndarray, float]:
     """Instead of the model: the file's bytes are an embedding."""
     content = path.read_bytes()
     if content.startswith(b"text"):

@@ -15,7 +15,7 @@ import soundfile
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from input_pipeline import builder, dataset, features, manifest, updates
+from input_pipeline import audio, builder, dataset, features, manifest, updates
 from input_pipeline.tracks import Track
 from tests.helpers.audio import SAMPLE_RATE, pulsed_tone, report_loaded_modules
 
@@ -55,7 +55,7 @@ def test_tfds_reads_what_was_written(prepared_directory, tracks_csv):
     for record in tfds.as_numpy(data.as_dataset(split="train+validation+test")):
         track = tracks[record["track_id"].decode()]
         seen.append(track.track_id)
-        samples = features.load_audio(track.audio, 22050)
+        samples = audio.load_audio(track.audio, 22050)
         for name, expected in features.extract(samples, features.FeatureConfig()).items():
             np.testing.assert_array_equal(record[name], expected)
         assert [genres[i] for i in record["genre"]] == sorted(track.tags.get("genre", ()))
@@ -306,6 +306,6 @@ def test_a_decoders_surprise_is_a_reason(tmp_path, changing_tracks, monkeypatch)
             raise MemoryError("no memory")
         return pulsed_tone(0, seconds=4.0), SAMPLE_RATE
 
-    monkeypatch.setattr(features, "decode", fail)
+    monkeypatch.setattr(audio, "decode", fail)
     ((track_id, reason),) = _prepare(changing_tracks, tmp_path / "data").skipped
     assert track_id == "1" and reason.startswith("cannot be read (MemoryError: no memory): ")

@@ -8,7 +8,8 @@ import pytest
 import scipy.signal
 
 from input_pipeline import dataset, manifest
-from input_pipeline.features import FeatureConfig, extract, load_audio
+from input_pipeline.audio import load_audio
+from input_pipeline.features import FeatureConfig, extract
 from input_pipeline.tracks import KEYS
 
 CONFIG = FeatureConfig()

@@ -54,6 +54,9 @@ def test_csv_with_all_columns(tmp_path):
         ("path,split", "x.wav", "number of cells is 1, expected 2 as in the header", True),
         ("path,split", "x.wav,test,1", "number of cells is 3, expected 2 as in the header", True),
         ("path,track_id", "x.wav,a", "track_id is 'a' as of t.csv, line 2, expected unique", True),
+        ("path,year", "x.wav,soon", "year is 'soon', expected a year from 1000 to 2099", False),
+        ("path,year", "x.wav,1959.5", "year is '1959.5', expected a year from", False),
+        ("path,year", "x.wav,59", "year is '59', expected a year from 1000 to 2099", False),
         ("path,tempo", "x.wav,0", f"tempo is '0', {TEMPO}", False),
         ("path,tempo", "x.wav,abc", f"tempo is 'abc', {TEMPO}", False),
         ("path,key", "x.wav,H minor", f"key is 'H minor', {KEY}", False),
@@ -128,6 +131,10 @@ def test_bad_json_lines_become_problems(tmp_path):
         '{"path": "f.wav", "split": "train", "genre": ["x", 1]}',
         '{"path": "g.wav", "group": "\\ud800"}',
         '{"path": "h.wav", "split": "train", "tempo": NaN}',
+        '{"path": "i.wav", "split": "train", "gener": 1}',
+        '{"path": "j\\u0000.wav", "split": "train"}',
+        '{"path": "\\ud800.wav", "track_id": "k", "split": "train"}',
+        '{"path": "l.wav", "split": "train", "album": 5}',
     ]
     collection = manifest.read(_write(tmp_path / "t.jsonl", "\n".join(lines)))
     assert [track.track_id for track in collection.tracks] == ["a.wav", "d.wav", "h.wav"]
@@ -142,12 +149,31 @@ def test_bad_json_lines_become_problems(tmp_path):
         "t.jsonl, line 9": "genre is 5, expected a list of tags",
         "t.jsonl, line 10": "genre is ('x', 1), expected a tuple of tags",
         "t.jsonl, line 11": "group is '\\ud800', expected text that UTF-8 can encode",
+        "t.jsonl, line 13": f"column 'gener' is unknown, expected only {sorted(manifest.COLUMNS)}",
+        "t.jsonl, line 14": "path is 'j\\x00.wav', expected an audio file",
+        "t.jsonl, line 15": "path is '\\ud800.wav', expected an audio file",
+        "t.jsonl, line 16": "album is 5, expected text that UTF-8 can encode",
     }
     assert [problem for problem in collection.problems if not problem.skipped] == [
         Problem("t.jsonl, line 8", f"tempo is True, {TEMPO}", False),
         Problem("t.jsonl, line 8", "key is 3, expected a name such as 'A minor'", False),
         Problem("t.jsonl, line 12", f"tempo is nan, {TEMPO}", False),
     ]
+
+
+def test_the_year_gives_the_era_where_none_is_given(tmp_path):
+    text = "path,year,era,album\na.wav,1994,,A\nb.wav,1994,60s,A\nc.wav,,,\nd.wav,2015,,\n"
+    tracks = manifest.read(_write(tmp_path / "t.csv", text)).tracks
+    eras = [track.tags.get("era") for track in tracks]
+    assert eras == [("90s",), ("60s",), None, ("2010s",)]
+    assert [track.group for track in tracks] == [track.track_id for track in tracks]
+
+
+def test_a_folder_has_one_manifest(tmp_path):
+    assert manifest.find(tmp_path) is None
+    for name in reversed(manifest.NAMES):
+        (tmp_path / name).touch()
+        assert manifest.find(tmp_path) == tmp_path / name
 
 
 HARD_NAMES = ["a\nb.wav", "\U0001f3b5 \u2028,\"'.wav", "x" * 250, " lead and trail ", "\r\n\t\\"]

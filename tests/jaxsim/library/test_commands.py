@@ -10,8 +10,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from input_pipeline import manifest
+from input_pipeline.features import FeatureConfig
 from jaxsim import embed, judge, search
-from jaxsim.library import preferences, presets, query, store
+from jaxsim.library import preferences, presets, query, sources, store
+from jaxsim.library.updating import Report
 from tests.helpers.libraries import random_vectors
 from tests.helpers.models import model_file
 
@@ -164,6 +167,59 @@ def test_embed_then_search_by_a_file(
     found = run(capsys, search.main, library, "--like", folder / rows[5]["path"], "--json")
     assert {hit["track"]["title"] for hit in json.loads(found)} == {"0", "1", "2"}
     assert "cannot be decoded" in refused(capsys, search.main, library, "--like", bad)
+
+
+ALL_COLUMNS = {
+    "path": "0.wav",
+    "track_id": "one",
+    "split": "test",
+    "group": "g",
+    "artist": "A",
+    "title": "T",
+    "album": "B",
+    "source": "s",
+    "genre": "rock",
+    "mood": "sad",
+    "instrument": "organ",
+    "era": "",
+    "year": "1994",
+    "tempo": "90",
+    "key": "A minor",
+}
+
+
+@pytest.mark.parametrize("name", ["all.csv", "all.jsonl"])
+def test_prepare_and_embed_take_the_same_manifest(tmp_path: Path, name: str) -> None:
+    assert set(ALL_COLUMNS) == set(manifest.COLUMNS)
+    rows = [ALL_COLUMNS, ALL_COLUMNS | {"path": ""}, ALL_COLUMNS | {"path": "1.wav", "key": "H"}]
+    rows[2]["track_id"] = "two"
+    if name.endswith("csv"):
+        lines = [",".join(row) for row in (ALL_COLUMNS, *(row.values() for row in rows))]
+    else:
+        header = {"collection": {"name": "all", "licence": "none"}}
+        lines = [json.dumps(line) for line in (header, *rows)]
+    (tmp_path / name).write_text("\n".join(lines))
+    prepared = manifest.read(tmp_path / name)
+    found = sources.find([tmp_path / name], FeatureConfig())
+    for track, source in zip(prepared.tracks, found.sources, strict=True):
+        assert (str(track.audio), track.track_id) == (source.path, source.track_id)
+        assert (track.title, track.artist) == (source.given["title"], source.given["artist"])
+        assert track.tempo == source.given["tempo"] and track.key == source.given.get("key")
+        assert track.tags["era"] == ("90s",) and source.given["year"] == 1994
+        assert source.given["album"] == "B" and not {"split", "group"} & set(source.given)
+    skipped = {p.where: p.reason for p in prepared.problems if p.skipped}
+    left_out = {p.where: p.reason for p in prepared.problems if not p.skipped}
+    assert (list(skipped), list(left_out)) == ([f"{name}, line 3"], [f"{name}, line 4"])
+    assert (found.skipped, found.labels_left_out) == (skipped, left_out)
+
+
+def test_embed_says_what_was_left_out(library: store.Store) -> None:
+    report = Report(
+        embedded=1, skipped={"t.csv, line 3": "no path"}, labels_left_out={"t.csv, line 2": "key"}
+    )
+    lines = embed.describe(report, library).splitlines()
+    assert lines[:2] == ["no path: t.csv, line 3", "label left out: key: t.csv, line 2"]
+    assert lines[2] == "1 embedded, 1 skipped"
 
 
 def test_embed_refuses(library: store.Store, capsys, tmp_path: Path) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from input_pipeline import audio as audio_files
 from input_pipeline import features
 from jaxsim import export, numpy_model
 from jaxsim.library.embedding import Embedder
@@ -60,15 +61,15 @@ def test_tracks_come_as_soon_as_they_are_embedded(embedder: Embedder) -> None:
 def test_a_file_and_its_samples(embedder: Embedder, track_rows) -> None:
     folder, rows = track_rows
     path = folder / rows[2]["path"]
-    samples = features.load_audio(path, SAMPLE_RATE)
+    samples = audio_files.load_audio(path, SAMPLE_RATE)
     expected = oracle(embedder.model, features.extract(samples, features.FeatureConfig()))
     for audio in (path, str(path), samples):
         np.testing.assert_allclose(embedder(audio), expected, atol=1e-4)
-    with pytest.raises(features.UnusableTrack, match="too short"):
+    with pytest.raises(audio_files.UnusableTrack, match="too short"):
         embedder(pulsed_tone(0, seconds=1))
-    with pytest.raises(features.UnusableTrack, match=r"too long: 6 s, expected at most 5 s"):
+    with pytest.raises(audio_files.UnusableTrack, match=r"too long: 6 s, expected at most 5 s"):
         embedder(path, max_seconds=5)
-    with pytest.raises(features.UnusableTrack, match="no such file"):
+    with pytest.raises(audio_files.UnusableTrack, match="no such file"):
         embedder(folder / "nowhere.wav")
 
 

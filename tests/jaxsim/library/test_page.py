@@ -30,7 +30,7 @@ from jaxsim import subspaces
 from jaxsim.library import preferences, projection, query, store, writing
 from jaxsim.library.service import create_app
 from jaxsim.library.store import Store
-from tests.helpers.libraries import DIMENSIONS, describe, entry, listen, random_vectors
+from tests.helpers.libraries import DIMENSIONS, describe, embed_file, entry, random_vectors
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
@@ -70,7 +70,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 @pytest.fixture(scope="module")
 def address(library: Store) -> Iterator[str]:
     """The address of a server in a thread."""
-    config = uvicorn.Config(create_app(library, listen=listen), log_level="warning")
+    config = uvicorn.Config(create_app(library, embed_file=embed_file), log_level="warning")
     server = uvicorn.Server(config)
     listening = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, args=([listening],))

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from jaxsim.library import preferences, presets, store, writing
-from tests.jaxsim.library.conftest import describe, entry
+from tests.helpers.libraries import describe, entry
 
 TABLES = """CREATE TABLE tracks (
   path TEXT PRIMARY KEY, id TEXT UNIQUE NOT NULL, row INTEGER NOT NULL, present INTEGER NOT NULL,

@@ -17,7 +17,7 @@ from jaxsim import search, subspaces
 from jaxsim.library import guard, hits, paths, presets, projection, query, store, uploads, writing
 from jaxsim.library.service import create_app
 from jaxsim.library.store import Store
-from tests.helpers.libraries import DIMENSIONS, describe, entry, listen, random_vectors
+from tests.helpers.libraries import DIMENSIONS, describe, embed_file, entry, random_vectors
 
 TRACKS = 40
 GENRES = ("rock", "jazz; blues", "folk", None)
@@ -57,7 +57,9 @@ def library(tmp_path: Path, audio: Path) -> Iterator[Store]:
 
 @pytest.fixture
 def client(library: Store) -> Iterator[TestClient]:
-    with TestClient(create_app(library, listen=listen), base_url="http://127.0.0.1:8000") as opened:
+    with TestClient(
+        create_app(library, embed_file=embed_file), base_url="http://127.0.0.1:8000"
+    ) as opened:
         yield opened
 
 
@@ -374,7 +376,7 @@ def test_what_is_no_audio_is_refused_and_the_server_lives(client: TestClient) ->
 
 def test_uploads_are_bounded(library: Store, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(uploads, "MAX_BYTES", 1000)
-    client = TestClient(create_app(library, listen=listen), base_url="http://localhost")
+    client = TestClient(create_app(library, embed_file=embed_file), base_url="http://localhost")
     said = client.post("/api/embed", content=bytes(1001))
     assert said.status_code == 413
     assert problem(said) == "the body is too large, expected at most 1,000 bytes"

@@ -9,39 +9,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from input_pipeline.features import FeatureConfig
-from jaxsim import subspaces
-from jaxsim.library import listening, store, writing
-from jaxsim.library.updating import Report, update
+from jaxsim.library import examination, store, writing
+from jaxsim.library.updating import update
 from tests.helpers.audio import SAMPLE_RATE, pulsed_tone
 from tests.helpers.libraries import describe
-
-
-class Embedder:
-    """Stands for the real one: vectors that tell what was embedded, and how often."""
-
-    file = b"model"
-    feature_config = FeatureConfig()
-
-    def __init__(self) -> None:
-        self.embedded: list[str] = []
-
-    def description(self) -> dict:
-        return describe()
-
-    def stream(self, tracks: Iterable) -> Iterator:
-        for key, arrays in tracks:
-            self.embedded.append(Path(key[0].path).name)
-            yield key, vector_of(arrays["mel"])
-
-
-def vector_of(mel: np.ndarray) -> np.ndarray:
-    bands = mel[:, :12].astype(np.float64).mean(axis=0) + np.linspace(0.1, 1, 12)
-    return subspaces.normalised(bands[None], 3)[0]
-
-
-def write_tone(path: Path, number: int) -> None:
-    soundfile.write(path, pulsed_tone(number, seconds=3.1), SAMPLE_RATE)
+from tests.helpers.updates import Embedder, run, write_tone
 
 
 @pytest.fixture(scope="module")
@@ -62,13 +34,6 @@ def music(tones: Path, tmp_path: Path) -> Path:
     return shutil.copytree(tones, tmp_path / "music")
 
 
-def run(music: Path, **options) -> tuple[Report, list[str], store.Store]:
-    embedder = Embedder()
-    library = options.pop("library", [music])
-    report = update(library, music.parent / "store", embedder=embedder, **options)
-    return report, embedder.embedded, store.open(music.parent / "store")
-
-
 def names(opened: store.Store) -> list[str]:
     return sorted(Path(track["path"]).name for track in opened.metadata(opened.rows.tolist()))
 
@@ -81,7 +46,7 @@ def test_only_what_changed_is_embedded_again(music: Path, monkeypatch: pytest.Mo
     vectors = {track["path"]: opened.vectors[row].copy() for row, track in _tracks(opened)}
 
     with monkeypatch.context() as patch:
-        patch.setattr(listening, "listen_all", None)  # nothing is even read
+        patch.setattr(examination, "examine_all", None)  # nothing is even read
         report, embedded, opened = run(music)
     assert (embedded, report.unchanged, report.embedded) == ([], 4, 0)
 
@@ -200,20 +165,64 @@ def test_a_manifest_gives_ids_and_metadata(music: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("name", "content", "message"),
     [
-        ("file\n0.wav\n", "tracks.csv: column path is missing, found"),
-        ("path,colour\n0.wav,red\n", "tracks.csv: column 'colour' is unknown"),
-        ("path,tempo\n0.wav,fast\n", "tracks.csv, line 2: tempo is 'fast', expected a number"),
-        ("path,title\n0.wav\n", "tracks.csv, line 2: the number of cells differs"),
-        ("path,title\n,x\n", "tracks.csv, line 2: path is empty"),
-        ("path,track_id\n0.wav,a\n1.wav,a\n", "1.wav: track_id is 'a' as of .*0.wav"),
+        ("tracks.csv", b"title\nx\n", "tracks.csv: column 'path' is missing, found"),
+        ("tracks.csv", b"path,colour\n0.wav,red\n", "tracks.csv: column 'colour' is unknown"),
+        ("tracks.csv", b"path\n\xff.wav\n", "tracks.csv: cannot be read as UTF-8"),
+        ("tracks.jsonl", b'{"path": "\xff.wav"}', "tracks.jsonl: cannot be read as UTF-8"),
     ],
 )
-def test_refuses_a_manifest(music: Path, text: str, message: str) -> None:
-    (music / "tracks.csv").write_text(text)
+def test_a_named_file_that_is_no_manifest_is_an_error(
+    music: Path, name: str, content: bytes, message: str
+) -> None:
+    (music / name).write_bytes(content)
     with pytest.raises(ValueError, match=message):
-        run(music, library=[music / "tracks.csv"])
+        run(music, library=[music / name])
+    assert not (music.parent / "store").exists()
+
+
+def test_bad_rows_are_reported_and_end_nothing(music: Path) -> None:
+    (music / "tracks.csv").write_text(
+        "path,track_id,title,year,tempo,key\n"
+        "0.wav,a,One,soon,fast,H\n"
+        "1.wav,a,,,,\n"
+        ",b,,,,\n"
+        "2.wav,c\n"
+        "sub/3.FLAC,d,Three,1959,90,8A\n"
+    )
+    report, embedded, opened = run(music, library=[music / "tracks.csv"])
+    assert embedded == ["0.wav", "3.FLAC"]
+    assert report.skipped == {
+        "tracks.csv, line 3": f"track_id is 'a' as of {music / '0.wav'}, expected unique ids",
+        "tracks.csv, line 4": "path is '', expected an audio file",
+        "tracks.csv, line 5": "number of cells is 2, expected 6 as in the header",
+    }
+    assert report.labels_left_out == {
+        "tracks.csv, line 2": "year is 'soon', expected a year from 1000 to 2099; "
+        "tempo is 'fast', expected beats per minute in (0, 1000); "
+        'key is \'H\', expected a tonic and a mode such as "A minor" or "Bb"'
+    }
+    fields = ("title", "year", "tempo", "key")
+    found = opened.metadata([opened.row_of("a"), opened.row_of("d")])
+    assert [[track[name] for name in fields] for track in found] == [
+        ["One", None, None, None],
+        ["Three", 1959, 90.0, "8A"],
+    ]
+
+
+def test_ids_can_change_places(music: Path) -> None:
+    listed = music / "tracks.csv"
+    listed.write_text("path,track_id\n0.wav,a\n1.wav,b\n2.wav,c\n")
+    _, _, before = run(music, library=[listed])
+    listed.write_text("path,track_id\n0.wav,b\n1.wav,c\n2.wav,a\n")
+    report, embedded, after = run(music, library=[listed])
+    assert (embedded, report.skipped, report.gone) == ([], {}, 0)
+    for name, new in (("0.wav", "b"), ("1.wav", "c"), ("2.wav", "a")):
+        row = after.row_of(new)
+        assert row is not None and after.path_of(row) == music / name
+        old = before.vectors[before.row_of_path(music / name)]
+        np.testing.assert_array_equal(after.vectors[row], old)
 
 
 def test_an_interruption_keeps_what_was_embedded(music: Path) -> None:

@@ -9,7 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from input_pipeline.features import FeatureConfig, UnusableTrack, extract
+from input_pipeline import audio
+from input_pipeline.audio import UnusableTrack
+from input_pipeline.features import FeatureConfig, extract
 from jaxsim.library import decoding, uploads
 from jaxsim.library.uploads import COMMAND, Decoder
 from tests.helpers import programs
@@ -142,7 +144,27 @@ def test_a_surprise_is_an_answer_and_the_end(monkeypatch: pytest.MonkeyPatch) ->
     found = decoding.answer({"audio": "a"})
     assert found == {"reason": "cannot be decoded (RuntimeError)", "broken": True}
     error = MemoryError()
-    assert decoding.answer({"audio": "a"})["reason"] == "needs more than 4 GB of memory"
+    full = {"reason": "needs more than 4 GB of memory", "broken": True}
+    assert decoding.answer({"audio": "a"}) == full
+
+
+@pytest.mark.parametrize(
+    ("error", "reason"),
+    [
+        (MemoryError(), "needs more than 4 GB of memory"),
+        (KeyError("/secret/path"), "cannot be decoded (KeyError)"),
+    ],
+)
+def test_a_decoders_own_surprise_is_the_end_too(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, reason: str
+) -> None:
+    def surprise(*_, **__):
+        raise error
+
+    soundfile.write(tmp_path / "a.wav", pulsed_tone(0, seconds=4), SAMPLE_RATE)
+    monkeypatch.setattr(audio, "decode", surprise)
+    request = {"audio": str(tmp_path / "a.wav"), "config": {}, "max_seconds": 10, "out": "x"}
+    assert decoding.answer(request) == {"reason": reason, "broken": True}
 
 
 def test_the_server_hears_as_the_library_does(
@@ -157,11 +179,11 @@ def test_the_server_hears_as_the_library_does(
     embedder = Embedder(finished)
     update([folder / "0.wav", folder / "1.wav"], tmp_path / "store", embedder=embedder)
     with store.open(tmp_path / "store") as library:
-        listener = uploads.Listener(library)
+        upload = uploads.UploadEmbedder(library)
         try:
-            vector, seconds = listener(folder / "1.wav")
+            vector, seconds = upload(folder / "1.wav")
         finally:
-            listener.close()
+            upload.close()
         row = library.row_of_path(folder / "1.wav")
         assert row is not None
         np.testing.assert_allclose(vector, library.vectors[row], atol=1e-3)

@@ -2,8 +2,9 @@
 
 import pytest
 
+from input_pipeline import audio
 from input_pipeline.features import FeatureConfig
-from jaxsim.library import listening
+from jaxsim.library import examination
 
 
 def test_whatever_goes_wrong_is_a_reason(tmp_path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -12,7 +13,7 @@ def test_whatever_goes_wrong_is_a_reason(tmp_path, monkeypatch: pytest.MonkeyPat
 
     path = tmp_path / "a.wav"
     path.write_bytes(b"x")
-    monkeypatch.setattr(listening.features, "load_audio", fail)
-    heard = listening.listen(str(path), FeatureConfig())
-    assert heard.reason == "cannot be read (MemoryError: out of memory)"
-    assert (heard.size, len(heard.digest)) == (1, 64)
+    monkeypatch.setattr(audio, "decode", fail)
+    found = examination.examine(str(path), FeatureConfig())
+    assert found.reason == "cannot be read (MemoryError: out of memory)"
+    assert (found.size, len(found.digest)) == (1, 64)

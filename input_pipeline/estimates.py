@@ -18,7 +18,7 @@ BEAT_RATE = 100  # beat activations per second
 
 
 @dataclasses.dataclass(frozen=True)
-class Annotation:
+class Estimate:
     """Estimated labels of one track; unknown ones keep their defaults.
 
     Attributes:
@@ -36,7 +36,7 @@ class Annotation:
 
 def estimate_tempo_and_key(
     samples: np.ndarray, sample_rate: float, *, estimate: Collection[str] = ("tempo", "key")
-) -> Annotation:
+) -> Estimate:
     """Estimates tempo and key of a track with madmom.
 
     Args:
@@ -61,7 +61,7 @@ def estimate_tempo_and_key(
         probabilities = _key_processor()(signal)[0]  # [24]
         best = int(np.argmax(probabilities))
         labels.update(key=key_of_label(best), key_confidence=float(probabilities[best]))
-    return Annotation(**labels)
+    return Estimate(**labels)
 
 
 def key_of_label(label: int) -> int:

@@ -1,0 +1,88 @@
+"""From an audio file to features: the one way, whoever asks.
+
+Workers unpickle functions that use this module, so nothing here imports TensorFlow or JAX.
+"""
+
+import dataclasses
+from collections.abc import Callable, Collection
+from pathlib import Path
+
+import numpy as np
+
+from input_pipeline import audio as audio_files
+from input_pipeline import estimates, features
+from input_pipeline.audio import LONGEST, UnusableTrack
+from input_pipeline.estimates import Estimate
+from input_pipeline.features import FeatureConfig
+
+Audio = str | Path | Callable[[], np.ndarray]
+
+
+@dataclasses.dataclass(frozen=True)
+class Heard:
+    """What was heard in a track.
+
+    Attributes:
+      features: as `features.extract` gives them.
+      seconds: duration of the audio.
+      estimate: madmom's tempo and key where they were asked for.
+    """
+
+    features: dict[str, np.ndarray]
+    seconds: float
+    estimate: Estimate
+
+
+def listen(
+    audio: Audio,
+    config: FeatureConfig,
+    *,
+    longest: float = LONGEST,
+    estimate: Collection[str] = (),
+) -> Heard:
+    """Decodes one track and extracts its features.
+
+    Args:
+      audio: a file, or a callable that gives float32 mono samples at `config.sample_rate`.
+      config: how to extract.
+      longest: seconds of audio; a longer file is not decoded.
+      estimate: which of "tempo" and "key" to estimate with madmom.
+
+    Raises:
+      UnusableTrack: there are no features. Where a decoder did what nobody foresaw, the exception
+        is the `__cause__`.
+      RuntimeError: the callable failed.
+      ImportError: something is to be estimated, but madmom is not installed.
+    """
+    rate: float
+    if callable(audio):
+        samples, rate = _made(audio), config.sample_rate
+        arrays = _extract(samples, rate, config)
+    else:
+        try:
+            samples, rate = audio_files.decode(audio, longest=longest)
+            arrays = _extract(samples, rate, config)
+        except UnusableTrack:
+            raise
+        except Exception as error:  # one file's surprise must not end the run
+            raise UnusableTrack(
+                f"cannot be read ({type(error).__name__}: {error})", audio
+            ) from error
+    estimated = Estimate()
+    if estimate:
+        estimated = estimates.estimate_tempo_and_key(samples, rate, estimate=estimate)
+    return Heard(arrays, len(samples) / rate, estimated)
+
+
+def _made(audio: Callable[[], np.ndarray]) -> np.ndarray:
+    try:
+        return audio()
+    except UnusableTrack:
+        raise
+    except Exception as error:
+        raise RuntimeError(f"its audio failed: {error!r}") from error
+
+
+def _extract(samples: np.ndarray, rate: float, config: FeatureConfig) -> dict[str, np.ndarray]:
+    resampled = audio_files.resample(samples, rate, config.sample_rate)
+    return features.extract(resampled, config)

@@ -1,0 +1,47 @@
+"""From the features of a whole track to the segments that the network sees. NumPy alone."""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from input_pipeline.features import FeatureConfig  # which imports librosa
+
+
+def segments(arrays: Mapping[str, np.ndarray], config: "FeatureConfig") -> dict[str, np.ndarray]:
+    """Cuts a track into all of its L non-overlapping segments; what is left at the end is dropped.
+
+    Args:
+      arrays: the features of the whole track, as `features.extract` gives them.
+      config: how they were extracted.
+
+    Returns:
+      mel: float16 [L, segment_frames, n_mels].
+      cens: float16 [L, segment_frames, n_chroma].
+      onset: float32 [L, segment_frames + tempogram_window - 1], so that frame t of a segment's
+        tempogram is made from onset[t : t + tempogram_window].
+    """
+    frames, window = config.segment_frames, config.tempogram_window
+    count = len(arrays["mel"]) // frames
+    cut = {}
+    for name in ("mel", "cens"):
+        array = arrays[name][: count * frames]
+        cut[name] = array.reshape(count, frames, array.shape[1])
+    padded = pad_onset(arrays["onset"], window)
+    seen = np.lib.stride_tricks.sliding_window_view(padded, frames + window - 1)
+    return cut | {"onset": seen[::frames][:count]}
+
+
+def pad_onset(
+    onset: np.ndarray, window: int, *, left: bool = True, right: bool = True
+) -> np.ndarray:
+    """Pads an onset envelope [n] as `librosa.feature.tempogram` does.
+
+    Args:
+      onset: the envelope, or a part of it.
+      window: frames in one window of the tempogram; half of it is added at each end.
+      left, right: whether the envelope begins and ends here.
+    """
+    width = window // 2
+    return np.pad(onset, (width * left, width * right), mode="linear_ramp", end_values=0)

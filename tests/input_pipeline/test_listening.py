@@ -1,0 +1,78 @@
+"""The one way from audio to features, and what becomes of its surprises."""
+
+import numpy as np
+import pytest
+import soundfile
+
+from input_pipeline import audio, estimates
+from input_pipeline.audio import UnusableTrack
+from input_pipeline.estimates import Estimate
+from input_pipeline.features import FeatureConfig, extract
+from input_pipeline.listening import listen
+from tests.helpers.audio import SAMPLE_RATE, pulsed_tone
+
+CONFIG = FeatureConfig()
+
+
+def test_a_file_and_a_callable_give_the_same(tmp_path):
+    samples = pulsed_tone(1, seconds=4)
+    soundfile.write(tmp_path / "a.wav", samples, SAMPLE_RATE, subtype="FLOAT")
+    expected = extract(samples, CONFIG)
+    for given in (tmp_path / "a.wav", str(tmp_path / "a.wav"), lambda: samples):
+        heard = listen(given, CONFIG)
+        assert (heard.seconds, heard.estimate) == (4.0, Estimate())
+        for name, array in expected.items():
+            np.testing.assert_array_equal(heard.features[name], array)
+
+
+def test_seconds_are_those_of_the_decoded_audio(tmp_path):
+    samples = pulsed_tone(1, seconds=4)[:71234]
+    soundfile.write(tmp_path / "a.wav", samples, 16000, subtype="FLOAT")
+    assert listen(tmp_path / "a.wav", CONFIG).seconds == 71234 / 16000
+
+
+def test_only_what_is_asked_for_is_estimated(monkeypatch):
+    asked = []
+
+    def hear(samples, rate, *, estimate):
+        asked.append((len(samples), rate, estimate))
+        return Estimate(tempo=90.0)
+
+    monkeypatch.setattr(estimates, "estimate_tempo_and_key", hear)
+    heard = listen(lambda: pulsed_tone(1, seconds=4), CONFIG, estimate=("tempo",))
+    assert heard.estimate.tempo == 90.0
+    assert asked == [(4 * SAMPLE_RATE, SAMPLE_RATE, ("tempo",))]
+
+
+@pytest.mark.parametrize("error", [MemoryError("no memory"), KeyError("x")])
+def test_a_decoders_surprise_is_a_reason_with_its_cause(tmp_path, monkeypatch, error):
+    def fail(*_, **__):
+        raise error
+
+    monkeypatch.setattr(audio, "decode", fail)
+    with pytest.raises(UnusableTrack) as refused:
+        listen(tmp_path / "a.wav", CONFIG)
+    assert refused.value.reason == f"cannot be read ({type(error).__name__}: {error})"
+    assert refused.value.path == tmp_path / "a.wav"
+    assert refused.value.__cause__ is error
+
+
+def test_what_is_foreseen_has_no_cause(tmp_path):
+    (tmp_path / "a.wav").write_text("no music")
+    with pytest.raises(UnusableTrack, match="too long: 4 s, expected at most 3 s") as refused:
+        soundfile.write(tmp_path / "b.wav", pulsed_tone(0, seconds=4), SAMPLE_RATE)
+        listen(tmp_path / "b.wav", CONFIG, longest=3)
+    assert refused.value.__cause__ is None
+    with pytest.raises(UnusableTrack, match="cannot be decoded by libsndfile") as refused:
+        listen(tmp_path / "a.wav", CONFIG)
+    assert refused.value.__cause__ is None
+
+
+def test_a_callable_that_fails_is_no_unusable_track():
+    def fail():
+        raise KeyError("oops")
+
+    with pytest.raises(RuntimeError, match="its audio failed: KeyError"):
+        listen(fail, CONFIG)
+    with pytest.raises(UnusableTrack, match="too short"):
+        listen(lambda: pulsed_tone(0, seconds=1), CONFIG)
