@@ -30,9 +30,20 @@ def test_scratch_is_widened_unless_the_user_has_set_it(given, expected, monkeypa
 
 def test_no_command_asks_for_devices_when_it_is_imported() -> None:
     """What it tells the compilers would come too late."""
-    modules = ("train", "evaluate", "embed", "search", "serve", "library.embedding")
+    commands = (
+        "train",
+        "evaluate",
+        "export",
+        "embed",
+        "search",
+        "serve",
+        "judge",
+        "sweep",
+        "report",
+    )
+    modules = [f"jaxsim.{name}" for name in (*commands, "command_line", "library.embedding")]
     subprocess.run(
-        [sys.executable, "-c", "\n".join(f"import jaxsim.{module}" for module in modules)],
+        [sys.executable, "-c", "\n".join(f"import {name}" for name in modules)],
         env={**os.environ, "JAX_PLATFORMS": "nowhere"},  # JAX finds no devices there
         check=True,
     )

@@ -218,3 +218,41 @@ def test_the_batch_need_not_divide_by_the_devices(finished: Path, data) -> None:
     found, _ = track_embeddings.segment_embeddings(data["train"], embed, batch_size=5)
     assert len(expected) == 8
     np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_the_report_of_several_evaluations(outcome, tmp_path: Path, capsys) -> None:
+    _, folder = outcome
+    file = str(folder / "evaluation.json")
+    report.main([file, file, f"--out={tmp_path / 'both'}"])
+    printed = capsys.readouterr().out.splitlines()
+    names = ("report.html", "report.md")
+    assert printed == [str(tmp_path / "both" / name) for name in names]
+    for name in names:
+        assert (tmp_path / "both" / name).read_text() == (folder / name).read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "not an evaluation (Expecting"),
+        ("[]", "not an evaluation (list, expected an object)"),
+        ('{"data": {}}', "not a whole evaluation: differences, dimensions, "),
+    ],
+)
+def test_what_is_no_evaluation_is_one_line(content: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "evaluation.json"
+    file.write_text(content)
+    with pytest.raises(SystemExit) as stopped:
+        report.main([str(file), f"--out={tmp_path / 'report'}"])
+    assert str(stopped.value.code).startswith(f"error: {file}: {message}")
+    assert not (tmp_path / "report").exists()
+
+
+def test_an_evaluation_that_lacks_a_part_is_one_line(outcome, tmp_path: Path) -> None:
+    results, _ = outcome
+    name = next(iter(results["systems"]))
+    system = {key: value for key, value in results["systems"][name].items() if key != "collapse"}
+    file = tmp_path / "evaluation.json"
+    file.write_text(json.dumps(results | {"systems": {name: system}}))
+    with pytest.raises(SystemExit, match=r"not a whole evaluation: 'collapse' is missing"):
+        report.main([str(file), f"--out={tmp_path}"])

@@ -293,7 +293,7 @@ def test_command_exports_a_checkpoint(
     }
     checkpoints.save(state, Plateau(), json.loads(json.dumps(record)))
     checkpoints.close()
-    export.main(str(tmp_path / "run"), str(tmp_path / "model.npz"))
+    export.main([f"--checkpoint={tmp_path / 'run'}", f"--out={tmp_path / 'model.npz'}"])
     assert capsys.readouterr().out == f"model: {tmp_path / 'model.npz'}\n"
     write(config, state, tmp_path / "expected.npz")
     expected = numpy_model.load(tmp_path / "expected.npz")

@@ -1,6 +1,7 @@
 """A sweep: one directory per configuration, done ones skipped, the first failure ends it."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -31,4 +32,32 @@ def test_stops_at_the_first_run_that_fails(tmp_path: Path, monkeypatch, capfd) -
     assert lines == [
         f"['--config={name}', '--workdir={tmp_path / name}', '--config.num_steps=5']"
         for name in ("one", "two")
+    ]
+
+
+def test_what_follows_two_dashes_goes_to_every_training(tmp_path: Path, monkeypatch) -> None:
+    trained, evaluated = [], []
+
+    def evaluate(command: list[str]) -> SimpleNamespace:
+        evaluated.extend(command[1:])
+        return SimpleNamespace(returncode=3)
+
+    monkeypatch.setattr(sweep, "train_all", lambda *given: trained.extend(given))
+    monkeypatch.setattr(sweep.subprocess, "run", evaluate)
+    options = ["--config.num_steps=5", "--", "--help"]
+    with pytest.raises(SystemExit) as stopped:
+        sweep.main([f"--workdir={tmp_path}", "--configs=a/one.py:demo,two.py", "--", *options])
+    assert stopped.value.code == 3
+    assert trained == [
+        {"a/one.py:demo": tmp_path / "one", "two.py": tmp_path / "two"},
+        options,
+    ]
+    assert evaluated == [
+        "-m",
+        "jaxsim.evaluate",
+        f"--checkpoint={tmp_path / 'one'},{tmp_path / 'two'}",
+        f"--out={tmp_path / 'report'}",
+        "--split=test",
+        "--triplets=",
+        "--embeddings=",
     ]
