@@ -13,7 +13,7 @@ import pytest
 from configs.six_dim import get_config
 from input_pipeline import dataset
 from input_pipeline.features import FeatureConfig
-from jaxsim import evaluate, judgements, report, systems, track_embeddings, training
+from jaxsim import evaluate, judgements, reporting, systems, track_embeddings, training
 from jaxsim.checkpoints import restore_for_inference
 from jaxsim.comparison import compare
 from tests.helpers.batches import fake_data
@@ -48,23 +48,20 @@ def judged(data, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def outcome(
-    finished: Path, classifier: Path, data, embeddings: Path, judged: Path, tmp_path_factory
-):
+def outcome(finished: Path, classifier: Path, embeddings: Path, judged: Path, tmp_path_factory):
     """What the command does, with everything that it can compare: results and folder."""
     out = tmp_path_factory.mktemp("out")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(evaluate, "open_splits", lambda config, splits, directory: data)
-        evaluate.main(
-            [
-                f"--checkpoint={finished},{classifier}",
-                f"--triplets={judged}",
-                f"--embeddings={embeddings}",
-                f"--out={out}",
-                f"--triplets_per_dimension={COUNT}",
-                "--batch_size=8",
-            ]
-        )
+    evaluate.main(
+        [
+            f"--checkpoint={finished},{classifier}",
+            f"--triplets={judged}",
+            f"--embeddings={embeddings}",
+            f"--out={out}",
+            f"--triplets_per_dimension={COUNT}",
+            "--split=train",  # the others have no triplets
+            "--batch_size=8",
+        ]
+    )
     return json.loads((out / "evaluation.json").read_text()), out
 
 
@@ -129,7 +126,7 @@ def test_the_page_stands_alone_and_shows_every_system(outcome) -> None:
     assert "B Table 1" not in page or "Million Song Dataset" in page
     again = out / "again"
     again.mkdir()
-    report.write(report.merged([results, results]), again)
+    reporting.write(reporting.merged([results, results]), again)
     assert (again / "report.html").read_text() == page
 
 
@@ -137,7 +134,7 @@ def test_reports_of_different_data_are_not_merged(outcome) -> None:
     results, _ = outcome
     other = results | {"data": results["data"] | {"tracks": 99}}
     with pytest.raises(ValueError, match="differ in data"):
-        report.merged([results, other])
+        reporting.merged([results, other])
 
 
 @pytest.mark.parametrize(
