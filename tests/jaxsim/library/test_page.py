@@ -605,7 +605,7 @@ def test_the_service_is_described(page: Page) -> None:
         "/api/search",
         "/api/embed",
         "/rest/getSonicSimilarTracks",
-        "/api/judge/{listener}",
+        "/api/judge/{judge}",
     ):
         assert path in text
     assert "undefined" not in text and "[object" not in text
