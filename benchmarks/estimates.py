@@ -90,7 +90,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = command_line.parser("benchmarks.annotations", __doc__)
+    parser = command_line.parser("benchmarks.estimates", __doc__)
     add = parser.add_argument
     add("--clips", dest="count", type=positive_integer, default=120, help="clips to render")
     add("--seconds", type=number(0), default=30.0, help="length of a clip")

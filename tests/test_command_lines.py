@@ -30,7 +30,7 @@ OPTIONS = {
     "input_pipeline.prepare": "--source --path --audio --option --data_dir --dry_run --estimate "
     "--workers --beam_options --pieces_per_genre --renderings --seconds --seed",
     "launch.check": "--config --topology --config.FIELD=VALUE",
-    "benchmarks.annotations": "--clips --seconds",
+    "benchmarks.estimates": "--clips --seconds",
     "benchmarks.embedding": "--clips --seconds --workers --processes",
     "benchmarks.faults": "--kills --saves --signals --disks --soak_minutes --only",
     "benchmarks.features": "--clips --copies --seconds --workers --processes --rounds",

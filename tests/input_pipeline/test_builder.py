@@ -41,7 +41,9 @@ def test_one_and_two_workers_write_the_same_bytes(tracks_csv, prepared_directory
 def test_fields_are_written_in_a_fixed_order(prepared_directory):
     # Within one process protobuf's own order repeats; between processes it does not.
     (shard,) = prepared_directory.glob("*train.tfrecord*")
-    for record in tf.data.TFRecordDataset(str(shard)).as_numpy_iterator():
+    records = list(tf.data.TFRecordDataset(str(shard)).as_numpy_iterator())
+    assert len(records) == 4
+    for record in records:
         example = tf.train.Example.FromString(record)
         assert record == example.SerializeToString(deterministic=True)
 

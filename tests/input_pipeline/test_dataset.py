@@ -59,7 +59,9 @@ def test_labels_are_those_of_the_csv(prepared_directory, tracks_csv, split):
 
 
 def test_whole_tracks_are_the_extracted_features(train, tracks_csv):
-    for index, track in enumerate(_by_id(tracks_csv, "train")):
+    tracks = _by_id(tracks_csv, "train")
+    assert len(tracks) == len(train) == 4
+    for index, track in enumerate(tracks):
         expected = extract(load_audio(track.audio, 22050), CONFIG)
         mel, cens, onset = train.read_track(index)
         assert len(mel) == train.num_frames[index]

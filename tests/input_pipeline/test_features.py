@@ -70,5 +70,5 @@ def test_unusable_samples(samples, reason):
 def test_the_shortest_usable_track_has_one_segment():
     samples = pulsed_tone(0, seconds=4)[: 128 * 512]
     assert len(extract(samples, CONFIG)["mel"]) == 129
-    with pytest.raises(UnusableTrack):
+    with pytest.raises(UnusableTrack, match="too short"):
         extract(samples[:-1], CONFIG)

@@ -1,6 +1,7 @@
 """The evaluation as its user runs it: systems in, numbers and a page out."""
 
 import functools
+import html
 import json
 import re
 from pathlib import Path
@@ -74,12 +75,12 @@ def test_every_system_is_measured(outcome, finished: Path, classifier: Path) -> 
         divided = name.startswith(finished.name)
         assert system["dimensions"] == (["genre", "mood"] if divided else [])
         assert bool(system["subsets"]) == divided
-        for scores in system["triplets"].values():
+        assert list(system["triplets"]) == ["genre", "mood"]
+        for dimension, scores in system["triplets"].items():
             assert 0 <= scores["own"]["low"] <= scores["own"]["value"] <= scores["own"]["high"] <= 1
             assert set(scores["by_sub_space"]) == ({"genre", "mood"} if divided else set())
             if divided:
-                own, sub_space = scores["own"]["value"], scores["by_sub_space"]
-                assert own in sub_space.values()
+                assert scores["by_sub_space"][dimension] == scores["own"]["value"]
             else:
                 assert scores["own"] == scores["whole"]
 
@@ -123,11 +124,74 @@ def test_the_page_stands_alone_and_shows_every_system(outcome) -> None:
     for name in results["systems"]:
         assert name in page
         assert name in (out / "report.md").read_text()
-    assert "B Table 1" not in page or "Million Song Dataset" in page
     again = out / "again"
     again.mkdir()
     reporting.write(reporting.merged([results, results]), again)
     assert (again / "report.html").read_text() == page
+
+
+def rows_of(page: str) -> list[list[str]]:
+    """The cells of all tables of a report in HTML."""
+    rows = re.findall(r"<tr>(<td>.*?)</tr>", page)
+    return [[html.unescape(cell) for cell in re.findall(r"<td>(.*?)</td>", row)] for row in rows]
+
+
+def published_rows(folder: Path) -> list[list[str]]:
+    """The rows of the papers' numbers on the page, which the Markdown must have too."""
+
+    def published(rows: list[list[str]]) -> list[list[str]]:
+        return [row for row in rows if re.search(r": [AB]\b", row[0])]
+
+    lines = (folder / "report.md").read_text().splitlines()
+    in_markdown = [line[2:-2].split(" | ") for line in lines if line.startswith("| ")]
+    on_page = published(rows_of((folder / "report.html").read_text()))
+    assert published(in_markdown) == on_page
+    return on_page
+
+
+def test_the_papers_numbers_stand_beside_runs_of_their_rows(
+    outcome, finished: Path, classifier: Path, tmp_path: Path
+) -> None:
+    """B's by the run's name, A's Table 1 beside all judged triplets; each with its source."""
+    results, out = outcome
+    ours = results["systems"]
+    systems = {
+        "triplet_disentangled": ours[finished.name],
+        "triplet": ours[classifier.name],  # undivided: B has no Table 3 of it
+        "mine": ours["MFCC"],
+    }
+    reporting.write(results | {"systems": systems}, tmp_path)
+    of_a = [
+        ["baseline: 4 dimensions, single input, 256: A Table 1, 426 dim-sim triplets", "0.8192"],
+        ["4 dimensions, three inputs, 256: A Table 1, 426 dim-sim triplets", "0.8286"],
+        ["6 dimensions, single input, 258: A Table 1, 426 dim-sim triplets", "0.7934"],
+        ["6 dimensions, single input, 384: A Table 1, 426 dim-sim triplets", "0.8169"],
+        ["6 dimensions, three inputs, 384: A Table 1, 426 dim-sim triplets", "0.8380"],
+        ["OpenL3, 512: A Table 1, 426 dim-sim triplets", "0.7958"],
+    ]
+    disentangled = ["0.365", "0.505", "0.641", "0.760", "0.825", "0.964"]
+    undivided = ["0.318", "0.452", "0.599", "0.730", "0.815", "0.957"]
+    assert published_rows(tmp_path) == [
+        ["triplet_disentangled: B Table 3, on the MSD", "0.790", "0.785", "n/a"],
+        *of_a,
+        ["triplet_disentangled: B, on the MSD", *disentangled],
+        ["triplet: B, on the MSD", *undivided],
+    ]
+    page = (tmp_path / "report.html").read_text()
+    firsts = [row[0] for row in rows_of(page)]
+    assert firsts[firsts.index("triplet: B, on the MSD") - 1] == "triplet"
+    judged_alone = [row for row in rows_of(page) if row[0] in ("genre", "mood") and len(row) == 3]
+    assert sorted((row[0], row[2]) for row in judged_alone) == [
+        ("genre", "0.7535"),
+        ("mood", "0.7535"),
+    ]
+    for text in (page, (tmp_path / "report.md").read_text()):
+        assert "A Table 2" in text
+        assert "They come from the Million Song Dataset" in text
+
+    assert published_rows(out) == of_a, "no run of another name is compared with B's"
+    reporting.write(results | {"judged_triplets": {}}, tmp_path)
+    assert published_rows(tmp_path) == []
 
 
 def test_reports_of_different_data_are_not_merged(outcome) -> None:

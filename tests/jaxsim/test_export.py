@@ -149,6 +149,10 @@ def test_half_the_size(single: tuple[ConfigDict, training.State], tmp_path: Path
     for dtype in model_format.DTYPES:
         write(config, state, tmp_path / f"{dtype}.npz", dtype)
     whole, half = (numpy_model.load(tmp_path / f"{dtype}.npz") for dtype in model_format.DTYPES)
+    sizes = [(tmp_path / f"{dtype}.npz").stat().st_size for dtype in model_format.DTYPES]
+    numbers = sum(array.size for array in whole.arrays.values())
+    assert sizes[0] - sizes[1] == 2 * numbers, "two bytes instead of four; the headers stay"
+    assert sizes[1] < 0.65 * sizes[0], "even of so narrow a network, whose headers are large"
     with np.load(tmp_path / "float16.npz") as file:
         assert file["mel_stem/kernel"].dtype == np.float16
     for name, array in whole.arrays.items():

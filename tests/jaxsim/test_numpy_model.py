@@ -301,6 +301,20 @@ def test_needs_numpy_only(path: Path, model: numpy_model.Model) -> None:
     assert others == []
 
 
+# What the shipped model says of the random track below: the first, middle and last number of every
+# sub-space, and the sub-spaces' lengths. Printed by this test's own lines when that model was
+# trained on the scores; print them again when another model is shipped, and only then.
+SHIPPED_VALUES = [
+    [0.49705, -0.99294, -0.43222],
+    [-1.42523, 0.39255, -1.87308],
+    [-0.47852, -0.65889, 1.48705],
+    [-1.43729, 1.33414, 0.98722],
+    [-0.17762, -0.25241, 0.02874],
+    [0.33606, 0.18215, -0.17524],
+]
+SHIPPED_LENGTHS = [3.00361, 10.62406, 9.61051, 8.57173, 4.65389, 2.22465]
+
+
 def test_the_model_that_comes_with_jaxsim():
     model = numpy_model.load()
     assert model.dimensions == DIMENSIONS
@@ -308,4 +322,9 @@ def test_the_model_that_comes_with_jaxsim():
     assert numpy_model.SHIPPED.stat().st_size < 5e6
     random = np.random.default_rng(0)
     mel, cens, onset = random.random((129, 128)), random.random((129, 12)), random.random(129)
-    assert np.isfinite(model.embed_track(mel, cens, onset)).all()
+    found = model.embed_track(mel, cens, onset).reshape(6, 64)
+    np.testing.assert_allclose(found[:, [0, 31, 63]], SHIPPED_VALUES, rtol=0, atol=1e-4)
+    lengths = np.linalg.norm(found, axis=1)
+    np.testing.assert_allclose(lengths, SHIPPED_LENGTHS, rtol=0, atol=1e-3)
+    cosines = (found @ found.T) / np.outer(lengths, lengths)
+    assert np.abs(cosines - np.eye(6)).max() < 0.5, "every sub-space says something of its own"

@@ -2,7 +2,10 @@
 
 import os
 import signal
+import sys
+from types import SimpleNamespace
 
+import jax
 import pytest
 
 from jaxsim import stopping
@@ -35,8 +38,36 @@ def test_time_to_save():
         assert requests.save is due
 
 
-@pytest.mark.parametrize("code", [0, 1, 70, 75, 130])
-def test_leaving_with_a_code(code):
-    with pytest.raises(SystemExit) as error:
-        stopping.leave(code)
-    assert error.value.code == code
+@pytest.mark.parametrize(
+    ("processes", "code", "at_once"),
+    [(1, code, False) for code in (0, 1, 70, 75, 130)]
+    + [(2, 0, False), (2, 75, False), (2, 130, False), (2, 1, True), (2, 70, True)],
+)
+def test_only_an_error_among_several_processes_leaves_at_once(
+    monkeypatch, processes, code, at_once
+):
+    """A normal end waits for the other processes; after an error they may wait for this one."""
+    did = []
+
+    class Gone(BaseException):
+        """Stands for the end of the process, from which nothing returns."""
+
+    def exit_at_once(code):
+        did.append(code)
+        raise Gone
+
+    def stream(name):
+        return SimpleNamespace(flush=lambda: did.append(name), write=lambda text: None)
+
+    monkeypatch.setattr(jax, "process_count", lambda: processes)
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "_exit", exit_at_once)
+        patch.setattr(sys, "stdout", stream("stdout"))
+        patch.setattr(sys, "stderr", stream("stderr"))
+        with pytest.raises(Gone if at_once else SystemExit) as error:
+            stopping.leave(code)
+    if at_once:
+        assert did == ["stdout", "stderr", code], "what was said comes out before the end"
+    else:
+        assert did == []
+        assert error.value.code == code

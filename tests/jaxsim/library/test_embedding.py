@@ -104,5 +104,5 @@ def test_refuses(tmp_path: Path) -> None:
     (tmp_path / "empty").mkdir()
     with pytest.raises(FileNotFoundError, match="has no checkpoint"):
         Embedder(tmp_path / "empty")
-    with pytest.raises(FileNotFoundError):
+    with pytest.raises(FileNotFoundError, match=r"nowhere\.npz"):
         Embedder(tmp_path / "nowhere.npz")

@@ -87,6 +87,7 @@ def test_opposite_and_equal_sub_spaces_have_a_way(make_store: MakeStore) -> None
     vectors[1, 8:] = np.random.default_rng(2).normal(size=4)
     store = make_store(vectors)
     steps = paths.find(store, 0, 1, length=6)
+    assert len(steps) == 6
     for step in steps:
         assert np.isfinite(step.score)
         assert np.isnan(step.reached).tolist() == [False, True, False]

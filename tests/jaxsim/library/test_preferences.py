@@ -152,6 +152,10 @@ def test_presets(library: store.Store) -> None:
     presets.delete(library, "all")
     with pytest.raises(ValueError, match=r"preset 'all': unknown, expected one of \['dance'\]"):
         presets.load(library, "all")
-    for name, weights in (("", {}), ("x", {"mood": 1}), ("x", {"key": np.nan})):
-        with pytest.raises(ValueError):
+    for name, weights, message in (
+        ("", {}, "its name is '', expected 1 to 100 characters"),
+        ("x", {"mood": 1}, "'mood' is no dimension of this library"),
+        ("x", {"key": np.nan}, "key is nan, expected a number below a million"),
+    ):
+        with pytest.raises(ValueError, match=message):
             presets.save(library, name, weights)

@@ -74,7 +74,9 @@ def test_few_tracks_have_a_map(make_store: MakeStore, count: int) -> None:
 def test_equal_tracks_have_a_map(make_store: MakeStore, different: int) -> None:
     vectors = np.ones((50, 12))
     vectors[:different] = random_vectors(different)
-    assert np.isfinite(projection.load(make_store(vectors))).all()
+    points = projection.load(make_store(vectors))
+    assert points.shape == (50, 2)
+    assert np.isfinite(points).all()
 
 
 def test_an_unknown_space_is_refused(make_store: MakeStore) -> None:

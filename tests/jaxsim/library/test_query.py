@@ -136,7 +136,9 @@ def test_a_dimension_that_is_constant_says_nothing(make_store: MakeStore, noise:
     vectors = random_vectors(50)
     vectors[:, 8:] = [1, 2, 3, 4] + noise * vectors[:, 8:]
     store = make_store(vectors)
-    for hit in query.search(store, [0], (1, 0, 100), top=50):
+    hits = query.search(store, [0], (1, 0, 100), top=50)
+    assert len(hits) == 49
+    for hit in hits:
         assert hit.contributions[2] == 0 and abs(hit.score) < 100
 
 
