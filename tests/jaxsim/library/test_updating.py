@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from jaxsim.library import examination, store, writing
+from jaxsim.library import examination, store, updating, writing
 from jaxsim.library.updating import update
 from tests.helpers.audio import SAMPLE_RATE, pulsed_tone
 from tests.helpers.libraries import describe
@@ -211,7 +211,9 @@ def test_bad_rows_are_reported_and_end_nothing(music: Path) -> None:
     ]
 
 
-def test_ids_can_change_places(music: Path) -> None:
+@pytest.mark.parametrize("at_once", [1, 64])
+def test_ids_can_change_places(music: Path, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(updating, "COMMIT_TRACKS", at_once)
     listed = music / "tracks.csv"
     listed.write_text("path,track_id\n0.wav,a\n1.wav,b\n2.wav,c\n")
     _, _, before = run(music, library=[listed])
