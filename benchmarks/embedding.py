@@ -19,9 +19,9 @@ import threadpoolctl
 from benchmarks import clips
 from input_pipeline import audio, command_line, features
 from input_pipeline.command_line import number, positive_integer
-from jaxsim.library import examination, updating
-from jaxsim.library.embedding import Embedder
-from jaxsim.numpy_model import SHIPPED
+from jaxsim.exported.numpy_model import SHIPPED
+from jaxsim.library.intake import examination, updating
+from jaxsim.library.intake.embedding import Embedder
 
 REPEATS = 5
 

@@ -19,7 +19,7 @@ from benchmarks import clips
 from input_pipeline import command_line, estimates
 from input_pipeline.command_line import number, positive_integer
 from input_pipeline.tracks import KEYS, Track
-from jaxsim import metrics
+from jaxsim.evaluation import metrics
 
 TEMPO_TOLERANCE = 0.04
 OCTAVES = (1, 2, 3, 1 / 2, 1 / 3)

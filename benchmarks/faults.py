@@ -43,7 +43,7 @@ from benchmarks.tiny_runs import (
 from input_pipeline import command_line
 from input_pipeline.command_line import comma_separated, whole_number
 
-SAVED_EXIT = 75  # `jaxsim.stopping.TERMINATED`
+SAVED_EXIT = 75  # `jaxsim.training.machines.stopping.TERMINATED`
 
 
 @dataclasses.dataclass(frozen=True)

@@ -26,8 +26,9 @@ from configs.six_dim import get_config
 from input_pipeline import command_line, scores
 from input_pipeline.command_line import comma_separated, positive_integer
 from input_pipeline.tracks import KEYS, TAG_DIMENSIONS, Track
-from jaxsim.library import query, store
-from jaxsim.relations import relations
+from jaxsim.library import store
+from jaxsim.library.search import query
+from jaxsim.objective.relations import relations
 
 NEAREST = 5
 
@@ -47,7 +48,7 @@ def embed(tracks: Sequence[Track], music: Sequence[str], folder: Path) -> Path:
 
 
 def alike(tracks: Sequence[Track], dimensions: Sequence[str]) -> np.ndarray:
-    """Whether two tracks are similar [S, N, N], as in the training (`jaxsim.relations`)."""
+    """Whether two tracks are similar [S, N, N], as `jaxsim.objective.relations` has it."""
     config = get_config()
     labels = {
         "index": jnp.arange(len(tracks)),

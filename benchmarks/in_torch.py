@@ -15,9 +15,9 @@ from ml_collections import ConfigDict
 from torch import nn
 
 from benchmarks.plain import STRIDES
-from jaxsim import objective
-from jaxsim.inputs import images
-from jaxsim.relations import relations
+from jaxsim.network.inputs import images
+from jaxsim.objective import terms
+from jaxsim.objective.relations import relations
 
 DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
@@ -136,7 +136,7 @@ def runs(config: ConfigDict, batch) -> dict[tuple[str, str], Callable[[int], Non
         key_relation=config.relation.key,
     )
     similar, dissimilar = (_tensor(mask) for mask in found)
-    masks = _tensor(objective.masks_of(config, config.model.embedding_size))
+    masks = _tensor(terms.masks_of(config, config.model.embedding_size))
     inputs = {
         kind: _tensor(x).permute(0, 3, 1, 2).contiguous(memory_format=torch.channels_last)
         for kind, x in images(batch, config).items()
@@ -186,7 +186,7 @@ def miner(config: ConfigDict, size: int) -> Callable[[], float]:
         margin=config.loss.band, distance=cosine, type_of_triplets="semihard"
     )
     triplets = losses.TripletMarginLoss(margin=config.loss.margin, distance=cosine)
-    masks = _tensor(objective.masks_of(config, config.model.embedding_size))
+    masks = _tensor(terms.masks_of(config, config.model.embedding_size))
     random = np.random.default_rng(0)
     labels = _tensor(random.integers(5, size=(len(masks), size)))
     embeddings = _tensor(np.float32(random.normal(size=(size, masks.shape[1]))))

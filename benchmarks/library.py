@@ -3,8 +3,8 @@
 python -m benchmarks.library --tracks=100000
 
 Embeddings are drawn around 1,000 centres in every sub-space, independently of each other. Queries
-are tracks of the library; the index is asked with the weights that `jaxsim.library.index.measure`
-asks it with.
+are tracks of the library; the index is asked with the weights of
+`jaxsim.library.search.index.measure`.
 """
 
 import argparse
@@ -21,8 +21,10 @@ import tqdm
 from input_pipeline import command_line
 from input_pipeline.command_line import positive_integer
 from input_pipeline.tracks import DIMENSIONS
-from jaxsim import subspaces
-from jaxsim.library import index, query, store, writing
+from jaxsim.library import store
+from jaxsim.library.search import index, query
+from jaxsim.library.store import writing
+from jaxsim.network import subspaces
 
 CENTRES, SIZE = 1000, 64  # of a sub-space
 PART = 2000  # tracks written at once

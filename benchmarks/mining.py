@@ -2,8 +2,9 @@
 
 python -m benchmarks.mining --sizes=256,512,1024,2048,4096
 
-jaxsim's sorted bands (`jaxsim.mining`); the B x B x B array that compares every anchor with every
-positive and negative, mapped over the dimensions one after the other; and, if it is installed, the
+jaxsim's sorted bands (`jaxsim.objective.mining`); the B x B x B array that compares every anchor
+with every positive and negative, mapped over the dimensions one after the other; and, if it is
+installed, the
 miner and the triplet loss of pytorch-metric-learning, one dimension after the other, on one label
 per example and dimension (it knows no other relations). Memory is what the compiler reserves for
 intermediate results. Exponents are fitted to the sizes of 512 and more: time ~ B^exponent.
@@ -28,8 +29,8 @@ from configs.six_dim import get_config
 from input_pipeline import command_line
 from input_pipeline.command_line import comma_separated
 from input_pipeline.errors import first_line
-from jaxsim import objective
-from jaxsim.relations import relations
+from jaxsim.objective.relations import relations
+from jaxsim.objective.terms import masks_of, objective_terms
 
 FORMS = ("sorted bands", "B x B x B")
 MINER = "pytorch-metric-learning"
@@ -39,7 +40,7 @@ REPEATS = 3
 
 def sorted_bands(config: ConfigDict, embeddings, labels):
     """The mean loss of the six dimensions as it is trained."""
-    terms = objective.objective_terms(embeddings, {}, labels, jax.random.key(0), config)
+    terms = objective_terms(embeddings, {}, labels, jax.random.key(0), config)
     return jnp.mean(terms.loss.mean())
 
 
@@ -52,7 +53,7 @@ def cube(config: ConfigDict, embeddings, labels):
         tempo_tolerance=config.relation.tempo_tolerance,
         key_relation=config.relation.key,
     )
-    masks = objective.masks_of(config, embeddings.shape[1])
+    masks = masks_of(config, embeddings.shape[1])
 
     def of_dimension(inputs):
         mask, similar, dissimilar = inputs

@@ -21,7 +21,9 @@ import tqdm
 from benchmarks import examples
 from input_pipeline import command_line
 from input_pipeline.command_line import number, positive_integer
-from jaxsim import parallel, published, training
+from jaxsim.evaluation import published
+from jaxsim.training import train_step
+from jaxsim.training.machines import parallel
 
 STEPS = 3  # of each objective in a round
 
@@ -33,13 +35,13 @@ def stepper(row: str, batch: dict[str, np.ndarray], width: float):
     if jax.default_backend() == "cpu":
         config.model.dtype = "float32"
     step = parallel.map_over_devices(
-        functools.partial(training.train_step, config),
+        functools.partial(train_step.train_step, config),
         split=(False, True, False),
         mapping=config.parallel.mapping,
         donate=True,
     )
     placed = parallel.to_devices(batch, local_devices=jax.local_device_count())
-    state = parallel.replicate(training.initial_state(config, batch))
+    state = parallel.replicate(train_step.initial_state(config, batch))
     rate = parallel.replicate(np.float32(1e-6))
 
     def run() -> float:

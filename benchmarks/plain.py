@@ -1,6 +1,7 @@
 """The network straight from the papers' table, with Flax's own layers, line by line.
 
-What `jaxsim.model` must equal (the tests hold it to that) and be faster than (`benchmarks.step`).
+What `jaxsim.network.inception` must equal (the tests hold it to that) and be faster than
+(`benchmarks.step`).
 """
 
 from collections.abc import Mapping

@@ -25,9 +25,10 @@ from ml_collections import ConfigDict
 from benchmarks.step import configured
 from input_pipeline import command_line
 from input_pipeline.command_line import comma_separated, positive_integer
-from jaxsim import inputs, parallel
-from jaxsim.objective import objective_terms
-from jaxsim.shapes import DEVICE_AXIS
+from jaxsim.network import inputs
+from jaxsim.network.shapes import DEVICE_AXIS
+from jaxsim.objective.terms import objective_terms
+from jaxsim.training.machines import parallel
 
 
 def compiled(config: ConfigDict, topology: str, rows: int) -> jax.stages.Compiled:

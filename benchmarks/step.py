@@ -30,9 +30,10 @@ from benchmarks.plain import Plain
 from configs.six_dim import get_config
 from input_pipeline import command_line
 from input_pipeline.command_line import number, positive_integer
-from jaxsim import compilation, training
-from jaxsim.inputs import images
-from jaxsim.objective import objective_terms
+from jaxsim.network import compilation
+from jaxsim.network.inputs import images
+from jaxsim.objective.terms import objective_terms
+from jaxsim.training import train_step
 
 PRODUCT = {"cpu": 2048, "gpu": 8192}  # rows and columns of the product that measures the peak
 
@@ -47,7 +48,7 @@ def configured(width: float, batch_size: int, dtype: str) -> ConfigDict:
 
 def networks(config: ConfigDict) -> dict[str, Callable]:
     """apply(params, images) of each form, with its initial parameters as `.params`."""
-    model = training.network(config)
+    model = train_step.network(config)
     plain = Plain(
         tuple(config.model.inputs),
         config.model.embedding_size,

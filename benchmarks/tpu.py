@@ -29,7 +29,7 @@ from benchmarks.plain import Plain
 from benchmarks.step import configured, operations
 from input_pipeline import command_line
 from input_pipeline.command_line import comma_separated, number, positive_integer
-from jaxsim import training
+from jaxsim.training import train_step
 
 FORMS = ("jaxsim", "plain")
 EXCHANGE = r"all-gather|all-reduce|psum|all_gather"
@@ -55,7 +55,7 @@ def plain_model(config: ConfigDict) -> PlainModel:
 
 def compiled(form: str, config: ConfigDict, topology: str) -> jax.stages.Compiled:
     """The training step of `jaxsim.train` with this form of the network."""
-    plain = mock.patch.object(training, "network", plain_model)
+    plain = mock.patch.object(train_step, "network", plain_model)
     with plain if form == "plain" else contextlib.nullcontext():
         return check.compile_step(config, check.slice_devices(topology))
 

@@ -30,10 +30,10 @@ from benchmarks import examples
 from benchmarks.step import configured
 from input_pipeline import command_line
 from input_pipeline.command_line import positive_integer
-from jaxsim import training
-from jaxsim.convolution import plain_convolution
-from jaxsim.inputs import images
-from jaxsim.model import Convolution
+from jaxsim.network.forms.convolution import plain_convolution
+from jaxsim.network.inception import Convolution
+from jaxsim.network.inputs import images
+from jaxsim.training import train_step
 
 PASSES = ("forward", "input gradient", "kernel gradient")
 
@@ -62,7 +62,7 @@ def convolutions(config: ConfigDict) -> dict[str, Form]:
             found["/".join(layer.path)] = Form((height, width, channels), kernel, strides)
         return call(*arguments, **options)
 
-    model, batch = training.network(config), examples.batch(1)
+    model, batch = train_step.network(config), examples.batch(1)
     with nn.intercept_methods(note):
         jax.eval_shape(lambda: model.init(jax.random.key(0), images(batch, config), train=False))
     return found

@@ -24,10 +24,11 @@ from pathlib import Path
 from absl import logging
 
 from input_pipeline import audio, command_line, pool
-from jaxsim import compilation, numpy_model
+from jaxsim.exported import numpy_model
 from jaxsim.library import store
-from jaxsim.library.embedding import BATCH_SIZE, Embedder
-from jaxsim.library.updating import Report, update
+from jaxsim.library.intake.embedding import BATCH_SIZE, Embedder
+from jaxsim.library.intake.updating import Report, update
+from jaxsim.network import compilation
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

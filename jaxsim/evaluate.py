@@ -11,8 +11,8 @@ from collections.abc import Sequence
 from absl import logging
 
 from input_pipeline import command_line
-from jaxsim import compilation
-from jaxsim.evaluating import evaluate
+from jaxsim.evaluation.evaluating import evaluate
+from jaxsim.network import compilation
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

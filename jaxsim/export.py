@@ -1,4 +1,4 @@
-"""Writes a trained network as one file that `jaxsim.numpy_model` reads without JAX.
+"""Writes a trained network as one file that `jaxsim.exported.numpy_model` reads without JAX.
 
 python -m jaxsim.export --checkpoint=runs/demo --out=model.npz
 python -m jaxsim.export --checkpoint=runs/demo --out=model.safetensors
@@ -8,8 +8,8 @@ import argparse
 from collections.abc import Sequence
 
 from input_pipeline import command_line
-from jaxsim import model_format
-from jaxsim.exporting import export_checkpoint
+from jaxsim.exported import model_format
+from jaxsim.training.saving.exporting import export_checkpoint
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

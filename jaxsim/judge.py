@@ -14,8 +14,9 @@ import rich.console
 import rich.table
 
 from input_pipeline import command_line
-from jaxsim.library import preferences, presets, store
-from jaxsim.library.preferences import Answer, Fit, Question
+from jaxsim.library import store
+from jaxsim.library.search import preferences, presets
+from jaxsim.library.search.preferences import Answer, Fit, Question
 
 KEYS = {"a": "a", "b": "b", "s": "skip", "skip": "skip"}
 

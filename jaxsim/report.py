@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from input_pipeline import command_line
-from jaxsim.reporting import write_merged
+from jaxsim.evaluation.reporting import write_merged
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -24,8 +24,9 @@ import rich.text
 
 from input_pipeline import command_line
 from input_pipeline.command_line import positive_integer
-from jaxsim.library import exports, hits, presets, query, store
-from jaxsim.library.query import Hit, Seed
+from jaxsim.library import store
+from jaxsim.library.search import exports, hits, presets, query
+from jaxsim.library.search.query import Hit, Seed
 from jaxsim.library.store import Store
 
 CANDIDATES = 10  # that are listed when a title is not unique
@@ -90,7 +91,7 @@ def _run_search(library: Store, options: argparse.Namespace) -> None:
     seeds = [resolve(library, song) for song in options.like]
     search: Callable[..., list[Hit]]
     if options.approximate:
-        from jaxsim.library.index import Index
+        from jaxsim.library.search.index import Index
 
         index = Index(library)
         search = index.search
@@ -135,8 +136,8 @@ def resolve(library: Store, song: str) -> Seed:
 
 def _embed(library: Store, path: str) -> np.ndarray:
     from input_pipeline.audio import UnusableTrack
-    from jaxsim import compilation
-    from jaxsim.library.embedding import Embedder
+    from jaxsim.library.intake.embedding import Embedder
+    from jaxsim.network import compilation
 
     compilation.prepare()
     try:
@@ -188,7 +189,7 @@ def _run_presets(library: Store, options: argparse.Namespace) -> None:
 
 
 def _run_index(library: Store, _: argparse.Namespace) -> None:
-    from jaxsim.library import index
+    from jaxsim.library.search import index
 
     print(f"index: {index.build(library)}")
 
@@ -200,7 +201,7 @@ def _recall_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_recall(library: Store, options: argparse.Namespace) -> None:
-    from jaxsim.library import index
+    from jaxsim.library.search import index
 
     measured = index.measure(index.Index(library), queries=options.queries, top=options.top)
     table = rich.table.Table("weights", "width", f"recall@{options.top}", "index ms", "exact ms")

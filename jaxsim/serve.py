@@ -64,13 +64,11 @@ def run(library: store.Store, options: argparse.Namespace) -> None:
         import uvicorn
     except ImportError as error:
         raise ImportError(f"{error.name} is missing: pip install 'jaxsim[serve]'") from None
-    from jaxsim.library import service
-    from jaxsim.library.uploads import UploadEmbedder
+    from jaxsim.library.service.app import create_app
+    from jaxsim.library.service.uploads import UploadEmbedder
 
     embedder = UploadEmbedder(library)
-    app = service.create_app(
-        library, embed_file=embedder, hosts=[*options.allow_host, _name(options.host)]
-    )
+    app = create_app(library, embed_file=embedder, hosts=[*options.allow_host, _name(options.host)])
     config = uvicorn.Config(
         app,
         log_level="warning",

@@ -1,7 +1,8 @@
 """Trains a model: python -m jaxsim.train --config=configs/six_dim.py:demo --workdir=runs/demo
 
-Running the same command again resumes exactly where it stopped. With --distributed several
-processes train one model (jaxsim.processes). Exit codes: jaxsim.stopping.
+Running the same command again resumes exactly where it stopped. With --distributed, several
+processes train one model; launch/README.md says how they find each other, and what the exit codes
+mean.
 """
 
 import functools
@@ -14,11 +15,13 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from input_pipeline import command_line
-from jaxsim import compilation, processes, profiling, run, stopping
 from jaxsim.command_line import parse_with_config
-from jaxsim.config import check
-from jaxsim.data import open_splits
-from jaxsim.validation import Validation
+from jaxsim.evaluation.validation import Validation
+from jaxsim.network import compilation
+from jaxsim.training import profiling, run
+from jaxsim.training.config import check
+from jaxsim.training.data import open_splits
+from jaxsim.training.machines import processes, stopping
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -6,7 +6,7 @@ The step is the one that `jaxsim.train` runs, compiled by the TPU's own compiler
 '.[tpu]'), so whether it fits the memory is exact. The time is the compiler's estimate: it knows
 neither waiting for input nor for other chips. A narrow network takes minutes, the papers' a quarter
 of an hour; half of that with LIBTPU_INIT_ARGS=--xla_tpu_scoped_vmem_limit_kib=16384, for a step
-that is estimated a tenth longer (`jaxsim.compilation` has 65536).
+that is estimated a tenth longer (`jaxsim.network.compilation` has 65536).
 """
 
 import argparse
@@ -28,11 +28,12 @@ from ml_collections import ConfigDict
 
 from input_pipeline import command_line
 from input_pipeline.errors import first_line
-from jaxsim import compilation, training
-from jaxsim import config as config_module
 from jaxsim.command_line import parse_with_config
-from jaxsim.data import open_splits
-from jaxsim.example import batch_shapes, tag_counts
+from jaxsim.network import compilation
+from jaxsim.training import config as config_module
+from jaxsim.training import train_step
+from jaxsim.training.data import open_splits
+from jaxsim.training.example import batch_shapes, tag_counts
 from launch.cycles import instruction_cycles
 
 TAGS = {"genre": 28, "mood": 12, "instrument": 5, "era": 5}  # of the MSD's 50
@@ -120,13 +121,13 @@ def example_shapes(config: ConfigDict, *, rows: int) -> dict[str, jax.ShapeDtype
 def compile_step(config: ConfigDict, devices: Sequence[jax.Device]) -> jax.stages.Compiled:
     """The training step of `jaxsim.train` for these devices."""
     own = example_shapes(config, rows=config.batch_size // len(devices))
-    state = training.state_shapes(config, own)
+    state = train_step.state_shapes(config, own)
     dealt = {
         name: jax.ShapeDtypeStruct((len(devices), *each.shape), each.dtype)
         for name, each in own.items()
     }
     rate = jax.ShapeDtypeStruct((), np.float32)
-    return training.mapped_train_step(config, devices=devices).lower(state, dealt, rate).compile()
+    return train_step.mapped_train_step(config, devices=devices).lower(state, dealt, rate).compile()
 
 
 def needs(compiled: jax.stages.Compiled, chip: Chip) -> Needs:

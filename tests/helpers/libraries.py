@@ -7,7 +7,7 @@ import numpy as np
 
 from input_pipeline.audio import UnusableTrack
 from jaxsim.library import store
-from jaxsim.library.writing import Entry
+from jaxsim.library.store.writing import Entry
 
 DIMENSIONS = ("genre", "tempo", "key")
 

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from input_pipeline.features import FeatureConfig
-from jaxsim import model_format
+from jaxsim.exported import model_format
 
 Parts = tuple[dict[str, Any], dict[str, Any]]  # metadata, arrays
 

@@ -7,9 +7,9 @@ from ml_collections import ConfigDict
 from configs.six_dim import get_config
 from input_pipeline import dataset, features
 from input_pipeline.dataset import DataSet
-from jaxsim import profiling, run
-from jaxsim.config import check
-from jaxsim.validation import Validation
+from jaxsim.evaluation.validation import Validation
+from jaxsim.training import profiling, run
+from jaxsim.training.config import check
 
 
 def readme_network() -> ConfigDict:

@@ -4,8 +4,9 @@ import jax
 import numpy as np
 import optax
 
-from jaxsim import parallel, training
-from jaxsim.training import State
+from jaxsim.training import train_step
+from jaxsim.training.machines import parallel
+from jaxsim.training.train_step import State
 
 BATCH = 16
 FRAMES = 33
@@ -43,7 +44,7 @@ def full_batch() -> dict[str, np.ndarray]:
 
 def drawn_state(config, examples):
     """A state of random parameters, without compiling."""
-    shapes = training.state_shapes(config, examples)
+    shapes = train_step.state_shapes(config, examples)
     random = np.random.default_rng(1)
 
     def draw(leaf):

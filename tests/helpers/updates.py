@@ -7,9 +7,9 @@ import numpy as np
 import soundfile
 
 from input_pipeline.features import FeatureConfig
-from jaxsim import subspaces
 from jaxsim.library import store
-from jaxsim.library.updating import Report, update
+from jaxsim.library.intake.updating import Report, update
+from jaxsim.network import subspaces
 from tests.helpers.audio import SAMPLE_RATE, pulsed_tone
 from tests.helpers.libraries import describe
 

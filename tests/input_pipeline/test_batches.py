@@ -18,7 +18,7 @@ from input_pipeline.batches import (
 from input_pipeline.dataset import DataSet
 from input_pipeline.features import FeatureConfig
 from input_pipeline.tracks import DIMENSIONS, TAG_DIMENSIONS
-from jaxsim.relations import relations
+from jaxsim.objective.relations import relations
 from tests.helpers.batches import FRAMES, FakeDataSet, fake_data
 
 OPTIONS = dict(tempo_tolerance=5.0, key_relation="parallel")

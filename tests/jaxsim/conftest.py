@@ -29,7 +29,7 @@ def watched_run(
     """
     import jax
 
-    from jaxsim import stopping
+    from jaxsim.training.machines import stopping
     from tests.helpers.runs import tiny, trained
 
     workdir, said = tmp_path_factory.mktemp("finished"), []
@@ -52,8 +52,8 @@ def finished(watched_run: tuple[Path, list[str]]) -> Path:
 @pytest.fixture(scope="session")
 def classifier(finished: Path, prepared_directory: Path, tmp_path_factory) -> Path:
     """The checkpoint of a classifier of the whole space, with random parameters."""
-    from jaxsim.checkpoints import Checkpoints, restore_for_inference
-    from jaxsim.schedule import Plateau
+    from jaxsim.training.saving.checkpoints import Checkpoints, restore_for_inference
+    from jaxsim.training.schedule import Plateau
     from tests.helpers.runs import tiny, training_tracks
     from tests.helpers.states import drawn_state
 

@@ -13,19 +13,15 @@ import pytest
 import safetensors.numpy
 from hypothesis import strategies as st
 
-from jaxsim import (
-    checkpoints,
-    exporting,
-    judgements,
-    model_format,
-    numpy_model,
-    record,
-    systems,
-)
-from jaxsim import config as config_module
 from jaxsim.command_line import load, with_fields
-from jaxsim.library import conditions, query, store
-from jaxsim.schedule import Plateau
+from jaxsim.evaluation import judgements, systems
+from jaxsim.exported import model_format, numpy_model
+from jaxsim.library import store
+from jaxsim.library.search import query
+from jaxsim.library.store import conditions
+from jaxsim.training import config as config_module
+from jaxsim.training.saving import checkpoints, exporting, record
+from jaxsim.training.schedule import Plateau
 from tests.helpers.fuzzing import (
     DEPTHS,
     archive,

@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from input_pipeline.batches import composed_batches
-from jaxsim.data import open_splits
+from jaxsim.training.data import open_splits
 from launch import check
 from launch.cycles import instruction_cycles, moved_bytes
 from tests.helpers import programs

@@ -12,7 +12,7 @@ for name in ("jax", "jaxlib", "flax", "optax", "tensorflow", "librosa", "ml_coll
 
 import numpy as np  # noqa: E402
 
-from jaxsim import numpy_model  # noqa: E402
+from jaxsim.exported import numpy_model  # noqa: E402
 
 random = np.random.default_rng(1)
 mel, cens = random.random((2, 129, 128)), random.random((2, 129, 12))

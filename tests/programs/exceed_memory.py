@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from jaxsim.library import decoding
+from jaxsim.library.intake import decoding
 
 decoding.limit()
 np.ones(10_000_000)

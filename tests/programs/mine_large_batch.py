@@ -11,7 +11,7 @@ import jax.numpy as jnp
 import numpy as np
 
 from configs.six_dim import get_config
-from jaxsim.objective import objective_terms
+from jaxsim.objective.terms import objective_terms
 
 SIZE = 4096
 config = get_config()

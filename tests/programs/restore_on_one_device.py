@@ -4,7 +4,7 @@ import sys
 
 import jax
 
-from jaxsim.checkpoints import restore_for_inference
+from jaxsim.training.saving.checkpoints import restore_for_inference
 
 assert jax.device_count() == 1
 print(restore_for_inference(sys.argv[1])[1]["head"]["bias"].tolist())

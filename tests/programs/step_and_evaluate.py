@@ -10,18 +10,11 @@ import jax
 import numpy as np
 from jax import lax
 
-from jaxsim import (
-    losses,
-    mining,
-    objective,
-    parallel,
-    processes,
-    sampled_triplets,
-    track_embeddings,
-    training,
-    validation,
-)
-from jaxsim.shapes import DEVICE_AXIS
+from jaxsim.evaluation import sampled_triplets, track_embeddings, validation
+from jaxsim.network.shapes import DEVICE_AXIS
+from jaxsim.objective import losses, mining, terms
+from jaxsim.training import train_step
+from jaxsim.training.machines import parallel, processes
 from tests.helpers.batches import fake_data
 from tests.helpers.runs import in_doubles, readme_network
 from tests.helpers.states import drawn_state
@@ -52,7 +45,7 @@ batch = {
 }
 start = drawn_state(config, batch)
 own = parallel.to_devices(parallel.own_rows(batch), local_devices=jax.local_device_count())
-state, terms = training.mapped_train_step(config)(
+state, found_terms = train_step.mapped_train_step(config)(
     parallel.replicate(start), own, parallel.replicate(np.float32(0.01))
 )
 
@@ -60,15 +53,15 @@ state, terms = training.mapped_train_step(config)(
 def mined(state, own):
     """Of every (anchor, candidate) the negative of its triplet, -1 without one [A, S, B]."""
     key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-    anchors = training.embed(config, state, own)
+    anchors = train_step.embed(config, state, own)
     labels = {name: own[name] for name in (*config.dimensions, "index")}
     candidates, others = jax.tree.map(
         lambda x: lax.all_gather(x, DEVICE_AXIS, tiled=True), (anchors, labels)
     )
-    relation = objective._relations(labels, others, key, config)
-    drawn = objective._random(key, labels["index"], (len(config.dimensions) + 1, BATCH))
+    relation = terms._relations(labels, others, key, config)
+    drawn = terms._random(key, labels["index"], (len(config.dimensions) + 1, BATCH))
     found = []
-    for number, mask in enumerate(objective.masks_of(config, anchors.shape[1])):
+    for number, mask in enumerate(terms.masks_of(config, anchors.shape[1])):
         bands = mining.semi_hard_bands(
             losses.cosine_distances(anchors, candidates, mask),
             relation.similar[number],
@@ -97,14 +90,14 @@ gradients = {
     for path, mu in jax.tree_util.tree_leaves_with_path(jax.device_get(state.moments.mu))
 }
 if processes.first():
-    terms = jax.device_get(terms)
+    found_terms = jax.device_get(found_terms)
     np.savez(
         out,
         **{f"gradient {name}": value for name, value in gradients.items()},
-        loss=terms.loss.mean(),
-        counted=terms.loss.weight,
-        active=terms.active.mean(),
-        spread=terms.spread.mean(),
+        loss=found_terms.loss.mean(),
+        counted=found_terms.loss.weight,
+        active=found_terms.active.mean(),
+        spread=found_terms.spread.mean(),
         triplets=triplets,
         embeddings=embeddings,
         scores=np.array(

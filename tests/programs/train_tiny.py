@@ -8,8 +8,8 @@ import sys
 import time
 from pathlib import Path
 
-from jaxsim import processes, stopping
-from jaxsim.monitor import Monitor
+from jaxsim.training.machines import processes, stopping
+from jaxsim.training.monitor import Monitor
 from tests.helpers.runs import in_doubles, small, trained
 
 data, workdir, steps, how, pause = sys.argv[1:]

@@ -2,8 +2,8 @@
 
 import sys
 
-from jaxsim import subspaces
-from jaxsim.library import writing
+from jaxsim.library.store import writing
+from jaxsim.network import subspaces
 from tests.helpers.libraries import describe, entry, random_vectors
 
 vectors = subspaces.normalised(random_vectors(100_000), 3)

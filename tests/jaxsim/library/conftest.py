@@ -7,8 +7,9 @@ from typing import Any
 import numpy as np
 import pytest
 
-from jaxsim import subspaces
-from jaxsim.library import store, writing
+from jaxsim.library import store
+from jaxsim.library.store import writing
+from jaxsim.network import subspaces
 from tests.helpers.libraries import DIMENSIONS, describe, entry
 
 

@@ -13,8 +13,10 @@ import pytest
 from input_pipeline import manifest
 from input_pipeline.features import FeatureConfig
 from jaxsim import embed, judge, search
-from jaxsim.library import preferences, presets, query, sources, store
-from jaxsim.library.updating import Report
+from jaxsim.library import store
+from jaxsim.library.intake import sources
+from jaxsim.library.intake.updating import Report
+from jaxsim.library.search import preferences, presets, query
 from tests.helpers.libraries import random_vectors
 from tests.helpers.models import model_file
 

@@ -1,0 +1,88 @@
+"""Triplets of a split's tracks, drawn by what their labels say (A §4.1, B §4.3.4)."""
+
+from collections.abc import Sequence
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from input_pipeline.dataset import DataSet
+from jaxsim.evaluation.metrics import Triplets
+from jaxsim.objective.relations import relations
+
+ANCHORS = 512  # whose relations to all tracks are in memory at once
+
+
+def sample_triplets(
+    data: DataSet, config: ConfigDict, *, count: int, seed: int
+) -> dict[str, Triplets]:
+    """Draws `count` triplets per dimension; the three tracks are of different groups (pieces).
+
+    Similar means sharing a tag (not one drawn label), whatever the training used. A dimension in
+    which no triplet exists is left out. Memory grows with the number of tracks, not its square.
+    """
+    rows = np.arange(len(data))
+    eligible = np.zeros((len(config.dimensions), len(data)), bool)
+    for block, similar, dissimilar in _relations(data, config, config.dimensions, rows):
+        eligible[:, block] = similar.any(axis=2) & dissimilar.any(axis=2)
+    result = {}
+    for number, dimension in enumerate(config.dimensions):
+        if not eligible[number].any():
+            continue
+        random = np.random.default_rng((seed, number))
+        anchor = np.sort(random.choice(np.flatnonzero(eligible[number]), count))
+        draws = random.random((2, count))
+        others = np.empty((2, count), np.int64)
+        row = 0
+        for _, *pair in _relations(data, config, [dimension], anchor):
+            for candidates in zip(pair[0][0], pair[1][0], strict=True):
+                for which, allowed in enumerate(candidates):
+                    choice = np.flatnonzero(allowed)
+                    others[which, row] = choice[int(draws[which, row] * len(choice))]
+                row += 1
+        result[dimension] = Triplets(anchor, *others)
+    return result
+
+
+def _relations(data: DataSet, config: ConfigDict, dimensions: Sequence[str], anchors: np.ndarray):
+    """For blocks of anchors (rows of data): the block, similar and dissimilar tracks [S, A, N]."""
+    labels = {**data.tags, "tempo": data.tempo, "key": data.key, "index": np.arange(len(data))}
+    placed = {name: jnp.asarray(values) for name, values in labels.items()}
+    _, group = np.unique(data.groups, return_inverse=True)
+
+    @jax.jit
+    def related(own):
+        return relations(
+            own,
+            placed,
+            dimensions,
+            tempo_tolerance=config.relation.tempo_tolerance,
+            key_relation=config.relation.key,
+        )
+
+    for first in range(0, len(anchors), ANCHORS):
+        block = anchors[first : first + ANCHORS]
+        own = {name: values[block] for name, values in labels.items()}
+        other = group[block][:, None] != group
+        similar, dissimilar = (np.asarray(pairs) & other for pairs in related(own))
+        yield block, similar, dissimilar
+
+
+def track_triplets(track: np.ndarray, *, count: int, seed: int) -> Triplets:
+    """Segments: anchor and positive of one track, the negative of another (B Table 4).
+
+    Args:
+      track: of every segment; empty triplets if no track has two segments, or there is only one.
+    """
+    random = np.random.default_rng(seed)
+    by_track = [np.flatnonzero(track == number) for number in np.unique(track)]
+    several = [rows for rows in by_track if len(rows) > 1]
+    if not several or len(by_track) < 2:
+        return Triplets(*np.zeros((3, 0), np.int64))
+    pairs = [random.choice(several[i], 2, False) for i in random.integers(len(several), size=count)]
+    anchor, positive = np.transpose(pairs)
+    negative = random.integers(len(track), size=count)
+    while (same := track[negative] == track[anchor]).any():
+        negative[same] = random.integers(len(track), size=same.sum())
+    return Triplets(anchor, positive, negative)

@@ -1,0 +1,317 @@
+"""What a report says of an evaluation, section by section: text, tables and figures."""
+
+import dataclasses
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+import numpy as np
+import yaml
+
+from jaxsim.evaluation import figures, published
+from jaxsim.evaluation.metrics import KS
+
+Results = Mapping[str, Any]  # as `comparison.compare` returns them
+ABSENT = "n/a"
+TOP_SUBSETS = 6  # A Table 2
+
+
+@dataclasses.dataclass(frozen=True)
+class Table:
+    """Rows of text under headings; numbers stand to the right."""
+
+    headings: Sequence[str]
+    rows: Sequence[Sequence[str]]
+
+
+@dataclasses.dataclass(frozen=True)
+class Section:
+    """A titled part of the report. `figures` are (SVG, caption)."""
+
+    title: str
+    text: str = ""
+    tables: Sequence[tuple[str, Table]] = ()
+    figures: Sequence[tuple[str, str]] = ()
+    folded: Sequence[tuple[str, str]] = ()
+
+
+def sections(results: Results) -> Iterator[Section]:
+    """The whole report, in the order of the page."""
+    yield triplet_section(results)
+    if results["judged_triplets"]:
+        yield _judged_section(results)
+    yield from _leakage_section(results)
+    yield _retrieval_section(results)
+    yield from _subset_section(results)
+    yield _collapse_section(results)
+    yield from _map_section(results)
+    yield from _training_section(results)
+
+
+def triplet_section(results: Results) -> Section:
+    """Own sub-space and whole space per dimension, and what beats what."""
+    dimensions, systems = results["dimensions"], results["systems"]
+    tables = []
+    for space, title in (
+        ("own", "Own sub-space (or the whole, undivided space)"),
+        ("whole", "Whole space"),
+    ):
+        rows = []
+        for name, system in systems.items():
+            scores = [system["triplets"][dimension][space] for dimension in dimensions]
+            known = [score["value"] for score in scores if score]
+            mean = f"{np.mean(known):.3f}" if len(known) == len(scores) else ABSENT
+            coverage = f" ({system['coverage']:.0%} of the tracks)"
+            rows.append(
+                [name + (coverage if system["coverage"] < 1 else ""), *map(interval, scores), mean]
+            )
+        if space == "own":
+            rows += _published_sub_spaces(systems, dimensions)
+        tables.append((title, Table(["system", *dimensions, "mean"], rows)))
+    by_dimension = {
+        name: {
+            dimension: system["triplets"][dimension]["own"]["value"]
+            for dimension in dimensions
+            if system["triplets"][dimension]["own"]
+        }
+        for name, system in systems.items()
+    }
+    text = (
+        f"Share of triplets in which the similar track is nearer than the dissimilar one; chance "
+        f"0.5; {results['triplets_per_dimension']} triplets per dimension of three different "
+        f"groups, 95 % intervals over groups of tracks."
+    )
+    if (comparisons := _comparisons(results)).rows:
+        tables.append(("Differences of paired triplets (95 %, own sub-space)", comparisons))
+    shown = dict(list(by_dimension.items())[: len(figures.COLOURS)])
+    chart = figures.kiviat(shown) if len(dimensions) > 2 else None
+    caption = "Own sub-space's score of every dimension (A Fig. 3); dotted: chance."
+    return Section("Triplet prediction", text, tables, [(chart, caption)] if chart else [])
+
+
+def _comparisons(results: Results) -> Table:
+    """Where the first system is better or worse than each other one."""
+    first = next(iter(results["systems"]))
+    rows = []
+    for other, sets in results["differences"].items():
+        better, same, worse = [], [], []
+        for dimension in results["dimensions"]:
+            difference = sets[dimension]["own"]
+            if difference is None:
+                continue
+            if difference["low"] > 0:
+                better.append(dimension)
+            elif difference["high"] < 0:
+                worse.append(dimension)
+            else:
+                same.append(dimension)
+        if better or same or worse:
+            rows.append([other, *(", ".join(names) or "none" for names in (better, same, worse))])
+    return Table([f"{first}, against", "is better in", "does not differ in", "is worse in"], rows)
+
+
+def _published_sub_spaces(systems, dimensions) -> Iterator[list[str]]:
+    for name in systems:
+        if name in published.B_SUB_SPACE:
+            scores = published.B_SUB_SPACE[name]
+            values = [f"{scores[d]:.3f}" if d in scores else ABSENT for d in dimensions]
+            yield [f"{name}: B Table 3, on the MSD", *values, ABSENT]
+
+
+def _judged_section(results: Results) -> Section:
+    sets = results["judged_triplets"]
+    rows = []
+    for name, system in results["systems"].items():
+        rows.append([name, *(interval(system["judged"][each]["whole"]) for each in sets)])
+    rows += [
+        [f"{title}: A Table 1, 426 dim-sim triplets", f"{score:.4f}", *[ABSENT] * (len(sets) - 1)]
+        for title, score in published.A_TRIPLET_SCORE.values()
+    ]
+    coverage = "; ".join(
+        f"{name}: {each['used']} of {each['of']} triplets have all tracks here"
+        for name, each in sets.items()
+    )
+    fewest = min(each["used"] for each in sets.values())
+    text = f"{coverage}. One of {fewest} triplets is {100 / fewest:.2f} points."
+    return Section("Triplets that people judged", text, [("", Table(["system", *sets], rows))])
+
+
+def _leakage_section(results: Results) -> Iterator[Section]:
+    dimensions = results["dimensions"]
+    shown = []
+    for name, system in results["systems"].items():
+        if not system["dimensions"] or "untrained" in name:
+            continue
+        matrix = np.array(
+            [
+                [
+                    system["triplets"][dimension]["by_sub_space"].get(sub_space, np.nan)
+                    for dimension in dimensions
+                ]
+                for sub_space in system["dimensions"]
+            ]
+        )
+        best = [
+            dimension
+            for column, dimension in enumerate(dimensions)
+            if dimension in system["dimensions"]
+            and system["dimensions"][int(np.argmax(matrix[:, column]))] == dimension
+        ]
+        common = [d for d in dimensions if d in system["dimensions"]]
+        caption = f"{name}: own sub-space is the best one in {len(best)} of {len(common)}."
+        shown.append((figures.leakage(matrix, system["dimensions"], dimensions), caption))
+    if shown:
+        text = (
+            "How well sub-space i predicts the triplets of dimension j. The diagonal should win; "
+            "0.5 elsewhere means that the sub-spaces are disentangled."
+        )
+        yield Section("Leakage between sub-spaces", text, figures=shown)
+
+
+def _retrieval_section(results: Results) -> Section:
+    rows = []
+    for name, system in results["systems"].items():
+        recall = system["retrieval"].get("all tags", {})
+        auc = system["tagging"].get("all tags") or next(iter(system["tagging"].values()), None)
+        rows.append(
+            [
+                name,
+                *(interval(recall.get(f"R@{k}")) for k in KS),
+                interval(auc and auc["auc"]),
+                interval(system["track_triplets"]),
+            ]
+        )
+        if name in published.B_ROWS:
+            _, _, recalls, area, tracks, _ = published.B_ROWS[name]
+            values = [f"{value / 100:.3f}" for value in recalls]
+            rows.append([f"{name}: B, on the MSD", *values, f"{area:.3f}", f"{tracks:.3f}"])
+    headings = ["system", *(f"R@{k}" for k in KS), "tagging AUC", "track triplets"]
+    by_dimension = []
+    for name, system in results["systems"].items():
+        for dimension, auc in system["tagging"].items():
+            if dimension != "all tags":
+                recall = system["retrieval"][dimension]
+                by_dimension.append(
+                    [
+                        name,
+                        dimension,
+                        *(interval(recall[f"R@{k}"]) for k in KS),
+                        f"{interval(auc['auc'])} ({auc['by']})",
+                    ]
+                )
+    text = (
+        "R@K: share of a track's tags that its K nearest tracks have together (B Eq. 12), tracks "
+        "of its own group left out; whole space and all tags. AUC: macro over tags; of the "
+        "classifier where there is one, else of distances to prototypes, the mean embeddings of "
+        "the tags' training tracks. Track triplets: two segments of one track against one of "
+        "another, whole space."
+    )
+    detail = Table(["system", "dimension", *(f"R@{k}" for k in KS), "tagging AUC"], by_dimension)
+    return Section(
+        "Retrieval and tagging",
+        text,
+        [("All tags", Table(headings, rows)), ("Each dimension in its own sub-space", detail)],
+    )
+
+
+def _subset_section(results: Results) -> Iterator[Section]:
+    tables = []
+    for name, system in results["systems"].items():
+        if "untrained" in name:
+            continue
+        for which, subsets in system["subsets"].items():
+            best = sorted(subsets, key=lambda each: -each["value"])[:TOP_SUBSETS]
+            single = [each for each in subsets if len(each["subset"]) == 1 and each not in best]
+            judged = which in results["judged_triplets"]
+            rows = []
+            for each in [*best, *single]:
+                names = each["subset"]
+                paper = published.A_SINGLE_DIMENSION.get(names[0]) if len(names) == 1 else None
+                rows.append(
+                    [
+                        " + ".join(names),
+                        interval(each["interval"]),
+                        *([f"{paper:.4f}" if paper else ABSENT] if judged else []),
+                    ]
+                )
+            headings = ["sub-spaces", "score", *(["A Table 2"] if judged else [])]
+            tables.append((f"{name}, {which}", Table(headings, rows)))
+    if tables:
+        text = (
+            f"The best {TOP_SUBSETS} of all subsets of sub-spaces and the single ones, all other "
+            "sub-spaces switched off (A Table 2)."
+        )
+        yield Section("Which sub-spaces together", text, tables)
+
+
+def _collapse_section(results: Results) -> Section:
+    rows = [
+        [name, part, f"{each['spread']:.3f}", f"{each['effective_rank']:.1f} of {each['size']}"]
+        for name, system in results["systems"].items()
+        for part, each in system["collapse"].items()
+    ]
+    text = (
+        "Spread: 1 less the squared length of the mean unit vector; 0 = all tracks in one point. "
+        "Effective rank: the number of directions that the tracks fill."
+    )
+    table = Table(["system", "sub-space", "spread", "effective rank"], rows)
+    return Section("Collapse", text, [("", table)])
+
+
+def _map_section(results: Results) -> Iterator[Section]:
+    shown = []
+    for name, system in results["systems"].items():
+        points = system["map"].get("points", {})
+        for dimension in points:
+            if dimension != "whole space" and any(system["map"]["labels"][dimension]):
+                pair = {space: points[space] for space in ("whole space", dimension)}
+                svg = figures.maps(pair, system["map"]["labels"][dimension])
+                shown.append((svg, f"{name}: the two commonest tags of {dimension}."))
+    if shown:
+        text = "t-SNE of the whole space and of one sub-space, two of its tags lit (B Fig. 3)."
+        yield Section("Maps", text, figures=shown)
+
+
+def _training_section(results: Results) -> Iterator[Section]:
+    shown, folded, rows = [], [], []
+    for name, system in results["systems"].items():
+        if not system.get("config"):
+            continue
+        config, log = system["config"], system["log"]
+        dimensions = config["dimensions"]
+        steps = [row for row in log if "loss" in row]
+        speed = [row["examples_per_second"] for row in steps]
+        mines = config["loss"]["method"] == "triplet"
+        if not mines:
+            log = [{field: row[field] for field in row if field != "active"} for row in log]
+        active = steps[-1]["active"] if steps and mines else {}
+        if steps:
+            shown.append((figures.curves(log, dimensions), name))
+        rows.append(
+            [
+                name,
+                config["loss"]["method"],
+                str(system["step"]),
+                f"{np.median(speed):.1f}" if speed else ABSENT,
+                f"{config['batch_size'] / np.median(speed):.3f}" if speed else ABSENT,
+                ", ".join(f"{d} {active[d]:.2f}" for d in dimensions) if active else ABSENT,
+                system["commit"] or ABSENT,
+            ]
+        )
+        folded.append((f"Configuration of {name}", yaml.safe_dump(config, sort_keys=False)))
+    if rows:
+        headings = [
+            "run",
+            "objective",
+            "steps",
+            "examples/s",
+            "s/step",
+            "active pairs at the end",
+            "commit",
+        ]
+        yield Section("Training", "", [("", Table(headings, rows))], shown, folded)
+
+
+def interval(score: Mapping[str, float] | None) -> str:
+    if not score:
+        return ABSENT
+    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"

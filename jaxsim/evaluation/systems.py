@@ -1,0 +1,224 @@
+"""What an evaluation compares: trained models, untrained ones, MFCCs, embeddings from files."""
+
+import dataclasses
+import functools
+import json
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import jax.numpy as jnp
+import numpy as np
+from ml_collections import ConfigDict
+
+from input_pipeline.batches import Batch
+from input_pipeline.dataset import DataSet
+from input_pipeline.features import mfcc_statistics
+from jaxsim.evaluation import track_embeddings
+from jaxsim.exported import archives
+from jaxsim.network import subspaces
+from jaxsim.training import monitor, train_step
+from jaxsim.training.example import batch_shapes, tag_counts
+from jaxsim.training.machines import parallel
+from jaxsim.training.saving.checkpoints import Restored, located
+
+Splits = Mapping[str, DataSet]  # "train", and the evaluated one under "test"
+
+
+@dataclasses.dataclass(frozen=True)
+class System:
+    """One way to embed the tracks of a data set.
+
+    Attributes:
+      name: in the tables.
+      dimensions: of its sub-spaces; empty if its space is not divided.
+      vectors: of the evaluated tracks [N, S, D] (S = 1 if not divided), parts at length 1.
+      covered: bool [N], which tracks it has.
+      training: vectors of the training tracks [M, S, D], for prototypes; and `training_covered`.
+      segments: of the evaluated tracks [L, S, D] and the track of each [L], if it has segments.
+      tag_scores: per tag dimension the scores [N, C] of its own classifier, if it has one.
+      details: config, step and log of its training, for the report.
+    """
+
+    name: str
+    dimensions: tuple[str, ...]
+    vectors: np.ndarray
+    covered: np.ndarray
+    training: np.ndarray
+    training_covered: np.ndarray
+    segments: tuple[np.ndarray, np.ndarray] | None = None
+    tag_scores: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    details: dict[str, Any] = dataclasses.field(default_factory=dict)
+
+
+def of_run(
+    directory: str | Path, restored: Restored, data: Splits, *, batch_size: int, untrained: bool
+) -> list[System]:
+    """The trained network of a run and, if asked for, the same network before its first step.
+
+    Args:
+      directory: of the run, which names the system, of its checkpoints, or of one of them.
+      restored: what `checkpoints.restore_for_inference` gives for it.
+      batch_size: segments of all devices together.
+
+    Raises:
+      ValueError: the classifier's tags are not the data set's.
+    """
+    config, params, batch_stats, record = restored
+    run, step = located(Path(directory).resolve())
+    name = run.name if step is None else f"{run.name}-{step}"
+    for dimension, tags in record["tag_names"].items():
+        found = list(data["test"].tag_names.get(dimension, ()))
+        if dimension in config.dimensions and config.loss.method != "triplet" and tags != found:
+            raise ValueError(
+                f"{run}: was trained on the {dimension} tags {tags}, but "
+                f"{data['test'].directory} has {found}"
+            )
+    details = {
+        "config": json.loads(config.to_json()),
+        "step": record["step"],
+        "commit": record.get("commit"),
+        "log": monitor.rows(run / "log.jsonl"),
+    }
+    embed = track_embeddings.embedder(config)
+    embedded = functools.partial(_of_state, config, embed, data, batch_size=batch_size)
+    state = train_step.State(jnp.zeros((), jnp.int32), params, batch_stats, ())
+    result = [embedded(name, state, details)]
+    if untrained:
+        shapes = batch_shapes(config, tag_counts(data["train"]), rows=1)
+        start = train_step.initial_state(config, shapes)
+        result.append(embedded(f"{name}, untrained", start, {}))
+    return result
+
+
+def mfcc(data: Splits) -> System:
+    """Mean and covariance of 20 MFCCs of every track, each at deviation 1 in the training split."""
+
+    def of(split: DataSet) -> np.ndarray:
+        return np.stack([mfcc_statistics(split.read_track(i)[0]) for i in range(len(split))])
+
+    training, test = of(data["train"]), of(data["test"])
+    mean, deviation = training.mean(axis=0), np.maximum(training.std(axis=0), 1e-9)
+    return _undivided("MFCC", (training - mean) / deviation, (test - mean) / deviation)
+
+
+def external(path: str | Path, data: Splits) -> System:
+    """Embeddings from an `.npz` whose arrays are named by track id.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is no `.npz`, knows none of the tracks, or has vectors of different lengths or
+        with values that are not finite; the message names the file and the track.
+    """
+    with archives.opened(path, "an .npz of track id to vector") as file:
+        ids = set(file.files)
+        found = {}
+        for split in ("train", "test"):
+            for track_id in data[split].track_ids:
+                if track_id in ids:
+                    found[track_id] = _vector(archives.array(file, track_id, path), track_id, path)
+    if not any(track_id in found for track_id in data["test"].track_ids):
+        raise ValueError(
+            f"{path}: has none of the {len(data['test'])} tracks of {data['test'].directory}; its "
+            f"first id is {min(ids, default='')!r}, theirs {data['test'].track_ids[0]!r}"
+        )
+    sizes = {len(vector): track_id for track_id, vector in found.items()}
+    if len(sizes) > 1:
+        (one, first), (other, second), *_ = sizes.items()
+        raise ValueError(f"{path}: {second!r} has {other} values, expected {one} as {first!r} has")
+    (size,) = sizes
+    gap = np.zeros(size)
+    training, test = (
+        np.stack([found.get(track_id, gap) for track_id in data[split].track_ids])
+        for split in ("train", "test")
+    )
+    covered = {
+        split: np.array([track_id in found for track_id in data[split].track_ids])
+        for split in ("train", "test")
+    }
+    system = _undivided(Path(path).stem, training, test)
+    return dataclasses.replace(system, covered=covered["test"], training_covered=covered["train"])
+
+
+def _vector(vector: np.ndarray, track_id: str, path: str | Path) -> np.ndarray:
+    if vector.ndim != 1 or not len(vector) or vector.dtype.kind not in "iuf":
+        raise ValueError(
+            f"{path}: {track_id!r} has shape {vector.shape} of {vector.dtype}, expected one vector "
+            "of numbers"
+        )
+    if not np.isfinite(vector).all():
+        raise ValueError(f"{path}: {track_id!r} has values that are not finite")
+    return vector.astype(np.float64)
+
+
+def _undivided(name: str, training: np.ndarray, test: np.ndarray) -> System:
+    return System(
+        name=name,
+        dimensions=(),
+        vectors=subspaces.divided(test, 1),
+        covered=np.ones(len(test), bool),
+        training=subspaces.divided(training, 1),
+        training_covered=np.ones(len(training), bool),
+    )
+
+
+def _of_state(
+    config: ConfigDict,
+    embedder: Callable[[train_step.State, Batch], np.ndarray],
+    data: Splits,
+    name: str,
+    state: train_step.State,
+    details: dict[str, Any],
+    *,
+    batch_size: int,
+) -> System:
+    embed = functools.partial(embedder, parallel.replicate(dataclasses.replace(state, moments=())))
+    dimensions = tuple(config.dimensions) if config.loss.disentangled else ()
+    parts = len(dimensions) or 1
+    options = dict(batch_size=batch_size, subspaces=parts)
+    segments, track = track_embeddings.segment_embeddings(
+        data["test"], embed, batch_size=batch_size
+    )
+    vectors = track_embeddings.means(segments, track, len(data["test"]))
+    return System(
+        name=name,
+        dimensions=dimensions,
+        vectors=subspaces.divided(vectors, parts),
+        covered=np.ones(len(vectors), bool),
+        training=track_embeddings.embed_tracks(data["train"], embed, **options),
+        training_covered=np.ones(len(data["train"]), bool),
+        segments=(subspaces.divided(segments, parts), track),
+        tag_scores=_tag_scores(config, state, segments, track, data["test"]),
+        details=details,
+    )
+
+
+def _tag_scores(config, state, segments, track, data: DataSet) -> dict[str, np.ndarray]:
+    """A classifier's own scores: means over a track's segments (proxies and classification)."""
+    result = {}
+    for dimension, vectors in train_step.classes(state.params).items():
+        if dimension not in data.tags:
+            continue
+        own = slice(None)
+        if config.loss.disentangled:
+            own = subspaces.slices(config.dimensions, config.model.embedding_size)[dimension]
+        features = segments[:, own]
+        centres = np.asarray(vectors)
+        centres = centres[:, own] if config.loss.method == "proxy" else centres
+        if config.loss.method == "proxy" or config.loss.normalised:
+            features = subspaces.divided(features, 1)[:, 0]
+        result[dimension] = track_embeddings.means(features @ centres.T, track, len(data))
+    return result
+
+
+def completed(config: ConfigDict) -> ConfigDict:
+    """A stored configuration, refused in one line if this version does not know it."""
+    for field in ("loss.weights", "model.trunk_width", "relation.tags"):
+        value: Any = config
+        for part in field.split("."):
+            value = value.get(part) if value is not None else None
+        if value is None:
+            raise ValueError(
+                f"the checkpoint's configuration has no {field}: it is of another version of jaxsim"
+            )
+    return config

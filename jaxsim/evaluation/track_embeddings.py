@@ -1,0 +1,84 @@
+"""Embeddings of the segments and tracks of a data set, on all devices.
+
+A track's embedding is the mean over its non-overlapping segments (A §4.1), with every sub-space at
+length 1: the loss compares directions, so lengths mean nothing. Euclidean distances then are
+distances in a dimension's own sub-space, or in the whole space, in which all dimensions count the
+same.
+"""
+
+import functools
+from collections.abc import Callable
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from input_pipeline.batches import Batch, track_segments
+from input_pipeline.dataset import DataSet
+from jaxsim.network.inputs import FEATURES
+from jaxsim.network.subspaces import divided
+from jaxsim.training import train_step
+from jaxsim.training.machines import parallel
+from jaxsim.training.train_step import State
+
+Embed = Callable[[Batch], np.ndarray]  # segments [B, ...] to embeddings [B, E]
+
+
+def embedder(config: ConfigDict) -> Callable[[State, Batch], np.ndarray]:
+    """Embeds host batches [B, ...] on all devices, filled up with zeros to a multiple of these.
+
+    Several processes call it with the same batches and get all embeddings.
+    """
+    compiled = parallel.map_over_devices(
+        functools.partial(train_step.embed, config),
+        split=(False, True),
+        mapping=config.parallel.mapping,
+        split_result=True,
+    )
+
+    def embed(state: State, batch: Batch) -> np.ndarray:
+        rows = len(batch[FEATURES[0]])
+        fill = (0, -rows % jax.device_count())
+        whole = {
+            name: np.pad(batch[name], (fill, *[(0, 0)] * (batch[name].ndim - 1)))
+            for name in FEATURES
+        }
+        own = parallel.own_rows(whole)
+        placed = parallel.to_devices(own, local_devices=jax.local_device_count())
+        embeddings = parallel.to_host(compiled(state, placed))
+        return embeddings.reshape(-1, embeddings.shape[-1])[:rows]
+
+    return embed
+
+
+def segment_embeddings(
+    data: DataSet, embed: Embed, *, batch_size: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Embeddings [L, E] of all non-overlapping segments, and the row of `data` of each [L]."""
+    embeddings, tracks = [], []
+    for batch in track_segments(data, batch_size=batch_size):
+        track = batch.pop("track")
+        embeddings.append(np.asarray(embed(batch), np.float32)[track >= 0])
+        tracks.append(track[track >= 0])
+    return np.concatenate(embeddings), np.concatenate(tracks)
+
+
+def embed_tracks(data: DataSet, embed: Embed, *, batch_size: int, subspaces: int) -> np.ndarray:
+    """Embeds every track: float64 [N, S, E / S], sub-spaces at length 1."""
+    total, count = None, np.zeros(len(data))
+    for batch in track_segments(data, batch_size=batch_size):
+        track = batch.pop("track")
+        embeddings = np.asarray(embed(batch), np.float64)
+        if total is None:
+            total = np.zeros((len(data), embeddings.shape[1]))
+        np.add.at(total, track[track >= 0], embeddings[track >= 0])
+        np.add.at(count, track[track >= 0], 1)
+    assert total is not None, "a prepared data set has at least one segment per track"
+    return divided(total / count[:, None], subspaces)
+
+
+def means(values: np.ndarray, track: np.ndarray, tracks: int) -> np.ndarray:
+    """Means [N, D] of the values [L, D] of every track's segments."""
+    total = np.zeros((tracks, values.shape[1]))
+    np.add.at(total, track, values)
+    return total / np.bincount(track, minlength=tracks)[:, None]

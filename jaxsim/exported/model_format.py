@@ -1,0 +1,229 @@
+"""The file of an exported network: what is in it, and how it is read and checked. NumPy alone.
+
+An `.npz` archive without pickles, or a safetensors file. The archive's array `metadata` (uint8),
+or the text of that name in the header of the other, is UTF-8 JSON:
+
+  format, format_version: "jaxsim-model" and 2.
+  jaxsim_version: of the exporting program.
+  dimensions: names of the similarity dimensions; each owns an equal slice of the embedding.
+  tag_names: per tag dimension, the names of its tags.
+  model: config of the model: the fields of `jaxsim.network.plan.Plan` and how it was trained;
+    blocks and branch_blocks are absent where they are those of the papers.
+  standardise: per input, mean and deviation of its z-scoring.
+  feature_config, feature_version: how the features that it takes are extracted.
+
+Every other array is a parameter under its path in the network (see `expected_shapes`), float32, or
+float16 for half the size; either is float32 once read.
+All batch normalisation is folded into the kernels and biases around it: `model.norm` and
+`model.branch_norm` say only how the network was trained, and an `embedding_norm` "batch_layer" has
+become "layer".
+"""
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxsim.exported import archives, safetensors_format
+from jaxsim.network.plan import (
+    CHROMA_ROWS,
+    EMBEDDING_NORMS,
+    INPUTS,
+    MAX_BLOCKS,
+    MAX_WIDTH,
+    PUBLISHED_DEPTH,
+    Plan,
+    plan_of,
+)
+
+FORMAT = "jaxsim-model"
+FORMAT_VERSION = 2  # Raise it whenever the metadata, the array names or the network change.
+METADATA = "metadata"
+
+DTYPES = ("float32", "float16")  # of parameters in a file
+MAX_SIZE, MAX_NUMBER = 10**6, 1e9  # far above what any network has
+
+_FIELDS: dict[str, tuple[type, ...]] = {
+    "dimensions": (list,),
+    "tag_names": (dict,),
+    "feature_version": (int,),
+    "feature_config": (dict,),
+    "feature_config.segment_frames": (int,),
+    "feature_config.n_mels": (int,),
+    "feature_config.n_chroma": (int,),
+    "feature_config.tempogram_window": (int,),
+    "standardise": (dict,),
+    "model": (dict,),
+    "model.inputs": (list,),
+    "model.embedding_size": (int,),
+    "model.width": (int, float),
+    "model.trunk_width": (int, float),
+    "model.embedding_norm": (str,),
+}
+
+
+def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Reads and checks a file; executes nothing that it says.
+
+    Returns:
+      The metadata and the parameters by name.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is no export, is of another format version, is damaged, or has missing, extra,
+        misshapen or non-finite arrays; the message names the file and the field.
+    """
+    try:
+        if safetensors_format.is_one(path):
+            texts, arrays = safetensors_format.read(path)
+            metadata = _parsed(texts.get(METADATA, "null"), path)
+            return metadata, check(metadata, arrays, path)
+        with archives.opened(path, "a jaxsim export") as file:
+            if METADATA not in file.files:
+                raise ValueError(f"{path}: not a jaxsim export (it has no array {METADATA!r})")
+            metadata = _parsed(_read_array(file, METADATA, ("uint8",), path).tobytes(), path)
+            return metadata, check(metadata, file, path)
+    except RecursionError:
+        raise ValueError(f"{path}: {METADATA} is nested too deeply") from None
+
+
+def _parsed(text: str | bytes, path: str | Path) -> Any:
+    try:
+        return json.loads(text)
+    except ValueError as error:
+        raise ValueError(f"{path}: {METADATA} is not JSON ({error})") from None
+
+
+def check(metadata: Any, arrays: Mapping[str, Any], source: str | Path) -> dict[str, np.ndarray]:
+    """Returns the parameters, in the network's order, if all is as it must be.
+
+    Args:
+      metadata: as above.
+      arrays: the parameters by name; an entry "metadata" is ignored.
+      source: where they come from, for the messages.
+
+    Raises:
+      ValueError: see `read`.
+    """
+    _check_metadata(metadata, source)
+    expected = expected_shapes(metadata)
+    found = set(arrays) - {METADATA}
+    for problem, names in (("lacks", set(expected) - found), ("has extra", found - set(expected))):
+        if names:
+            raise ValueError(f"{source}: {problem} arrays: {len(names)}, first {min(names)!r}")
+    parameters = {
+        name: _read_array(arrays, name, DTYPES, source).astype(np.float32, copy=False)
+        for name in expected
+    }
+    for name, array in parameters.items():
+        if array.shape != expected[name]:
+            raise ValueError(f"{source}: {name} has shape {array.shape}, expected {expected[name]}")
+        if not np.isfinite(array).all():
+            raise ValueError(f"{source}: {name} has values that are not finite")
+    return parameters
+
+
+def _read_array(
+    arrays: Mapping[str, Any], name: str, dtypes: tuple[str, ...], source: str | Path
+) -> np.ndarray:
+    array = archives.array(arrays, name, source)
+    if array.dtype not in dtypes:
+        raise ValueError(f"{source}: {name} is {array.dtype}, expected {' or '.join(dtypes)}")
+    return array
+
+
+def _check_metadata(metadata: Any, source: str | Path) -> None:
+    """Raises ValueError unless every field that the network needs is there and makes sense."""
+    if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
+        raise ValueError(f"{source}: not a jaxsim export (format is not {FORMAT!r})")
+    if metadata.get("format_version") != FORMAT_VERSION:
+        raise ValueError(
+            f"{source}: format_version is {metadata.get('format_version')}, expected "
+            f"{FORMAT_VERSION}; export the model again, or install the jaxsim that wrote it"
+        )
+    for field, kinds in _FIELDS.items():
+        value: Any = metadata
+        for part in field.split("."):
+            value = value.get(part)
+        if not isinstance(value, kinds):
+            names = " or ".join(kind.__name__ for kind in kinds)
+            raise ValueError(f"{source}: {field} is {value!r}, expected {names}")
+    for field, value, expected, right in _conditions(metadata):
+        if not right:
+            raise ValueError(f"{source}: {field} is {value!r}, expected {expected}")
+
+
+def _conditions(metadata: dict[str, Any]) -> Iterator[tuple[str, Any, str, bool]]:
+    """Field, value, what is expected of it, whether it is so; each may rely on those before it."""
+    model, dimensions = metadata["model"], metadata["dimensions"]
+    yield "dimensions", dimensions, "at least one name", _are_names(dimensions)
+    for name, tags in metadata["tag_names"].items():
+        yield f"tag_names.{name}", tags, "names", tags == [] or _are_names(tags)
+    inputs, known = model["inputs"], list(INPUTS)
+    different = len(set(map(str, inputs))) == len(inputs) > 0
+    yield "model.inputs", inputs, f"some of {known}", different and all(i in known for i in inputs)
+    size, count = model["embedding_size"], len(dimensions)
+    multiple = f"a positive multiple of {count} (the number of dimensions)"
+    right = 0 < size < MAX_SIZE and size % count == 0
+    yield "model.embedding_size", size, multiple, right
+    for field in ("width", "trunk_width"):
+        width = model[field]
+        yield f"model.{field}", width, "a positive number", 0 < width < MAX_WIDTH
+    yield from _depth_conditions(model)
+    norm, norms = model["embedding_norm"], tuple(dict.fromkeys(EMBEDDING_NORMS.values()))
+    yield "model.embedding_norm", norm, f"one of {norms}", norm in norms
+    for kind in inputs:
+        pair = metadata["standardise"].get(kind)
+        right = isinstance(pair, list) and len(pair) == 2 and all(map(_is_number, pair))
+        yield f"standardise.{kind}", pair, "a mean and a positive deviation", right and pair[1] > 0
+    rows = metadata["feature_config"]["n_chroma"]
+    yield "feature_config.n_chroma", rows, f"1 to {CHROMA_ROWS}", 1 <= rows <= CHROMA_ROWS
+    plan, images = _plan(metadata), image_sizes(metadata)
+    sizes = {kind: plan.branch_map(kind, images[kind]) for kind in inputs}
+    right = len(set(sizes.values())) == 1 and min(sizes[inputs[0]]) > 0
+    yield "feature_config", sizes, "maps of one size at the end of the inputs' blocks", right
+
+
+def _are_names(value: Any) -> bool:
+    return isinstance(value, list) and bool(value) and all(isinstance(name, str) for name in value)
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and abs(value) < MAX_NUMBER
+
+
+def _depth_conditions(model: dict[str, Any]) -> Iterator[tuple[str, Any, str, bool]]:
+    depth = PUBLISHED_DEPTH | {name: model[name] for name in PUBLISHED_DEPTH if name in model}
+    for field, least in (("branch_blocks", 1), ("blocks", depth["branch_blocks"])):
+        count = depth[field]
+        right = isinstance(count, int) and least <= count <= MAX_BLOCKS
+        yield f"model.{field}", count, f"a number from {least} to {MAX_BLOCKS}", right
+
+
+def _plan(metadata: dict[str, Any]) -> Plan:
+    """Of the exported network, which has no batch normalisation."""
+    return plan_of(metadata["model"]).folded()
+
+
+def image_sizes(metadata: dict[str, Any]) -> dict[str, tuple[int, int]]:
+    """(bins, frames) of every input image."""
+    features = metadata["feature_config"]
+    bins = {
+        "mel": features["n_mels"],
+        "tempogram": features["tempogram_window"],
+        "cens": CHROMA_ROWS,
+    }
+    return {kind: (bins[kind], features["segment_frames"]) for kind in bins}
+
+
+def expected_shapes(metadata: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every array that the network of this metadata has."""
+    plan = _plan(metadata)
+    shapes: dict[str, tuple[int, ...]] = {}
+    for layer in plan.layers(image_sizes(metadata)):
+        shapes |= {f"{layer.path}/kernel": layer.kernel, f"{layer.path}/bias": layer.kernel[-1:]}
+    if plan.embedding_norm == "layer":
+        shapes |= {f"embedding_norm/{name}": (plan.embedding_size,) for name in ("scale", "bias")}
+    return shapes

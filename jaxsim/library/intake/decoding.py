@@ -1,0 +1,117 @@
+"""A process that decodes files of strangers: `python -m jaxsim.library.intake.decoding`.
+
+It reads requests from stdin and answers on stdout, one line of JSON each; it ends with its input.
+Features go through a file, since what comes from such a process must not be unpickled. Memory is
+limited where the system can; the time, by the process that waits for the answer.
+"""
+
+import contextlib
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from input_pipeline.audio import UnusableTrack
+from input_pipeline.features import FeatureConfig
+from input_pipeline.listening import listen
+
+MEMORY = 4 << 30  # bytes that the process may write to
+FILE = 256 << 20  # bytes of a file that it may write
+# Beginnings of files that libsndfile does not decode, at an offset; anything else is not given to
+# ffmpeg, which takes many a text for a playlist of other files.
+CONTAINERS = (
+    (4, b"ftyp"),  # MP4: AAC, ALAC
+    (0, b"\xff\xf1"),  # AAC
+    (0, b"\xff\xf9"),
+    (0, b"\x30\x26\xb2\x75"),  # ASF: WMA
+    (0, b"\x1a\x45\xdf\xa3"),  # Matroska
+    (0, b"MAC "),  # Monkey's Audio
+    (0, b"wvpk"),  # WavPack
+    (0, b"MPCK"),  # Musepack
+    (0, b"MP+"),
+)
+
+
+def main() -> None:
+    """Answers until there is no more input, or nobody who waits for an answer."""
+    answers = os.dup(1)
+    os.dup2(2, 1)  # a library that prints must not answer
+    limit()
+    _warm()
+    with contextlib.suppress(BrokenPipeError):
+        _say(answers, {"ready": True})
+        for line in sys.stdin:
+            _say(answers, answer(json.loads(line)))
+
+
+def _say(answers: int, found: dict[str, Any]) -> None:
+    os.write(answers, f"{json.dumps(found)}\n".encode())
+
+
+def limit() -> None:
+    """Bounds what the process and its children can take of the machine."""
+    try:
+        import resource
+    except ImportError:  # not a Unix
+        return
+    for kind, size in (("CORE", 0), ("FSIZE", FILE), ("DATA", MEMORY)):
+        with contextlib.suppress(ValueError, OSError):  # a system may know better
+            resource.setrlimit(getattr(resource, f"RLIMIT_{kind}"), (size, size))
+
+
+def answer(request: dict[str, Any]) -> dict[str, Any]:
+    """Decodes a file and writes its features.
+
+    Args:
+      request: "audio" and "out", paths; "config", of a `FeatureConfig`; "max_seconds" of audio.
+
+    Returns:
+      "seconds" of audio; or "reason", why there are no features; "broken" if this process should
+      not go on.
+    """
+    try:
+        _check_kind(Path(request["audio"]))
+        config = FeatureConfig(**request["config"])
+        heard = listen(request["audio"], config, longest=request["max_seconds"])
+        np.savez(request["out"], **heard.features)  # type: ignore[arg-type]
+        return {"seconds": heard.seconds}
+    except UnusableTrack as error:
+        surprise = error.__cause__
+        return {"reason": error.reason} if surprise is None else _broken(surprise)
+    except Exception as error:
+        return _broken(error)
+
+
+def _broken(error: BaseException) -> dict[str, Any]:
+    """The answer after a surprise; a stranger is not told more than its kind."""
+    if isinstance(error, MemoryError):
+        reason = f"needs more than {MEMORY >> 30} GB of memory"
+    else:
+        reason = f"cannot be decoded ({type(error).__name__})"
+    return {"reason": reason, "broken": True}
+
+
+def _check_kind(path: Path) -> None:
+    import soundfile
+
+    try:
+        soundfile.info(str(path))
+    except (soundfile.LibsndfileError, RuntimeError):
+        with path.open("rb") as file:
+            head = file.read(16)
+        if not any(head[at : at + len(mark)] == mark for at, mark in CONTAINERS):
+            raise UnusableTrack("not audio in a format that is known here", path) from None
+
+
+def _warm() -> None:
+    """Loads and compiles what the first file would wait for."""
+    from input_pipeline import workers
+
+    workers.compile_librosa(FeatureConfig())
+
+
+if __name__ == "__main__":
+    main()

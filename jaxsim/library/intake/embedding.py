@@ -1,0 +1,176 @@
+"""From audio to embeddings, with a trained run or an exported model: one path for both, in JAX."""
+
+import functools
+import hashlib
+import json
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import jax
+import numpy as np
+from flax.traverse_util import unflatten_dict
+from ml_collections import ConfigDict
+
+from input_pipeline import features
+from input_pipeline.audio import LONGEST
+from input_pipeline.listening import listen
+from input_pipeline.segments import segments
+from jaxsim.exported import numpy_model
+from jaxsim.library import store
+from jaxsim.network import subspaces
+from jaxsim.network.inception import Inception
+from jaxsim.network.inputs import images
+from jaxsim.network.plan import plan_of
+
+Key = TypeVar("Key")
+Features = dict[str, np.ndarray]
+BATCH_SIZE = 16  # segments; a CPU gains nothing from more
+
+
+class Embedder:
+    """Embeds tracks: the mean over non-overlapping segments (A §4.1), sub-spaces at length 1.
+
+    The network is the exported one, with all batch normalisation folded, run by JAX in float32 on
+    one device; reading audio costs far more than a device needs for the network.
+
+    Attributes:
+      model: the exported model.
+      file: the content of its exported file.
+      digest: SHA-256 of all in the model that decides an embedding.
+      feature_config: how features are extracted.
+    """
+
+    def __init__(self, source: str | Path, *, batch_size: int = BATCH_SIZE):
+        """Reads a model.
+
+        Args:
+          source: a training run's directory (its newest checkpoint) or an export.
+          batch_size: segments that go through the network at once.
+
+        Raises:
+          FileNotFoundError: there is no such file, or no checkpoint.
+          ValueError: it is no model, or one of features that this version does not extract.
+        """
+        self.model, self.file = _read(Path(source))
+        if self.model.feature_version != features.FEATURE_VERSION:
+            raise ValueError(
+                f"{source}: feature_version is {self.model.feature_version}, expected "
+                f"{features.FEATURE_VERSION}; install the jaxsim that it was trained with"
+            )
+        self.digest = _digest(self.model)
+        self.feature_config = features.FeatureConfig(**self.model.feature_config)
+        self.batch_size = batch_size
+        self._params = jax.device_put(unflatten_dict(self.model.arrays, sep="/"))
+        self._forward = jax.jit(functools.partial(_forward, _config(self.model)))
+
+    def __call__(
+        self, audio: str | Path | np.ndarray, *, max_seconds: float = LONGEST
+    ) -> np.ndarray:
+        """Embeds one track.
+
+        Args:
+          audio: a file, or mono float samples [n] at `feature_config.sample_rate`.
+          max_seconds: files that say that they are longer are not decoded.
+
+        Returns:
+          float32 [E].
+
+        Raises:
+          UnusableTrack: it cannot be decoded, or is too short, too long, silent or not finite.
+        """
+        if isinstance(audio, np.ndarray):
+            arrays = features.extract(audio, self.feature_config)
+        else:
+            arrays = listen(audio, self.feature_config, longest=max_seconds).features
+        ((_, vector),) = self.stream([(None, arrays)])
+        return vector
+
+    def stream(self, tracks: Iterable[tuple[Key, Features]]) -> Iterator[tuple[Key, np.ndarray]]:
+        """Embeds many tracks, with segments of several tracks in one batch.
+
+        Args:
+          tracks: any key and the features of the whole track, as `features.extract` gives them.
+
+        Yields:
+          The keys in their order, each with its embedding float32 [E].
+        """
+        waiting: list[tuple[Key, int]] = []  # keys and numbers of segments
+        ready: list[Features] = []  # segments
+        embedded = np.zeros((0, self.model.embedding_size), np.float32)
+        for key, arrays in tracks:
+            cut = segments(arrays, self.feature_config)
+            waiting.append((key, len(cut["mel"])))
+            ready += [dict(zip(cut, one, strict=True)) for one in zip(*cut.values(), strict=True)]
+            while len(ready) >= self.batch_size:
+                embedded = np.concatenate([embedded, self._embed(ready[: self.batch_size])])
+                del ready[: self.batch_size]
+            while waiting and waiting[0][1] <= len(embedded):
+                key, count = waiting.pop(0)
+                yield key, self._track(embedded[:count])
+                embedded = embedded[count:]
+        if ready:
+            embedded = np.concatenate([embedded, self._embed(ready)])
+        for key, count in waiting:
+            yield key, self._track(embedded[:count])
+            embedded = embedded[count:]
+
+    def description(self) -> dict:
+        """Of a library that this model embeds: the content of its `library.json`."""
+        return store.describe(
+            model=self.digest,
+            dimensions=self.model.dimensions,
+            embedding_size=self.model.embedding_size,
+            feature_version=self.model.feature_version,
+            feature_config=self.model.feature_config,
+            tag_names=self.model.tag_names,
+        )
+
+    def _embed(self, ready: list[Features]) -> np.ndarray:
+        """Embeddings [n, E] of segments; a batch is filled up, so that one size is compiled."""
+        filled = ready + ready[:1] * (self.batch_size - len(ready))
+        batch = {name: np.stack([segment[name] for segment in filled]) for name in ready[0]}
+        return np.asarray(self._forward(self._params, batch))[: len(ready)]
+
+    def _track(self, embedded: np.ndarray) -> np.ndarray:
+        """The embedding [E] of a track from those of its segments [L, E]."""
+        mean = embedded.mean(axis=0, dtype=np.float64)[None]
+        return subspaces.normalised(mean, len(self.model.dimensions))[0].astype(np.float32)
+
+
+def _read(source: Path) -> tuple[numpy_model.Model, bytes]:
+    """A model and the bytes of its exported file; a checkpoint is exported first."""
+    if not source.is_dir():
+        return numpy_model.load(source), source.read_bytes()
+    from jaxsim.training.saving.exporting import export_checkpoint
+
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder, "model.npz")
+        export_checkpoint(source, path)
+        return numpy_model.load(path), path.read_bytes()
+
+
+def _digest(model: numpy_model.Model) -> str:
+    parts = (model.config, model.dimensions, model.feature_config, model.standardise)
+    digest = hashlib.sha256(json.dumps([*parts, model.feature_version], sort_keys=True).encode())
+    for name, array in sorted(model.arrays.items()):
+        digest.update(name.encode())
+        digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()
+
+
+def _config(model: numpy_model.Model) -> ConfigDict:
+    """What `inputs.images` and the network need."""
+    window = model.feature_config["tempogram_window"]
+    return ConfigDict(
+        {
+            "model": model.config,
+            "features": {"tempogram_window": window, "standardise": model.standardise},
+        }
+    )
+
+
+def _forward(config: ConfigDict, params, batch):
+    network = Inception(plan_of(config.model).folded())
+    return network.apply({"params": params}, images(batch, config), train=False)

@@ -1,0 +1,24 @@
+"""Hits as JSON: one form for the command, the service and OpenSubsonic."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from jaxsim.library.search.query import Hit
+from jaxsim.library.store import Store
+
+
+def as_json(store: Store, hits: Sequence[Hit]) -> list[dict[str, Any]]:
+    """Every hit as {"track", "score", "contributions", "likeness"}, in their order.
+
+    track is what `Store.metadata` knows of it; contributions and likeness are numbers by dimension.
+    """
+    tracks = store.metadata([hit.row for hit in hits])
+    return [
+        {
+            "track": track,
+            "score": hit.score,
+            "contributions": store.by_dimension(hit.contributions),
+            "likeness": store.by_dimension(hit.likeness),
+        }
+        for track, hit in zip(tracks, hits, strict=True)
+    ]

@@ -1,0 +1,125 @@
+"""A map of a library: its tracks in two dimensions, near where they sound alike.
+
+Small libraries are drawn by t-SNE, large ones by their first two principal components. A map is
+computed once, and kept in the library's folder for as long as the tracks are the same.
+"""
+
+import contextlib
+import hashlib
+import zipfile
+from pathlib import Path
+
+import numpy as np
+import threadpoolctl
+
+from input_pipeline.files import replacing
+from jaxsim.library.search.query import TINY_DEVIATION
+from jaxsim.library.store import Store
+from jaxsim.network import subspaces
+
+VERSION = 1  # Raise it whenever `compute` gives other maps.
+WHOLE = "all"
+MAX_TSNE = 3000  # tracks; its time grows faster than their number
+SAMPLE = 10_000  # tracks whose principal components are computed
+BLOCK = 8192
+
+
+def load(store: Store, space: str = WHOLE) -> np.ndarray:
+    """The map of a library, computed if it is not there.
+
+    Args:
+      store: the library.
+      space: a dimension, or `WHOLE`: all sub-spaces with equal influence.
+
+    Returns:
+      float32 [N, 2], in the order of `store.rows`; all within 0 to 1, the same scale both ways.
+
+    Raises:
+      ValueError: there is no such space.
+    """
+    file = _file(store, space)
+    points = _read(file, store)
+    if points is None:
+        points = compute(store, space)
+        with contextlib.suppress(OSError):  # a library that cannot be written to
+            _write(file, store, points)
+    return points
+
+
+def is_there(store: Store, space: str = WHOLE) -> bool:
+    """Whether `load` needs not compute."""
+    return _read(_file(store, space), store) is not None
+
+
+def compute(store: Store, space: str = WHOLE) -> np.ndarray:
+    """A map as `load` gives it."""
+    count = len(store)
+    if count < 3:  # no plane goes through them
+        return np.stack([np.linspace(0, 1, count), np.full(count, 0.5)], 1).astype(np.float32)
+    points = _by_tsne(store, space) if count <= MAX_TSNE else _by_components(store, space)
+    low, high = points.min(axis=0), points.max(axis=0)
+    centred = (points - (low + high) / 2) / max((high - low).max(), 1e-12)
+    return np.asarray(np.clip(centred + 0.5, 0, 1), np.float32)
+
+
+def _by_tsne(store: Store, space: str) -> np.ndarray:
+    from sklearn.manifold import TSNE
+
+    vectors = _vectors(store, space, store.rows)
+    if np.ptp(vectors, axis=0).max() < 1e-3:  # to float16 all the same, which TSNE does not survive
+        return np.zeros((len(vectors), 2))
+    perplexity = min(30.0, (len(vectors) - 1) / 3)
+    tsne = TSNE(perplexity=perplexity, init="pca", random_state=0, n_jobs=1)
+    # The threads of what is imported now wait for each other in busy loops: on a machine that has
+    # other things to do, minutes instead of a second.
+    with threadpoolctl.threadpool_limits(limits=1):
+        return tsne.fit_transform(vectors)
+
+
+def _by_components(store: Store, space: str) -> np.ndarray:
+    from sklearn.decomposition import PCA
+
+    random = np.random.default_rng(0)
+    sample = np.sort(random.choice(store.rows, min(SAMPLE, len(store)), replace=False))
+    pca = PCA(2, random_state=0).fit(_vectors(store, space, sample))
+    blocks = [store.rows[i : i + BLOCK] for i in range(0, len(store), BLOCK)]
+    return np.concatenate([pca.transform(_vectors(store, space, rows)) for rows in blocks])
+
+
+def _vectors(store: Store, space: str, rows: np.ndarray) -> np.ndarray:
+    """float32 vectors of a space; of `WHOLE`, their inner products are scores of equal weights."""
+    vectors = np.asarray(store.vectors[rows], np.float32)
+    if space != WHOLE:
+        return vectors[:, store.subspaces[space]]
+    deviation = np.where(store.deviation >= TINY_DEVIATION, store.deviation, np.inf)
+    scale = np.asarray(deviation**-0.5, np.float32)
+    return vectors * (scale @ subspaces.masks(len(scale), store.embedding_size))
+
+
+def _file(store: Store, space: str) -> Path:
+    if space != WHOLE and space not in store.dimensions:
+        spaces = ", ".join((WHOLE, *store.dimensions))
+        raise ValueError(f"map: {space!r} is not a space of this library, expected one of {spaces}")
+    return store.path / f"map-{space}.npz"
+
+
+def _key(store: Store) -> str:
+    """Of the tracks and their vectors: rows of a matrix are never written twice."""
+    return hashlib.sha256(f"{VERSION} {store.matrix} ".encode() + store.rows.tobytes()).hexdigest()
+
+
+def _read(file: Path, store: Store) -> np.ndarray | None:
+    """The map in a file, if it is whole and of the same tracks."""
+    try:
+        with np.load(file, allow_pickle=False) as content:
+            points, key = content["points"], str(content["key"])
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return None
+    if key != _key(store) or points.shape != (len(store), 2):
+        return None
+    return points
+
+
+def _write(file: Path, store: Store, points: np.ndarray) -> None:
+    with replacing(file) as content:
+        np.savez_compressed(content, points=points, key=np.array(_key(store)))

@@ -1,0 +1,316 @@
+"""Search by example with a weight per dimension (A Fig. 1): one inner product, and its explanation.
+
+For a track x and a query q, whose sub-spaces s have length 1:
+
+  likeness_s(x) = (cos(q_s, x_s) - mean_s) / deviation_s        in standard deviations
+  contribution_s(x) = w_s likeness_s(x)
+  score(x) = sum_s contribution_s(x)
+
+mean_s and deviation_s are those of the cosine between two random tracks of the library, so that
+equal weights have equal influence, and 0 means no more alike than any two tracks of the library.
+Several seeds are averaged, which averages their scores. A dimension in which all tracks are alike
+(deviation below `TINY_DEVIATION`: rounding) cannot tell them apart and contributes 0. A negative
+weight asks for tracks that differ. cos is the inner product of the vectors as they are stored, in
+float16.
+
+Since mean_s is the same for all tracks, the ranking is that of the inner product of x with the
+query whose sub-spaces are scaled by w_s / deviation_s: the library stays as it is (`vector`).
+"""
+
+import dataclasses
+import functools
+import math
+import os
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+
+from jaxsim.library.store import Store
+from jaxsim.network import subspaces
+
+Seed = int | np.integer | np.ndarray  # a row of the store, or an embedding [E]
+Weights = Mapping[str, float] | Sequence[float] | np.ndarray | None
+
+TINY_DEVIATION = 5e-4  # of cosines between vectors in float16, whose lengths are not quite 1
+SCAN_ROWS = 256  # whose float32 form stays in the cache
+SCAN_THREADS = min(4, os.cpu_count() or 1)
+EXACT_ROWS = 8192  # whose float64 form is in memory at once
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Hit:
+    """A track that was found.
+
+    Attributes:
+      row: in the store.
+      score: see the module; exactly the contributions added one after the other (`sum` of Python
+        3.12 and later rounds otherwise).
+      contributions: float64 [S].
+      likeness: float64 [S], in standard deviations; the same for every weighting.
+    """
+
+    row: int
+    score: float
+    contributions: np.ndarray
+    likeness: np.ndarray
+
+
+def search(
+    store: Store,
+    seeds: Sequence[Seed],
+    weights: Weights = None,
+    *,
+    top: int = 20,
+    max_per_artist: int | None = None,
+    where: str | None = None,
+    exclude: Iterable[int] = (),
+    include_seeds: bool = False,
+    among: np.ndarray | None = None,
+) -> list[Hit]:
+    """The `top` tracks of the highest score; exact. Fewer only if fewer are allowed.
+
+    Args:
+      store: the library.
+      seeds: one or more rows of the store or embeddings [E] (their sub-spaces are normalised here).
+      weights: by dimension (those not named are 0) or in the dimensions' order; None: all 1.
+      top: how many.
+      max_per_artist: at most so many of one artist (tracks of unknown artists are not limited).
+      where: a condition on metadata, see `jaxsim.library.store.conditions`.
+      exclude: rows that must not be found.
+      include_seeds: whether rows that are seeds may be found.
+      among: rows that may be found (the candidates of an approximate index); None: all.
+
+    Returns:
+      Hits by falling score; equal scores by id.
+
+    Raises:
+      ValueError: no seed, a row that does not belong to a track, an embedding of another size or
+        not finite, an unknown dimension, a weight that is not finite, or a wrong condition.
+    """
+    for name, value in (("top", top), ("max_per_artist", max_per_artist)):
+        if value is not None and value < 1:
+            raise ValueError(f"{name} is {value}, expected at least 1")
+    w = weight_vector(store, weights)
+    q = seed_vector(store, seeds)
+    allowed = np.array(store.select(where))
+    allowed[list(exclude)] = False
+    if not include_seeds:
+        allowed[[int(seed) for seed in seeds if not isinstance(seed, np.ndarray)]] = False
+    if among is None:
+        candidates = np.flatnonzero(allowed)
+        approximate = scan(store.vectors, vector(store, q, w), store.dimensions)[candidates]
+    else:
+        candidates = among[allowed[among]]
+        approximate = np.zeros(len(candidates), np.float32)  # all of them are computed exactly
+    tolerance = _rounding(store, q, w)
+    count = top
+    while True:
+        rows, contributions = _first(store, q, w, candidates, approximate, tolerance, count)
+        kept = _within_cap(store, rows, max_per_artist)[:top]
+        if len(kept) == top or count >= len(candidates):
+            break
+        count *= 4
+    return _hits(store, q, rows[kept], contributions[kept])
+
+
+def score_tracks(
+    store: Store, seeds: Sequence[Seed], weights: Weights, rows: Sequence[int] | np.ndarray
+) -> list[Hit]:
+    """The tracks in `rows`, in their order, as a search with these seeds and weights scores them.
+
+    Raises:
+      ValueError: as `search` does.
+    """
+    w, q = weight_vector(store, weights), seed_vector(store, seeds)
+    rows = np.asarray(rows, np.int64)
+    return _hits(store, q, rows, _contributions(store, q, w, rows))
+
+
+def _hits(
+    store: Store, query: np.ndarray, rows: np.ndarray, contributions: np.ndarray
+) -> list[Hit]:
+    likeness = _contributions(store, query, np.ones(len(store.dimensions)), rows)
+    columns = rows.tolist(), _total(contributions).tolist(), contributions, likeness
+    return [Hit(*values) for values in zip(*columns, strict=True)]
+
+
+def parse_weights(text: str) -> dict[str, float]:
+    """Reads weights such as "genre=1,tempo=2"; raises ValueError if it cannot."""
+    weights = {}
+    for part in text.split(","):
+        name, _, value = part.partition("=")
+        try:
+            weights[name.strip()] = float(value)
+        except ValueError:
+            raise ValueError(
+                f"weights: {part!r} found, expected a dimension and a number such as tempo=2"
+            ) from None
+    return weights
+
+
+def weight_vector(store: Store, weights: Weights) -> np.ndarray:
+    """Weights as float64 [S]; raises ValueError as `search` does."""
+    if weights is None:
+        return np.ones(len(store.dimensions))
+    if isinstance(weights, Mapping):
+        if unknown := set(weights) - set(store.dimensions):
+            raise ValueError(
+                f"weights: {sorted(unknown)[0]!r} is not a dimension of this library, expected "
+                f"some of {', '.join(store.dimensions)}"
+            )
+        weights = [weights.get(name, 0.0) for name in store.dimensions]
+    result = np.asarray(weights, np.float64)
+    if result.shape != (len(store.dimensions),):
+        raise ValueError(f"weights: {result.shape} found, expected {len(store.dimensions)} numbers")
+    for name, weight in zip(store.dimensions, result, strict=True):
+        if not abs(weight) < 1e6:
+            raise ValueError(f"weights: {name} is {weight}, expected a number below a million")
+    return result
+
+
+def seed_vector(store: Store, seeds: Sequence[Seed]) -> np.ndarray:
+    """The mean of the seeds [E], float64, each with sub-spaces at length 1."""
+    if not len(seeds):
+        raise ValueError("no seed, expected at least one track or embedding to compare with")
+    return np.mean([_seed(store, seed) for seed in seeds], axis=0)
+
+
+def _seed(store: Store, seed: Seed) -> np.ndarray:
+    if not isinstance(seed, np.ndarray):
+        if not 0 <= seed < len(store.ids) or store.ids[seed] is None:
+            raise ValueError(f"seed: row {seed} does not belong to a track")
+        return np.asarray(store.vectors[seed], np.float64)
+    if seed.shape != (store.embedding_size,) or not np.isfinite(seed).all():
+        raise ValueError(
+            f"seed: an embedding of shape {seed.shape}, expected {store.embedding_size} finite "
+            "numbers"
+        )
+    return subspaces.normalised(seed[None], len(store.dimensions))[0]
+
+
+def scales(store: Store, weights: np.ndarray) -> np.ndarray:
+    """float64 [S]: what the sub-spaces of a query are multiplied with, w_s / deviation_s."""
+    speaks = store.deviation >= TINY_DEVIATION
+    return np.where(speaks, weights / np.where(speaks, store.deviation, 1.0), 0.0)
+
+
+def vector(store: Store, query: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """The query [E], float64, whose inner products with the library's vectors rank it."""
+    parts = subspaces.split(query[None], len(weights))[0]
+    return (parts * scales(store, weights)[:, None]).ravel()
+
+
+def offset(store: Store, weights: np.ndarray) -> float:
+    """What must be added to these inner products to give the score."""
+    return -float(np.sum(scales(store, weights) * store.mean))
+
+
+def likenesses(store: Store, seeds: Sequence[Seed], rows: Sequence[int] | np.ndarray) -> np.ndarray:
+    """float64 [n, S]: how alike the tracks in `rows` are to the seeds, in standard deviations."""
+    equal = np.ones(len(store.dimensions))
+    return _contributions(store, seed_vector(store, seeds), equal, np.asarray(rows, np.int64))
+
+
+def scan(vectors: np.ndarray, query: np.ndarray, dimensions: Sequence[str]) -> np.ndarray:
+    """float32 inner products [M] of every row with a query [E], in blocks and threads.
+
+    Sub-spaces in which the query is zero are not read.
+    """
+    result = np.zeros(len(vectors), np.float32)
+    parts = subspaces.slices(dimensions, len(query)).values()
+    used = [part for part in parts if query[part].any()]
+    if not len(vectors) or not used:
+        return result
+    columns = slice(used[0].start, used[-1].stop)
+    # NumPy widens float16 one number at a time. Moving the bits of a block is three times faster:
+    # exponent and mantissa go to their places in a float32, which then is 2^112 times too small.
+    largest = np.abs(query).max()
+    scaled = np.float32(query[columns] / largest * 2.0**112)
+    bits = vectors[:, columns].view(np.int16)
+
+    def part(start: int) -> None:
+        wide = np.empty((SCAN_ROWS, scaled.size), np.int32)
+        for first in range(start, min(start + step, len(bits)), SCAN_ROWS):
+            block = bits[first : min(first + SCAN_ROWS, start + step)]
+            floats = wide[: len(block)]
+            np.copyto(floats, block)
+            np.left_shift(floats, 13, out=floats)
+            np.bitwise_and(floats, _SIGN_AND_MAGNITUDE, out=floats)
+            np.dot(floats.view(np.float32), scaled, out=result[first : first + len(block)])
+
+    step = math.ceil(len(bits) / SCAN_THREADS / SCAN_ROWS) * SCAN_ROWS
+    with _one_scan, ThreadPoolExecutor(SCAN_THREADS) as pool:
+        list(pool.map(part, range(0, len(bits), step)))
+    return result * np.float32(largest)
+
+
+_one_scan = threading.Lock()  # it keeps its threads busy; several at once are slower in turn
+_SIGN_AND_MAGNITUDE = np.uint32(0x8FFFE000).view(np.int32)
+
+
+def _rounding(store: Store, query: np.ndarray, weights: np.ndarray) -> float:
+    """How far an inner product of `scan` can be from the true one.
+
+    Higham's bound for float32; and what is lost if the processor takes float32 below 2^-126, which
+    here are float16 below 2^-14, for zero.
+    """
+    size, length = len(query), float(np.linalg.norm(vector(store, query, weights)))
+    longest = 1.01 * math.sqrt(len(store.dimensions))  # of a row, rounded to float16
+    return length * ((size + 4) * 2.0**-24 * longest + math.sqrt(size) * 2.0**-14)
+
+
+def _first(
+    store: Store,
+    query: np.ndarray,
+    weights: np.ndarray,
+    candidates: np.ndarray,
+    approximate: np.ndarray,
+    tolerance: float,
+    count: int,
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first `count` candidates by exact score, then id: rows [n] and contributions [n, S].
+
+    All whose approximate score could be among the first are computed in float64.
+    """
+    if count < len(candidates):
+        last = np.partition(approximate, -count)[-count]
+        candidates = candidates[approximate >= last - 2 * tolerance]
+    contributions = _contributions(store, query, weights, candidates)
+    order = np.lexsort((store.id_rank[candidates], -_total(contributions)))[:count]
+    return candidates[order], contributions[order]
+
+
+def _contributions(
+    store: Store, query: np.ndarray, weights: np.ndarray, rows: np.ndarray
+) -> np.ndarray:
+    """float64 [n, S]; the same numbers for equal vectors, wherever they stand."""
+    count = len(store.dimensions)
+    scale = scales(store, weights)
+    result = np.zeros((len(rows), count))
+    if not scale.any():
+        return result
+    for start in range(0, len(rows), EXACT_ROWS):
+        part = slice(start, start + EXACT_ROWS)
+        products = np.asarray(store.vectors[rows[part]], np.float64) * query
+        cosines = subspaces.split(products, count).sum(axis=2)
+        result[part] = scale * (cosines - store.mean)
+    return result + 0.0  # no negative zeros
+
+
+def _total(contributions: np.ndarray) -> np.ndarray:
+    """Sums [n] of contributions [n, S], one dimension after the other."""
+    return functools.reduce(np.add, contributions.T)
+
+
+def _within_cap(store: Store, rows: np.ndarray, cap: int | None) -> list[int]:
+    """Positions in `rows` of those that are left when an artist has at most `cap`."""
+    if cap is None:
+        return list(range(len(rows)))
+    kept, seen = [], dict[int, int]()
+    for position, artist in enumerate(store.artist_number[rows].tolist()):
+        seen[artist] = seen.get(artist, 0) + 1
+        if artist < 0 or seen[artist] <= cap:
+            kept.append(position)
+    return kept

@@ -1,0 +1,286 @@
+"""The service of a library: JSON over HTTP (OpenAPI at /openapi.json), and the page that uses it.
+
+It answers from a snapshot: tracks that are embedded while it runs are seen at its next start;
+presets and answers of the judge, at once.
+"""
+
+import sqlite3
+import tempfile
+import time
+from collections.abc import Collection
+from pathlib import Path
+
+import numpy as np
+from anyio import fail_after, open_file, to_thread
+from fastapi import APIRouter, FastAPI, HTTPException, Query, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import FileResponse, JSONResponse
+from fastapi.staticfiles import StaticFiles
+from starlette.exceptions import HTTPException as AnyHTTPException
+
+from input_pipeline.audio import UnusableTrack
+from jaxsim.library.intake import sources
+from jaxsim.library.search import paths, presets, query
+from jaxsim.library.service import (
+    judge_requests,
+    map_requests,
+    messages,
+    playing,
+    subsonic,
+    uploads,
+)
+from jaxsim.library.service.guard import Guard
+from jaxsim.library.service.messages import (
+    Dimension,
+    Embedded,
+    LibraryAnswer,
+    PathRequest,
+    Preset,
+    Problem,
+    SearchAnswer,
+    SearchRequest,
+    Step,
+    Track,
+)
+from jaxsim.library.service.shared import Here, MapFailed, Maps, Shared
+from jaxsim.library.store import TEXTS, Store
+
+PAGE = Path(__file__).parent / "page"
+UPLOAD = "/api/embed"
+RECEIVE_SECONDS = 120.0  # in which an upload must have arrived
+
+router = APIRouter(prefix="/api", responses={404: {"model": Problem}, 422: {"model": Problem}})
+
+
+def create_app(
+    library: Store, *, embed_file: uploads.EmbedFile | None = None, hosts: Collection[str] = ()
+) -> FastAPI:
+    """Makes the ASGI app.
+
+    Args:
+      library: what is served.
+      embed_file: see `uploads.Uploads`; without it uploads are refused.
+      hosts: names under which the server may be asked for, see `guard.Guard`.
+    """
+    app = FastAPI(
+        title="jaxsim",
+        summary="Search music by example, with a weight per similarity dimension.",
+        description=(__doc__ or "").partition("\n\n")[2],
+        version="1",
+        docs_url=None,  # FastAPI's own loads scripts from elsewhere
+        redoc_url=None,
+    )
+    app.state.shared = Shared(
+        library, uploads.Uploads(embed_file) if embed_file else None, Maps(library)
+    )
+    for part in (router, judge_requests.router, map_requests.router, subsonic.router):
+        app.include_router(part)
+    app.mount("/", StaticFiles(directory=PAGE, html=True))
+    for kind, answer in PROBLEMS.items():
+        app.add_exception_handler(kind, answer)
+    app.add_middleware(Guard, hosts=hosts, upload=UPLOAD, max_upload=uploads.MAX_BYTES)
+    return app
+
+
+@router.get("/library", tags=["library"])
+def describe(here: Here) -> LibraryAnswer:
+    """What there is to search in, and by what."""
+    library = here.library
+    cosines = zip(library.dimensions, library.mean, library.deviation, strict=True)
+    return LibraryAnswer(
+        name=library.path.resolve().name,
+        tracks=len(library),
+        model=library.description["model"],
+        dimensions=[
+            Dimension(
+                name=name,
+                mean=float(mean),
+                deviation=float(deviation),
+                speaks=bool(deviation >= query.TINY_DEVIATION),
+            )
+            for name, mean, deviation in cosines
+        ],
+        fields={name: "text" if name in TEXTS else "number" for name in here.fields},
+    )
+
+
+@router.get("/tracks", tags=["library"])
+def find_tracks(
+    here: Here,
+    text: str = Query(max_length=200, description="Words of title, artist and album."),
+    limit: int = Query(10, ge=1, le=100),
+) -> list[Track]:
+    """Tracks by title, artist and album; the best first."""
+    return messages.tracks(here.library, here.library.find(text, limit))
+
+
+@router.get("/tracks/random", tags=["library"])
+def random_tracks(here: Here, count: int = Query(6, ge=1, le=100)) -> list[Track]:
+    """Some tracks to begin with."""
+    rows = here.library.rows
+    chosen = np.random.default_rng().choice(rows, min(count, len(rows)), replace=False)
+    return messages.tracks(here.library, chosen.tolist())
+
+
+@router.get("/tracks/{row}", tags=["library"])
+def show_track(row: int, here: Here) -> Track:
+    """What is known of a track."""
+    try:
+        return messages.tracks(here.library, [row])[0]
+    except (KeyError, OverflowError):
+        raise HTTPException(404, f"row {row} does not belong to a track") from None
+
+
+@router.get("/track", tags=["library"])
+def show_track_by_id(id: str, here: Here) -> Track:
+    """What is known of the track with this id."""
+    return messages.tracks(here.library, [here.row(id)])[0]
+
+
+@router.get(
+    "/audio/{row}",
+    tags=["library"],
+    response_class=FileResponse,
+    responses={403: {"model": Problem}, 206: {"description": "The range of bytes asked for."}},
+)
+def play(row: int, here: Here) -> FileResponse:
+    """The audio file of a track."""
+    try:
+        path, media_type = playing.file_of(here.library, row)
+    except (KeyError, OverflowError):
+        raise HTTPException(404, f"row {row} does not belong to a track") from None
+    except playing.NotPlayable as error:
+        raise HTTPException(403, str(error)) from None
+    return FileResponse(path, media_type=media_type)
+
+
+@router.post("/search", tags=["search"])
+def search(request: SearchRequest, here: Here) -> SearchAnswer:
+    """The tracks of the highest score, exactly; equal scores by id."""
+    began = time.perf_counter()
+    library, seeds = here.library, here.seeds(request.like)
+    weights = messages.weights_of(library, request)
+    found = query.search(
+        library,
+        seeds,
+        weights,
+        top=request.top,
+        max_per_artist=request.max_per_artist,
+        where=request.where or None,
+    )
+    itself = messages.of_the_query(library, seeds, weights)
+    return SearchAnswer(
+        hits=messages.hits(library, found),
+        query=library.by_dimension(itself),
+        tracks=len(library),
+        milliseconds=1000 * (time.perf_counter() - began),
+    )
+
+
+@router.post("/path", tags=["search"])
+def find_path(request: PathRequest, here: Here) -> list[Step]:
+    """A playlist from one track to another, in which every dimension has its schedule."""
+    library = here.library
+    playlist = paths.find(
+        library,
+        here.row(request.start),
+        here.row(request.end),
+        length=request.length,
+        weights=messages.weights_of(library, request),
+        schedule=request.schedule,
+        where=request.where or None,
+    )
+    return messages.steps(library, playlist)
+
+
+@router.post(
+    "/embed",
+    tags=["search"],
+    responses={413: {"model": Problem}, 429: {"model": Problem}},
+    openapi_extra={
+        "requestBody": {
+            "required": True,
+            "content": {"application/octet-stream": {"schema": {"type": "string"}}},
+        }
+    },
+)
+async def embed(
+    request: Request, here: Here, name: str = Query("upload", max_length=300)
+) -> Embedded:
+    """Embeds the audio file that is the body, so that one can search by it.
+
+    Only the suffix of its name is used.
+    """
+    if here.uploads is None:
+        raise HTTPException(404, "this server takes no uploads")
+    suffix = Path(name).suffix.lower()
+    suffix = suffix if suffix in sources.AUDIO_SUFFIXES else ""
+    with here.uploads.place(), tempfile.TemporaryDirectory(prefix="jaxsim-") as folder:
+        path = Path(folder, f"audio{suffix}")
+        await _receive(request, path)
+        upload, vector, seconds = await to_thread.run_sync(here.uploads.add, path)
+    return Embedded(id=upload, name=name, seconds=seconds, embedding=vector.tolist())
+
+
+async def _receive(request: Request, path: Path) -> None:
+    try:
+        with fail_after(RECEIVE_SECONDS):
+            async with await open_file(path, "wb") as file:
+                async for block in request.stream():
+                    await file.write(block)
+    except TimeoutError:
+        raise HTTPException(
+            408, f"the file has not arrived within {RECEIVE_SECONDS:.0f} seconds"
+        ) from None
+
+
+@router.get("/presets", tags=["presets"])
+def list_presets(here: Here) -> dict[str, Preset]:
+    """Saved weights by name."""
+    return {name: Preset(**content) for name, content in presets.load_all(here.library).items()}
+
+
+@router.put("/presets/{name:path}", tags=["presets"])
+def save_preset(name: str, preset: Preset, here: Here) -> Preset:
+    """Saves weights, in place of those of the same name."""
+    presets.save(here.library, name, preset.weights, deviations=preset.deviations)
+    return Preset(**presets.load_all(here.library)[name])
+
+
+@router.delete("/presets/{name:path}", tags=["presets"], status_code=204)
+def delete_preset(name: str, here: Here) -> None:
+    """Removes saved weights."""
+    if name not in presets.load_all(here.library):
+        raise HTTPException(404, f"{name!r}: no such preset")
+    presets.delete(here.library, name)
+
+
+def _problem(status: int):
+    return lambda request, error: JSONResponse({"error": str(error)}, status)
+
+
+def _refused(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, AnyHTTPException)
+    return JSONResponse({"error": error.detail}, error.status_code, error.headers)
+
+
+def _wrong_form(_: Request, error: Exception) -> JSONResponse:
+    assert isinstance(error, RequestValidationError)
+    first = error.errors()[0]
+    where = ".".join(map(str, first["loc"][1:])) or str(first["loc"][0])
+    return JSONResponse({"error": f"{where}: {first['msg']}"}, 422)
+
+
+def _not_written(_: Request, error: Exception) -> JSONResponse:
+    return JSONResponse({"error": f"the library cannot be written to ({error})"}, 503)
+
+
+PROBLEMS: dict = {
+    AnyHTTPException: _refused,
+    RequestValidationError: _wrong_form,
+    ValueError: _problem(422),
+    UnusableTrack: _problem(422),
+    MapFailed: _problem(500),
+    uploads.Busy: lambda _, error: JSONResponse({"error": str(error)}, 429, {"retry-after": "5"}),
+    sqlite3.OperationalError: _not_written,
+}

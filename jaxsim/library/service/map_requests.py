@@ -1,0 +1,71 @@
+"""Requests of the map: where tracks are, and values to colour them by."""
+
+import collections
+
+import numpy as np
+from fastapi import APIRouter, Response
+from fastapi.responses import JSONResponse
+
+from jaxsim.library.search import query
+from jaxsim.library.service import messages
+from jaxsim.library.service.messages import LikenessRequest, MapWaiting, Problem, Values
+from jaxsim.library.service.shared import Here
+from jaxsim.library.store import NUMBERS, TEXTS
+
+MOST_LABELS = 9  # the others are one: more colours cannot be told apart
+OTHERS = "others"
+POINT = np.dtype([("row", "<i4"), ("x", "<u2"), ("y", "<u2")])
+
+router = APIRouter(prefix="/api/map", tags=["map"], responses={422: {"model": Problem}})
+
+
+@router.get("/values")
+def values(by: str, here: Here) -> Values:
+    """A field of the metadata for every track; of several values the first counts."""
+    if by not in (*TEXTS, *NUMBERS):
+        raise ValueError(f"by is {by!r}, expected one of {', '.join((*TEXTS, *NUMBERS))}")
+    found = here.columns[by]
+    if by in NUMBERS:
+        return Values(kind="number", labels=[], values=found)
+    firsts = [value and value.split(";")[0].strip() for value in found]
+    counts = collections.Counter(filter(None, firsts))
+    names = [name for name, _ in sorted(counts.items(), key=lambda item: (-item[1], item[0]))]
+    number = {name: min(i, MOST_LABELS) for i, name in enumerate(names)}
+    labels = names[:MOST_LABELS] + [OTHERS] * (len(names) > MOST_LABELS)
+    numbers = [number[value] if value else None for value in firsts]
+    return Values(kind="text", labels=labels, values=numbers)
+
+
+@router.post("/likeness")
+def likeness(request: LikenessRequest, here: Here) -> Values:
+    """How alike every track is to a query in one dimension (standard deviations), or its score."""
+    library = here.library
+    seeds = here.seeds(request.like)
+    weights = messages.weights_of(library, request) if request.by == "score" else {request.by: 1.0}
+    w = query.weight_vector(library, weights)
+    vector = query.vector(library, query.seed_vector(library, seeds), w)
+    found = query.scan(library.vectors, vector, library.dimensions)[library.rows]
+    rounded = np.round(found.astype(np.float64) + query.offset(library, w), 3)
+    return Values(kind="number", labels=[], values=rounded.tolist())
+
+
+@router.get(
+    "/{space}",
+    response_class=Response,
+    responses={
+        200: {
+            "content": {"application/octet-stream": {}},
+            "description": "Per track 8 bytes, little-endian: row (int32), x and y (uint16).",
+        },
+        202: {"model": MapWaiting, "description": "It is being computed; ask again."},
+    },
+)
+def points(space: str, here: Here) -> Response:
+    """Where the tracks are: 'all' for the whole space, or a dimension."""
+    found = here.maps.get(space)
+    if found is None:
+        return JSONResponse({"state": "computing"}, 202, {"retry-after": "1"})
+    table = np.empty(len(found), POINT)
+    table["row"] = here.library.rows
+    table["x"], table["y"] = np.rint(found.T * 65535)
+    return Response(table.tobytes(), media_type="application/octet-stream")

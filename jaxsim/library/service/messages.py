@@ -1,0 +1,236 @@
+"""What is asked of the service and what it answers: the schemas of its OpenAPI document."""
+
+import math
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field
+
+from jaxsim.library.search import paths, presets, query
+from jaxsim.library.search.hits import as_json
+from jaxsim.library.store import Store
+from jaxsim.network import subspaces
+
+MAX_TOP = 200
+ByDimension = Annotated[dict[str, float], Field(description="A number per dimension.")]
+
+
+class Problem(BaseModel):
+    """Why a request was refused."""
+
+    error: str
+
+
+class Track(BaseModel):
+    """What is known of a track; texts have "; " between several values."""
+
+    row: int = Field(description="Its number while this server runs.")
+    id: str = Field(description="Its lasting name.")
+    title: str | None
+    artist: str | None
+    album: str | None
+    genre: str | None
+    mood: str | None
+    instrument: str | None
+    era: str | None
+    key: str | None
+    year: int | None
+    tempo: float | None = Field(description="Beats per minute.")
+    seconds: float | None
+    audio: str = Field(description="Address of its sound; supports byte ranges.")
+
+
+class Hit(BaseModel):
+    """A track that was found, and why."""
+
+    track: Track
+    score: float = Field(description="The sum of the contributions.")
+    contributions: ByDimension = Field(description="Weight times likeness.")
+    likeness: ByDimension = Field(
+        description="How alike the track is to the query, in standard deviations of the likeness "
+        "of random tracks of the library."
+    )
+
+
+class Request(BaseModel):
+    """A body; a field that does not exist is refused."""
+
+    model_config = ConfigDict(extra="forbid", allow_inf_nan=False)
+
+
+class Weighted(Request):
+    weights: dict[str, float] | None = Field(
+        default=None,
+        description="By dimension; those not named are 0, or of the preset. Without weights and "
+        "preset all are 1. Negative ones ask for tracks that differ.",
+    )
+    preset: str | None = Field(default=None, description="The name of saved weights.")
+    where: str | None = Field(
+        default=None,
+        description="A condition such as tempo>120 and genre='Jazz'.",
+        max_length=2000,
+    )
+
+
+class SearchRequest(Weighted):
+    like: list[str] = Field(
+        description="Ids of tracks or of uploads; several are one query.",
+        min_length=1,
+        max_length=20,
+    )
+    top: int = Field(default=20, ge=1, le=MAX_TOP)
+    max_per_artist: int | None = Field(default=None, ge=1)
+
+
+class SearchAnswer(BaseModel):
+    hits: list[Hit]
+    query: ByDimension = Field(description="Contributions that the query itself would have.")
+    tracks: int = Field(description="How many tracks the library has.")
+    milliseconds: float = Field(description="How long the search took.")
+
+
+class Dimension(BaseModel):
+    """A similarity dimension: which cosines random pairs of tracks have in its sub-space."""
+
+    name: str
+    mean: float
+    deviation: float
+    speaks: bool = Field(
+        description="False if all tracks are alike in it, so that it contributes 0."
+    )
+
+
+class LibraryAnswer(BaseModel):
+    name: str
+    tracks: int
+    model: str = Field(description="Hash of the model.")
+    dimensions: list[Dimension]
+    fields: dict[str, Literal["text", "number"]] = Field(
+        description="Metadata that at least one track has."
+    )
+
+
+class Preset(Request):
+    weights: dict[str, float]
+    deviations: dict[str, float] | None = Field(default=None, description="Of fitted weights.")
+
+
+class Embedded(BaseModel):
+    id: str = Field(description="For searches, until the server ends or has 256 newer ones.")
+    name: str
+    seconds: float
+    embedding: list[float]
+
+
+class PathRequest(Weighted):
+    start: str = Field(description="Id of the first track.")
+    end: str = Field(description="Id of the last track.")
+    length: int = Field(default=10, description="Number of tracks with both.")
+    schedule: dict[str, tuple[float, float]] | None = Field(
+        default=None,
+        description="By dimension, from which share of the way to which it changes; else all the "
+        "way, [0, 1].",
+    )
+
+
+class Step(Hit):
+    """A track of a playlist: a hit of the search for its targets, and its place on the way."""
+
+    share: float = Field(description="Of the way.")
+    targets: ByDimension = Field(description="How far each dimension should have gone.")
+    reached: dict[str, float | None] = Field(
+        description="How far it has: 0 as the first song, 1 as the last; null if both are alike."
+    )
+
+
+class Question(BaseModel):
+    anchor: Track
+    a: Track
+    b: Track
+
+
+class Answer(Request):
+    """Ids of the question's tracks, and which of a and b is more like the anchor."""
+
+    anchor: str
+    a: str
+    b: str
+    choice: Literal["a", "b", "skip"]
+
+
+class JudgeAnswer(BaseModel):
+    question: Question
+    given: int = Field(description="Answers so far, with those skipped.")
+    fitted: int = Field(description="Answers that the weights are fitted to.")
+    weights: ByDimension = Field(description="Scaled so that their mean size is 1.")
+    deviations: ByDimension = Field(description="How uncertain they are: one standard deviation.")
+    agreement: float | None = Field(
+        description="Share of the answers that weights fitted to all the others predict."
+    )
+
+
+class MapWaiting(BaseModel):
+    state: Literal["computing"]
+
+
+class Values(BaseModel):
+    """A value per track, in the order of the map."""
+
+    kind: Literal["text", "number"]
+    labels: list[str] = Field(description="Of a text: what the values number.")
+    values: Sequence[float | None]
+
+
+class LikenessRequest(SearchRequest):
+    by: str = Field(description="A dimension, or 'score'.")
+
+
+def track(metadata: dict[str, Any], row: int) -> Track:
+    """A track with the metadata of a store, but without its path, which is not shown."""
+    known = {name: value for name, value in metadata.items() if name != "path"}
+    return Track(row=row, audio=f"/api/audio/{row}", **known)
+
+
+def tracks(library: Store, rows: Sequence[int]) -> list[Track]:
+    return [track(m, row) for m, row in zip(library.metadata(rows), rows, strict=True)]
+
+
+def weights_of(library: Store, request: Weighted) -> dict[str, float] | None:
+    """The preset's weights with those of the request in their place."""
+    chosen = presets.load(library, request.preset) if request.preset else None
+    if request.weights is None:
+        return chosen
+    return (chosen or {}) | request.weights
+
+
+def hits(library: Store, found: Sequence[query.Hit]) -> list[Hit]:
+    """What a search found."""
+    described = as_json(library, found)
+    return [
+        Hit(**one | {"track": track(one["track"], hit.row)})
+        for one, hit in zip(described, found, strict=True)
+    ]
+
+
+def steps(library: Store, playlist: Sequence[paths.Step]) -> list[Step]:
+    """The tracks of a playlist."""
+    return [
+        Step(
+            **dict(hit),
+            share=step.share,
+            targets=library.by_dimension(step.targets),
+            reached={
+                name: None if math.isnan(way) else way
+                for name, way in library.by_dimension(step.reached).items()
+            },
+        )
+        for hit, step in zip(hits(library, playlist), playlist, strict=True)
+    ]
+
+
+def of_the_query(library: Store, seeds: Sequence[query.Seed], weights: query.Weights) -> np.ndarray:
+    """float64 [S]: contributions of a track that is the query itself (of several, their mean)."""
+    parts = subspaces.split(query.seed_vector(library, seeds)[None], len(library.dimensions))[0]
+    scales = query.scales(library, query.weight_vector(library, weights))
+    return scales * (np.linalg.norm(parts, axis=1) - library.mean)

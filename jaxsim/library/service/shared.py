@@ -1,0 +1,123 @@
+"""What the requests of one server share."""
+
+import dataclasses
+import functools
+import threading
+from collections.abc import Sequence
+from typing import Annotated
+
+import numpy as np
+from fastapi import Depends, HTTPException, Request
+
+from jaxsim.library.search import projection
+from jaxsim.library.search.query import Seed
+from jaxsim.library.service.uploads import Uploads
+from jaxsim.library.store import NUMBERS, TEXTS, Store
+
+
+class MapFailed(Exception):
+    """A map could not be computed."""
+
+
+class Maps:
+    """Maps of a library, computed in the background when they are first asked for."""
+
+    def __init__(self, library: Store):
+        self._library = library
+        self._lock = threading.Lock()
+        self._turn = threading.Lock()  # one is computed at a time
+        self._points: dict[str, np.ndarray] = {}
+        self._running: dict[str, threading.Thread] = {}
+        self._failures: dict[str, Exception] = {}
+
+    def get(self, space: str) -> np.ndarray | None:
+        """Points as `projection.load` gives them, or None while they are computed.
+
+        Raises:
+          ValueError: there is no such space.
+          MapFailed: it could not be computed; the next call tries again.
+        """
+        with self._lock:
+            if failure := self._failures.pop(space, None):
+                raise MapFailed(f"the map cannot be drawn ({failure!r})") from failure
+            running = self._running.get(space)
+            if space not in self._points and running is None:
+                if projection.is_there(self._library, space):
+                    self._points[space] = projection.load(self._library, space)
+                else:
+                    thread = threading.Thread(target=self._compute, args=(space,), daemon=True)
+                    self._running[space] = thread
+                    thread.start()
+            return self._points.get(space)
+
+    def _compute(self, space: str) -> None:
+        try:
+            with self._turn:
+                points = projection.load(self._library, space)
+            with self._lock:
+                self._points[space] = points
+        except Exception as error:
+            with self._lock:
+                self._failures[space] = error
+        finally:
+            with self._lock:
+                del self._running[space]
+
+
+@dataclasses.dataclass(frozen=True)
+class Shared:
+    """The state of a server.
+
+    Attributes:
+      library: what is served.
+      uploads: embeddings of files that users dropped; None if uploads are not taken.
+      maps: of the library.
+      judging: held from reading answers to writing one.
+    """
+
+    library: Store
+    uploads: Uploads | None
+    maps: Maps
+    judging: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+
+    @functools.cached_property
+    def columns(self) -> dict[str, list]:
+        """Fields of the metadata of all tracks, in the order of `library.rows`."""
+        result: dict[str, list] = {name: [] for name in (*TEXTS, *NUMBERS)}
+        for metadata in self.library.metadata(self.library.rows.tolist()):
+            for name, column in result.items():
+                column.append(metadata[name])
+        return result
+
+    @functools.cached_property
+    def fields(self) -> list[str]:
+        """Names of the metadata that at least one track has."""
+        return [n for n, column in self.columns.items() if any(v is not None for v in column)]
+
+    def warm(self) -> None:
+        """Reads what the first requests would wait for."""
+        _ = self.fields
+        self.library.find("a", 1)
+
+    def seeds(self, names: Sequence[str]) -> list[Seed]:
+        """Rows of tracks and embeddings of uploads by their ids; 404 if one is unknown."""
+        return [self.seed(name) for name in names]
+
+    def seed(self, name: str) -> Seed:
+        upload = self.uploads.get(name) if self.uploads else None
+        return self.row(name) if upload is None else upload
+
+    def row(self, name: str) -> int:
+        """The row of the track with an id; 404 if there is none."""
+        row = self.library.row_of(name)
+        if row is None:
+            kind = "upload (it may be forgotten)" if name.startswith("upload:") else "track"
+            raise HTTPException(404, f"{name!r}: no such {kind}")
+        return row
+
+
+def _of(request: Request) -> Shared:
+    return request.app.state.shared
+
+
+Here = Annotated[Shared, Depends(_of)]

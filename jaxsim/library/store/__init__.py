@@ -1,0 +1,31 @@
+"""A library on disk: `open` it to read it.
+
+`schema` says what lies on the disk, `snapshot` reads it, `writing` writes tracks, `saved` keeps
+presets and answers, and `conditions` turns conditions on metadata into SQL. No other module touches
+the database.
+"""
+
+from jaxsim.library.store.schema import (
+    DESCRIPTION,
+    METADATA,
+    MODEL,
+    NUMBERS,
+    TEXTS,
+    describe,
+    read_description,
+)
+from jaxsim.library.store.snapshot import Store, cosine_statistics, name_of, open
+
+__all__ = [
+    "DESCRIPTION",
+    "METADATA",
+    "MODEL",
+    "NUMBERS",
+    "TEXTS",
+    "Store",
+    "cosine_statistics",
+    "describe",
+    "name_of",
+    "open",
+    "read_description",
+]

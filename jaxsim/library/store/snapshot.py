@@ -1,0 +1,249 @@
+"""A library, read. A `Store` is a snapshot: what other processes write later is not seen."""
+
+import functools
+import os
+import threading
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from jaxsim.library.store import conditions
+from jaxsim.library.store.schema import METADATA, connect, folded, open_matrix, read_description
+from jaxsim.network import subspaces
+
+COSINE_PAIRS = 20_000
+
+
+class Store:
+    """A snapshot of a library; any number of threads may use it.
+
+    A track is known by its row in the matrix. Rows that belong to no track (of files that
+    changed or are gone) lie between them: `rows` says which ones do.
+
+    Attributes:
+      path: the folder.
+      description: of `library.json`.
+      dimensions: names of the similarity dimensions; each owns an equal slice of the embedding.
+      matrix: name of the matrix's file.
+      vectors: float16 [M, E], a memory map of it; a sub-space's length is 1 (to float16), or 0
+        where the network's output was 0.
+      rows: int64 [N], the rows of tracks, ascending.
+      ids: [M] the track's id per row; None in rows that belong to no track.
+      mean, deviation: float64 [S] of the cosine between random pairs of tracks, per dimension.
+    """
+
+    def __init__(self, path: str | Path):
+        """See `open`."""
+        self.path = Path(path)
+        self.description = read_description(self.path)
+        self.dimensions: tuple[str, ...] = tuple(self.description["dimensions"])
+        self._lock = threading.Lock()
+        self._chosen = functools.lru_cache(maxsize=64)(self._choose)
+        self._connection = connect(self.path, write=False)
+        self._connection.execute("BEGIN")  # the snapshot lasts until `close`
+        try:
+            self._load()
+        except BaseException:
+            self.close()
+            raise
+
+    def _load(self) -> None:
+        self.matrix, count = self._connection.execute("SELECT file, rows FROM matrix").fetchone()
+        self.vectors = open_matrix(self.path / self.matrix, count, self.embedding_size)
+        owners = self._connection.execute("SELECT row, id FROM tracks WHERE present ORDER BY row")
+        pairs = owners.fetchall()
+        self.rows = np.fromiter((row for row, _ in pairs), np.int64, len(pairs))
+        self.ids = np.full(count, None, object)
+        self.ids[self.rows] = [name for _, name in pairs]
+        stored = dict(
+            (name, (mean, deviation))
+            for name, mean, deviation in self._connection.execute(
+                "SELECT dimension, mean, deviation FROM spread"
+            )
+        )
+        if set(stored) == set(self.dimensions):
+            self.mean, self.deviation = np.array([stored[name] for name in self.dimensions]).T
+        else:  # the first embedding was interrupted
+            self.mean, self.deviation = cosine_statistics(
+                self.vectors, self.rows, len(self.dimensions)
+            )
+
+    @property
+    def embedding_size(self) -> int:
+        return self.description["embedding_size"]
+
+    @property
+    def subspaces(self) -> dict[str, slice]:
+        """The slice of the embedding that each dimension owns."""
+        return subspaces.slices(self.dimensions, self.embedding_size)
+
+    def by_dimension(self, values: np.ndarray) -> dict[str, float]:
+        """Names values [S] by their dimensions."""
+        return dict(zip(self.dimensions, values.tolist(), strict=True))
+
+    def __len__(self) -> int:
+        return len(self.rows)
+
+    def close(self) -> None:
+        with self._lock:
+            self._connection.close()
+
+    def __enter__(self) -> "Store":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def metadata(self, rows: Iterable[int] | np.ndarray) -> list[dict[str, Any]]:
+        """What is known of the tracks in `rows`, in their order: the fields of `METADATA`.
+
+        Texts that have several values have "; " between them; what is unknown is None; a track
+        without a title has its file's name. tempo in beats per minute, seconds of audio.
+
+        Raises:
+          KeyError: a row does not belong to a track.
+        """
+        query = f"SELECT {', '.join(METADATA)} FROM tracks WHERE present AND row = ?"
+        result = []
+        with self._lock:
+            for row in rows:
+                values = self._connection.execute(query, (int(row),)).fetchone()
+                if values is None:
+                    raise KeyError(f"{self.path}: row {row} does not belong to a track")
+                result.append(dict(zip(METADATA, values, strict=True)))
+        return result
+
+    def path_of(self, row: int) -> Path:
+        """The audio file of a track; it may have vanished since it was embedded."""
+        return Path(self.metadata([row])[0]["path"])
+
+    def row_of(self, track_id: str) -> int | None:
+        """The row of the track with this id, if there is one."""
+        return self._row("id", track_id)
+
+    def row_of_path(self, path: str | Path) -> int | None:
+        """The row of the track in this file, if there is one."""
+        return self._row("path", os.path.abspath(path))
+
+    def _row(self, column: str, value: str) -> int | None:
+        with self._lock:
+            found = self._connection.execute(
+                f"SELECT row FROM tracks WHERE present AND {column} = ?", (value,)
+            ).fetchone()
+        return found and found[0]
+
+    def find(self, text: str, limit: int | None = None) -> list[int]:
+        """Rows of the tracks whose title, artist and album hold every word of `text`.
+
+        Case and accents do not count. Titles that equal the text come first, then those that begin
+        with it, then the others, each by title and artist.
+        """
+        words = folded(text).split()
+        if not words:
+            return []
+        wanted, found = " ".join(words), self._titles
+        for word in words:
+            found = [track for track in found if word in track[2]]
+        ranked = [
+            (title != wanted, not title.startswith(wanted), everything, row)
+            for row, title, everything in found
+        ]
+        return [row for *_, row in sorted(ranked)[:limit]]
+
+    @functools.cached_property
+    def _titles(self) -> list[tuple[int, str, str]]:
+        """Row, folded title, and folded title, artist and album of every track."""
+        rows = self._select("SELECT row, title, artist, album FROM tracks WHERE present")
+        return [
+            (row, folded(title or ""), folded(" ".join(filter(None, (title, *others)))))
+            for row, title, *others in rows
+        ]
+
+    @functools.cached_property
+    def id_rank(self) -> np.ndarray:
+        """int64 [M]: the place of each track among all, in the order of ids."""
+        rank = np.full(len(self.ids), -1)
+        rank[self.rows[np.argsort(self.ids[self.rows], kind="stable")]] = np.arange(len(self))
+        return rank
+
+    @functools.cached_property
+    def artist_number(self) -> np.ndarray:
+        """int64 [M]: equal for tracks of one artist, whatever the case; -1 if it is unknown."""
+        numbers: dict[str, int] = {}
+        result = np.full(len(self.ids), -1)
+        for row, artist in self._select("SELECT row, artist FROM tracks WHERE present"):
+            if name := folded(artist or ""):
+                result[row] = numbers.setdefault(name, len(numbers))
+        return result
+
+    def select(self, where: str | None) -> np.ndarray:
+        """bool [M], the tracks that meet a condition (`jaxsim.library.store.conditions`); None: all
+        tracks.
+
+        Raises:
+          ValueError: it is not a condition; the message says where.
+        """
+        return self._chosen(where)
+
+    def _choose(self, where: str | None) -> np.ndarray:
+        chosen = np.zeros(len(self.ids), bool)
+        if where is None:
+            chosen[self.rows] = True
+        else:
+            sql, values = conditions.to_sql(where)
+            found = self._select(f"SELECT row FROM tracks WHERE present AND ({sql})", values)
+            chosen[[row for (row,) in found]] = True
+        chosen.flags.writeable = False
+        return chosen
+
+    def _select(self, query: str, values: Sequence[Any] = ()) -> list[tuple]:
+        with self._lock:
+            return self._connection.execute(query, values).fetchall()
+
+
+def open(path: str | Path) -> Store:
+    """Opens a store for reading.
+
+    Raises:
+      FileNotFoundError: there is no store.
+      ValueError: it is of another format version, or damaged.
+    """
+    return Store(path)
+
+
+def cosine_statistics(
+    vectors: np.ndarray, rows: np.ndarray, dimensions: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation [S] of the cosine between two random tracks, per dimension.
+
+    All pairs if there are few tracks, else `COSINE_PAIRS` random ones, the same at every call. One
+    pair or none has no deviation: mean 0 and deviation 1.
+
+    Args:
+      vectors: [M, E], every sub-space at length 1.
+      rows: [N], those of the tracks.
+      dimensions: their number.
+    """
+    count = len(rows)
+    if count < 3:
+        return np.zeros(dimensions), np.ones(dimensions)
+    if count * (count - 1) // 2 <= COSINE_PAIRS:
+        first, second = np.triu_indices(count, 1)
+    else:
+        random = np.random.default_rng(0)
+        first = random.integers(count, size=COSINE_PAIRS)
+        second = (first + random.integers(1, count, size=COSINE_PAIRS)) % count
+    cosines = []
+    for start in range(0, len(first), 2048):
+        part = slice(start, start + 2048)
+        products = np.asarray(vectors[rows[first[part]]], np.float64) * vectors[rows[second[part]]]
+        cosines.append(subspaces.split(products, dimensions).sum(axis=2))
+    together = np.concatenate(cosines)
+    return together.mean(axis=0), together.std(axis=0)
+
+
+def name_of(track: Mapping[str, Any]) -> str:
+    """Title and artist of a track's metadata, for people."""
+    return ", ".join(filter(None, (track["title"], track["artist"])))

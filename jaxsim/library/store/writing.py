@@ -1,0 +1,301 @@
+"""Writes a library: appends embeddings, follows files that change, move or vanish.
+
+A transaction of SQLite is the only moment at which anything becomes true. Rows are in the matrix,
+and on the disk, before it.
+"""
+
+import contextlib
+import dataclasses
+import json
+import os
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import filelock
+import numpy as np
+
+from input_pipeline.files import replacing
+from jaxsim.library.store import schema
+from jaxsim.library.store.schema import DATABASE, DESCRIPTION, METADATA, MODEL, transaction
+from jaxsim.library.store.snapshot import cosine_statistics
+
+LOCK = ".lock"
+
+
+@dataclasses.dataclass(frozen=True)
+class Known:
+    """What the store knows of a file; see the columns of `schema.SCHEMA`."""
+
+    path: str
+    id: str
+    present: bool
+    size: int
+    modified: int
+    digest: str
+    given: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Entry:
+    """A track to write.
+
+    Attributes:
+      path, track_id, given: of its `sources.Source`.
+      size, modified, digest, tags, seconds: of its `examination.Examined`.
+      vector: [E], sub-spaces at length 1.
+    """
+
+    path: str
+    track_id: str
+    given: Mapping[str, Any]
+    size: int
+    modified: int
+    digest: str
+    tags: Mapping[str, Any]
+    seconds: float
+    vector: np.ndarray
+
+
+class Writer:
+    """The one process that writes the tracks of a store; see `open`."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.description = schema.read_description(path)
+        self._connection = schema.connect(path, write=True)
+        file, self._rows = self._connection.execute("SELECT file, rows FROM matrix").fetchone()
+        self._matrix = path / file
+        for other in path.glob(schema.MATRICES):
+            if other != self._matrix:  # of a pruning that was killed
+                other.unlink()
+
+    def close(self) -> None:
+        self._connection.close()
+
+    @property
+    def embedding_size(self) -> int:
+        return self.description["embedding_size"]
+
+    def known(self) -> dict[str, Known]:
+        """All files that the store has a vector of, by path."""
+        select = "SELECT path, id, present, size, modified, digest, given FROM tracks"
+        return {
+            path: Known(path, track_id, bool(present), size, modified, digest, json.loads(given))
+            for path, track_id, present, size, modified, digest, given in self._connection.execute(
+                select
+            )
+        }
+
+    def vector_of(self, digest: str) -> tuple[np.ndarray, float]:
+        """The embedding and the seconds of a known file with this content."""
+        row, seconds = self._connection.execute(
+            "SELECT row, seconds FROM tracks WHERE digest = ?", (digest,)
+        ).fetchone()
+        matrix = schema.open_matrix(self._matrix, self._rows, self.embedding_size)
+        return np.array(matrix[row]), seconds
+
+    def add(self, entries: Sequence[Entry]) -> None:
+        """Adds tracks, or replaces those of the same files; all of them or none."""
+        if not entries:
+            return
+        vectors = np.stack([entry.vector for entry in entries]).astype(np.float16)
+        self._append(vectors)
+        with transaction(self._connection) as connection:
+            for number, entry in enumerate(entries):
+                self._insert(entry, self._rows + number)
+            connection.execute("UPDATE matrix SET rows = ?", (self._rows + len(entries),))
+        self._rows += len(entries)
+
+    def _append(self, vectors: np.ndarray) -> None:
+        """Puts rows behind those that count, onto the disk."""
+        end = self._rows * self.embedding_size * 2
+        with self._matrix.open("r+b" if self._matrix.exists() else "x+b") as file:
+            if file.seek(0, os.SEEK_END) < end:
+                schema.open_matrix(self._matrix, self._rows, self.embedding_size)  # raises
+            file.seek(end)
+            file.truncate()  # what a killed process left
+            file.write(vectors.tobytes())
+            file.flush()
+            os.fsync(file.fileno())
+
+    def _insert(self, entry: Entry, row: int) -> None:
+        self._release(entry.track_id, entry.path)
+        columns = {
+            "path": entry.path,
+            "id": entry.track_id,
+            "row": row,
+            "present": 1,
+            "size": entry.size,
+            "modified": entry.modified,
+            "digest": entry.digest,
+            "model": self.description["model"],
+            "feature_version": self.description["feature_version"],
+            "tags": json.dumps(dict(entry.tags)),
+            "given": json.dumps(dict(entry.given)),
+            "seconds": entry.seconds,
+        } | _metadata(entry.path, entry.tags, entry.given)
+        names, marks = ", ".join(columns), ", ".join("?" * len(columns))
+        self._connection.execute(
+            f"INSERT OR REPLACE INTO tracks ({names}) VALUES ({marks})", list(columns.values())
+        )
+        self._connection.execute("DELETE FROM skipped WHERE path = ?", (entry.path,))
+
+    def _release(self, track_id: str, path: str) -> None:
+        """Frees an id that belongs to a file which is gone."""
+        owner = self._connection.execute(
+            "SELECT path, present FROM tracks WHERE id = ? AND path != ?", (track_id, path)
+        ).fetchone()
+        if owner is not None and owner[1]:
+            raise ValueError(f"{path}: track_id is {track_id!r} as of {owner[0]}, expected unique")
+        if owner is not None:
+            self._connection.execute("DELETE FROM tracks WHERE path = ?", (owner[0],))
+
+    def confirm(self, path: str, track_id: str, given: Mapping[str, Any], **changes: Any) -> None:
+        """Notes that a file still has the content that was embedded.
+
+        Args:
+          path: a known file.
+          track_id, given: as its source says now.
+          changes: size, modified or tags where they have changed.
+        """
+        with transaction(self._connection) as connection:
+            self._release(track_id, path)
+            (tags,) = connection.execute(
+                "SELECT tags FROM tracks WHERE path = ?", (path,)
+            ).fetchone()
+            tags = changes.pop("tags", json.loads(tags))
+            columns = {"id": track_id, "present": 1, "tags": json.dumps(dict(tags))}
+            columns |= {"given": json.dumps(dict(given))} | changes
+            columns |= _metadata(path, tags, given)
+            names = ", ".join(f"{name} = ?" for name in columns)
+            connection.execute(
+                f"UPDATE tracks SET {names} WHERE path = ?", [*columns.values(), path]
+            )
+            connection.execute("DELETE FROM skipped WHERE path = ?", (path,))
+
+    def skip(self, path: str, reason: str) -> None:
+        """Notes why a file is not a track now."""
+        with transaction(self._connection) as connection:
+            connection.execute("UPDATE tracks SET present = 0 WHERE path = ?", (path,))
+            connection.execute("INSERT OR REPLACE INTO skipped VALUES (?, ?)", (path, reason))
+
+    def hide(self, paths: Iterable[str]) -> None:
+        """Takes files that are gone out of the library; their vectors stay for their return."""
+        with transaction(self._connection) as connection:
+            for path in paths:
+                connection.execute("UPDATE tracks SET present = 0 WHERE path = ?", (path,))
+                connection.execute("DELETE FROM skipped WHERE path = ?", (path,))
+
+    def skipped(self) -> dict[str, str]:
+        """Reasons, by path, why files are not tracks."""
+        return dict(self._connection.execute("SELECT path, reason FROM skipped"))
+
+    def measure_cosines(self) -> None:
+        """Stores mean and deviation of the cosine between random tracks, per dimension."""
+        rows = self._connection.execute("SELECT row FROM tracks WHERE present ORDER BY row")
+        present = np.array([row for (row,) in rows], np.int64)
+        dimensions = self.description["dimensions"]
+        matrix = schema.open_matrix(self._matrix, self._rows, self.embedding_size)
+        mean, deviation = cosine_statistics(matrix, present, len(dimensions))
+        with transaction(self._connection) as connection:
+            connection.execute("DELETE FROM spread")
+            values = zip(dimensions, mean.tolist(), deviation.tolist(), strict=True)
+            connection.executemany("INSERT INTO spread VALUES (?, ?, ?)", values)
+
+    def prune(self) -> int:
+        """Forgets files that are gone, and writes a matrix of nothing but the tracks' rows.
+
+        Returns:
+          Number of tracks that are forgotten.
+        """
+        select = "SELECT path, row FROM tracks WHERE present ORDER BY row"
+        owners = self._connection.execute(select).fetchall()
+        matrix = schema.open_matrix(self._matrix, self._rows, self.embedding_size)
+        number = int(self._matrix.stem.partition("-")[2]) + 1
+        file = self.path / f"vectors-{number}.f16"
+        with replacing(file) as written:
+            for _, row in owners:
+                written.write(matrix[row].tobytes())
+        with transaction(self._connection) as connection:
+            gone = connection.execute("DELETE FROM tracks WHERE NOT present").rowcount
+            moved = [(row, path) for row, (path, _) in enumerate(owners)]
+            connection.executemany("UPDATE tracks SET row = ? WHERE path = ?", moved)
+            connection.execute("UPDATE matrix SET file = ?, rows = ?", (file.name, len(owners)))
+        self._matrix.unlink(missing_ok=True)
+        self._matrix, self._rows = file, len(owners)
+        return gone
+
+
+@contextlib.contextmanager
+def open(path: str | Path, description: Mapping[str, Any], model: bytes) -> Iterator[Writer]:
+    """Opens a store for writing, which is made if there is none.
+
+    Args:
+      path: the folder.
+      description: what its `library.json` must say, see `schema.describe`.
+      model: the content of its `model.npz`.
+
+    Raises:
+      ValueError: it is of another model or damaged, another process writes it, or a folder of
+        other things is in its place.
+    """
+    path = Path(path)
+    _check_place(path)
+    path.mkdir(parents=True, exist_ok=True)
+    try:
+        with filelock.FileLock(path / LOCK, timeout=0):
+            if (path / DESCRIPTION).is_file():
+                _check_same(path, description)
+            else:
+                _create(path, description, model)
+            writer = Writer(path)
+            try:
+                yield writer
+            finally:
+                writer.close()
+    except filelock.Timeout:
+        raise ValueError(f"{path}: another process is writing to this library") from None
+
+
+def _check_place(path: Path) -> None:
+    if path.exists() and not path.is_dir():
+        raise ValueError(f"{path}: a file, expected a folder for the library")
+    if path.is_dir() and not (path / DESCRIPTION).is_file():
+        ours = (DATABASE, DESCRIPTION, MODEL, LOCK)
+        for found in sorted(path.iterdir()):
+            if not found.name.removeprefix(".").startswith(tuple(n.lstrip(".") for n in ours)):
+                raise ValueError(f"{path}: has {found.name}, expected an empty folder or a library")
+
+
+def _check_same(path: Path, description: Mapping[str, Any]) -> None:
+    found = schema.read_description(path)
+    for field in ("model", "feature_version"):
+        if found.get(field) != description[field]:
+            raise ValueError(
+                f"{path}: was embedded with {field} {str(found.get(field))[:12]}, found "
+                f"{str(description[field])[:12]}: vectors of two models cannot be compared; choose "
+                "another --store, or embed with the model of this one (leave out --model)"
+            )
+
+
+def _create(path: Path, description: Mapping[str, Any], model: bytes) -> None:
+    """Makes an empty store; the description comes last, so that what is there is whole."""
+    for name in (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"):
+        (path / name).unlink(missing_ok=True)
+    (path / DATABASE).touch()
+    connection = schema.connect(path, write=True)
+    connection.execute("PRAGMA journal_mode = WAL")  # readers keep their snapshot
+    connection.executescript(schema.SCHEMA)
+    connection.close()
+    with replacing(path / MODEL) as file:
+        file.write(model)
+    with replacing(path / DESCRIPTION) as file:
+        file.write(json.dumps(dict(description), indent=1).encode())
+
+
+def _metadata(path: str, tags: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns of metadata, in which what is given precedes the file's tags."""
+    fields = [name for name in METADATA if name not in ("id", "path", "seconds")]
+    values = {"title": Path(path).stem} | dict(tags) | dict(given)
+    return {name: values.get(name) for name in fields}

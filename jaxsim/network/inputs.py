@@ -1,0 +1,37 @@
+"""From a host batch of stored features to the network's input images, on the device."""
+
+from collections.abc import Mapping
+
+import jax.numpy as jnp
+from jaxtyping import Array
+from ml_collections import ConfigDict
+
+from jaxsim.network.forms.tempogram import tempogram
+from jaxsim.network.plan import CHROMA_ROWS
+
+FEATURES = ("mel", "cens", "onset")  # of a batch, which the network needs
+
+
+def images(batch: Mapping[str, Array], config: ConfigDict) -> dict[str, Array]:
+    """Float32 images [B, bins, frames, 1] of the inputs in `config.model.inputs`.
+
+    Every input is standardised with a fixed mean and deviation (mel: B §4.1), and the 12 chroma are
+    padded with zeros to 16 rows (A §3.2).
+
+    Args:
+      batch: mel [B, T, 128], cens [B, T, 12], onset [B, T + window - 1].
+      config: with `model.inputs` and `features`.
+    """
+    features = config.features
+    result = {}
+    for name in config.model.inputs:
+        if name == "tempogram":
+            x = tempogram(batch["onset"].astype(jnp.float32), features.tempogram_window)
+        else:
+            x = jnp.swapaxes(batch[name].astype(jnp.float32), 1, 2)
+        mean, deviation = features.standardise[name]
+        x = (x - mean) / deviation
+        if name == "cens":
+            x = jnp.pad(x, ((0, 0), (0, CHROMA_ROWS - x.shape[1]), (0, 0)))
+        result[name] = x[..., None]
+    return result

@@ -1,0 +1,173 @@
+"""The papers' losses, written for ONE dimension; `objective.py` maps them over the S masks."""
+
+from typing import NamedTuple
+
+import jax
+import jax.numpy as jnp
+from jaxtyping import Array, Bool, Float
+
+from jaxsim.network.shapes import checked
+from jaxsim.objective import mining
+from jaxsim.objective.relations import Relation
+
+PICKS = ("nearest", "uniform", "all")
+AVERAGES = ("mined", "possible")
+DISTANCES = ("cosine", "euclidean")
+
+
+class Total(NamedTuple):
+    """A weighted sum that stays exact over masks, batches and devices: add up, then divide."""
+
+    sum: Float[Array, "*S"]
+    weight: Float[Array, "*S"]
+
+    def mean(self) -> Float[Array, "*S"]:
+        """The mean, 0 where nothing was counted; of NumPy's arrays it is computed by NumPy."""
+        return self.sum / self.weight.clip(1.0)
+
+
+@checked
+def unit(vectors: Float[Array, "B E"], mask: Float[Array, " E"]) -> Float[Array, "B E"]:
+    """The masked vectors at length 1; a zero vector stays zero, with a finite gradient."""
+    masked = vectors * mask
+    square = jnp.sum(masked**2, axis=1, keepdims=True)
+    return masked * jax.lax.rsqrt(jnp.maximum(square, 1e-12))
+
+
+@checked
+def cosine_distances(
+    anchors: Float[Array, "A E"], candidates: Float[Array, "B E"], mask: Float[Array, " E"]
+) -> Float[Array, "A B"]:
+    """1 - cosine similarity inside the mask's sub-space; 0 to 2."""
+    return 1.0 - unit(anchors, mask) @ unit(candidates, mask).T
+
+
+@checked
+def euclidean_distances(
+    anchors: Float[Array, "A E"], candidates: Float[Array, "B E"], mask: Float[Array, " E"]
+) -> Float[Array, "A B"]:
+    """Euclidean distances of the unit vectors inside the mask's sub-space (C); 0 to 2.
+
+    Equal vectors are at distance 1e-6, so that the gradient stays finite.
+    """
+    square = 2.0 * cosine_distances(anchors, candidates, mask)
+    return jnp.sqrt(jnp.maximum(square, 1e-12))
+
+
+@checked
+def triplet_loss(
+    anchors: Float[Array, "A E"],
+    candidates: Float[Array, "B E"],
+    mask: Float[Array, " E"],
+    relation: Relation,
+    random: Float[Array, "A B"],
+    *,
+    margin: float,
+    band: float,
+    pick: str,
+    average: str = "mined",
+    distance: str = "cosine",
+) -> tuple[Total, Total]:
+    """Semi-hard triplets of one dimension: max(0, d(a, p) - d(a, n) + margin) (B Eq. 2).
+
+    Args:
+      anchors, candidates: embeddings; every anchor is one of the candidates.
+      mask: 1 inside the dimension's sub-space, 0 elsewhere.
+      relation: which pairs are similar and dissimilar [A, B].
+      random: numbers in [0, 1) for the pick "uniform".
+      margin: of the loss, as a distance.
+      band: width of the semi-hard band, as a distance.
+      pick: which negatives of a band: the "nearest", one at random ("uniform") or "all" of them.
+      average: what the loss's weight counts: the "mined" triplets, or all that were "possible" had
+        every negative been in every band. Mined triplets always lose about the margin's half, so
+        that a dimension with few of them left weighs as much as one with many; over the possible
+        ones, what is learned gives way to what is not.
+      distance: "cosine" (B) or "euclidean" (C).
+
+    Returns:
+      The loss over all mined triplets, and the share of (anchor, positive) pairs with a negative in
+      their band. Without any triplet the sum and the gradient are 0.
+    """
+    measure = cosine_distances if distance == "cosine" else euclidean_distances
+    distances = measure(anchors, candidates, mask)
+    bands = mining.semi_hard_bands(distances, relation.similar, relation.dissimilar, width=band)
+    size = (bands.upper - bands.lower).astype(distances.dtype)
+    found = size > 0
+    negatives = jnp.sum(relation.dissimilar, axis=1).astype(distances.dtype)
+    positives = jnp.sum(relation.similar, axis=1).astype(distances.dtype)
+    if pick == "all":
+        summed, mined = _sum_over_bands(distances, bands, size, margin), jnp.sum(size)
+        possible = positives @ negatives
+    else:
+        chosen = mining.nearest(bands) if pick == "nearest" else mining.uniform(bands, random)
+        negative = jnp.take_along_axis(distances, chosen, axis=1)
+        hinge = jnp.maximum(distances - negative + margin, 0.0)
+        summed = jnp.sum(jnp.where(found, hinge, 0.0))
+        mined = jnp.sum(found.astype(hinge.dtype))
+        possible = positives @ jnp.minimum(negatives, 1.0)
+    total = Total(summed, mined if average == "mined" else possible)
+    return total, Total(jnp.sum(found.astype(distances.dtype)), jnp.sum(positives))
+
+
+def _sum_over_bands(distances, bands: mining.Bands, size, margin: float):
+    """Sum of d(a, p) - d(a, n) + margin over all n of all bands; all are active (band <= margin).
+
+    A band's sum of distances is the difference of two prefix sums over the ranked negatives.
+    """
+    ranked = jnp.take_along_axis(distances, bands.order, axis=1)
+    # Centred, so that the prefix sums stay small and their differences exact enough.
+    centre = jax.lax.stop_gradient(jnp.mean(ranked, axis=1, keepdims=True))
+    prefix = jnp.pad(jnp.cumsum(ranked - centre, axis=1), ((0, 0), (1, 0)))
+    in_band = jnp.take_along_axis(prefix, bands.upper, 1) - jnp.take_along_axis(
+        prefix, bands.lower, 1
+    )
+    return jnp.sum(jnp.where(size > 0, size * (distances - centre + margin) - in_band, 0.0))
+
+
+@checked
+def proxy_loss(
+    embeddings: Float[Array, "B E"],
+    proxies: Float[Array, "C E"],
+    mask: Float[Array, " E"],
+    targets: Bool[Array, "B C"],
+    counted: Bool[Array, "B C"],
+) -> Total:
+    """Binary cross-entropy of unit embedding times proxy, both masked (B Eq. 5 to 7).
+
+    Args:
+      mask: 1 inside the dimension's sub-space, 0 elsewhere; all ones = not disentangled (Eq. 6).
+      targets: which classes an example belongs to.
+      counted: False for a class that only pads, and for all classes of an unlabelled example.
+
+    Returns:
+      Sums over classes, summed over examples; the weight is the number of examples that count.
+    """
+    return _cross_entropy(unit(embeddings, mask) @ (proxies * mask).T, targets, counted)
+
+
+@checked
+def classification_loss(
+    features: Float[Array, "B D"],
+    centroids: Float[Array, "C D"],
+    targets: Bool[Array, "B C"],
+    counted: Bool[Array, "B C"],
+    *,
+    normalised: bool,
+) -> Total:
+    """Binary cross-entropy of a last layer without bias (B Eq. 8; of a sub-dense layer, Eq. 11).
+
+    Args:
+      features: the embedding, or in the multi-task form the dimension's own part of it.
+      targets, counted: see `proxy_loss`.
+      normalised: whether the features are brought to length 1 first.
+    """
+    if normalised:
+        features = unit(features, jnp.ones(features.shape[1:]))
+    return _cross_entropy(features @ centroids.T, targets, counted)
+
+
+def _cross_entropy(scores, targets, counted) -> Total:
+    """B Eq. 5: over the classes a sum, over the examples (sum, weight)."""
+    wrong = jnp.where(targets, -scores, scores)  # -log sigmoid(x) = softplus(-x)
+    each = jnp.sum(jnp.where(counted, jax.nn.softplus(wrong), 0.0), axis=1)
+    return Total(jnp.sum(each), jnp.sum(jnp.any(counted, axis=1).astype(each.dtype)))

@@ -1,0 +1,181 @@
+"""Checks a configuration before anything is built from it."""
+
+import math
+from collections.abc import Collection
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from input_pipeline.tracks import DIMENSIONS
+from jaxsim.network.plan import BRANCH_NORMS, EMBEDDING_NORMS, INPUTS, MAX_BLOCKS, MAX_WIDTH, NORMS
+from jaxsim.network.separation import TRUNK_STARTS
+from jaxsim.objective.losses import AVERAGES, DISTANCES, PICKS
+from jaxsim.objective.relations import KEY_RELATIONS, TAG_RULES, UNLABELLED
+from jaxsim.objective.terms import METHODS
+from jaxsim.training.machines.parallel import MAPPINGS
+from jaxsim.training.schedule import SCHEDULES
+
+LARGE = 2**31  # of numbers; what is counted by them fits int32
+POSITIVE = (
+    "batch_size",
+    "num_steps",
+    "steps_per_epoch",
+    "log_steps",
+    "data.read_ahead",
+    "evaluation.batch_size",
+    "evaluation.loss_batches",
+    "evaluation.triplets",
+    "features.tempogram_window",
+    "loss.tempo_classes",
+    "model.embedding_size",
+    "model.trunk_width",
+    "model.width",
+    "optimiser.learning_rate",
+    "optimiser.plateau_factor",
+    "optimiser.plateau_patience",
+)
+NOT_NEGATIVE = (
+    "checkpoint_minutes",
+    "loss.band",
+    "loss.margin",
+    "loss.track_weight",
+    "optimiser.minimum_rate",
+    "optimiser.plateau_cuts",
+    "optimiser.warmup_steps",
+    "relation.tempo_tolerance",
+    "seed",
+)
+
+
+def check(config: ConfigDict, *, devices: int) -> None:
+    """Raises ValueError naming the field, the value found and what was expected."""
+    choices: tuple[tuple[str, Collection[str]], ...] = (
+        ("model.norm", NORMS),
+        ("model.branch_norm", BRANCH_NORMS),
+        ("model.embedding_norm", EMBEDDING_NORMS),
+        ("model.trunk_start", TRUNK_STARTS),
+        ("model.dtype", ("float32", "bfloat16")),
+        ("relation.key", KEY_RELATIONS),
+        ("relation.tags", TAG_RULES),
+        ("relation.unlabelled", UNLABELLED),
+        ("loss.method", METHODS),
+        ("loss.distance", DISTANCES),
+        ("loss.pick", PICKS),
+        ("loss.average", AVERAGES),
+        ("optimiser.schedule", SCHEDULES),
+        ("parallel.mapping", MAPPINGS),
+    )
+    for field, allowed in choices:
+        value = _get(config, field)
+        if value not in allowed:
+            raise ValueError(f"config.{field} is {value!r}, expected one of {', '.join(allowed)}")
+    for field, allowed in (("dimensions", DIMENSIONS), ("model.inputs", INPUTS)):
+        values = tuple(_get(config, field))
+        unknown = [value for value in values if value not in allowed]
+        if unknown or not values or len(set(values)) < len(values):
+            raise ValueError(
+                f"config.{field} is {values}, expected some of {', '.join(allowed)}, "
+                "each at most once"
+            )
+    _check_numbers(config)
+    _check_depth(config)
+    group = config.data.group_size
+    if group % 2 or not 2 <= group <= max(config.batch_size, 2):
+        raise ValueError(
+            f"config.data.group_size is {group}, expected an even number up to config.batch_size"
+        )
+    for name, first in config.model.first_input.items():
+        if first not in INPUTS:
+            raise ValueError(
+                f"config.model.first_input.{name} is {first!r}, expected one of {', '.join(INPUTS)}"
+            )
+    for name in config.dimensions:
+        weight = config.loss.weights.get(name)
+        if weight is None or not 0 < weight < LARGE:
+            raise ValueError(f"config.loss.weights.{name} is {weight}, expected more than 0")
+    for name, pair in config.features.standardise.items():
+        if not _are_mean_and_deviation(pair):
+            raise ValueError(
+                f"config.features.standardise.{name} is {pair}, expected a mean and a deviation "
+                "above 0"
+            )
+    if config.batch_size % devices:
+        raise ValueError(
+            f"config.batch_size is {config.batch_size}, expected a multiple of {devices} (the "
+            "number of devices)"
+        )
+    mining = config.parallel.mining_group
+    if mining < 0 or (mining and devices % min(mining, devices)):
+        raise ValueError(
+            f"config.parallel.mining_group is {mining}, expected a divisor of {devices} (the "
+            "number of devices), or 0 for all of them"
+        )
+    _check_parts(config, devices)
+    if config.loss.disentangled and config.model.embedding_size % len(config.dimensions):
+        raise ValueError(
+            f"config.model.embedding_size is {config.model.embedding_size}, expected a multiple of "
+            f"{len(config.dimensions)} (the number of dimensions)"
+        )
+    if config.loss.track_weight and config.loss.method != "triplet":
+        raise ValueError(
+            f"config.loss.track_weight is {config.loss.track_weight}, expected 0 with the method "
+            f"{config.loss.method!r}: the track regularisation is of triplets"
+        )
+    if config.loss.pick == "all" and config.loss.band > config.loss.margin:
+        raise ValueError(
+            f"config.loss.band is {config.loss.band}, expected at most config.loss.margin = "
+            f"{config.loss.margin} with the pick 'all'"
+        )
+
+
+def _check_depth(config: ConfigDict) -> None:
+    model = config.model
+    own = model.branch_blocks
+    if not 1 <= own <= MAX_BLOCKS:
+        raise ValueError(f"config.model.branch_blocks is {own}, expected 1 to {MAX_BLOCKS}")
+    if not own <= model.blocks <= MAX_BLOCKS:
+        raise ValueError(
+            f"config.model.blocks is {model.blocks}, expected from config.model.branch_blocks = "
+            f"{own} to {MAX_BLOCKS}"
+        )
+
+
+def _check_parts(config: ConfigDict, devices: int) -> None:
+    parts, model = config.parallel.parts, config.model
+    if parts < 1 or config.batch_size % (devices * parts):
+        raise ValueError(
+            f"config.parallel.parts is {parts}, expected a divisor of the {config.batch_size} / "
+            f"{devices} examples of a device"
+        )
+    norms = (model.norm, model.embedding_norm, model.branch_norm)
+    if parts > 1 and any(norm in ("batch", "batch_layer") for norm in norms):
+        raise ValueError(
+            f"config.parallel.parts is {parts}, expected 1 with batch normalisation (model.norm, "
+            "branch_norm or embedding_norm), whose statistics are of the whole batch"
+        )
+
+
+def _check_numbers(config: ConfigDict) -> None:
+    for fields, least, expected in (
+        (POSITIVE, math.ulp(0), "more than 0"),
+        (NOT_NEGATIVE, 0, "at least 0"),
+    ):
+        for field in fields:
+            value = _get(config, field)
+            largest = MAX_WIDTH if field.endswith("width") else LARGE
+            if not least <= value < largest:
+                raise ValueError(
+                    f"config.{field} is {value}, expected {expected} and less than {largest}"
+                )
+
+
+def _are_mean_and_deviation(pair: Any) -> bool:
+    numbers = [each for each in pair if isinstance(each, int | float) and abs(each) < LARGE]
+    return len(numbers) == len(pair) == 2 and numbers[1] > 0
+
+
+def _get(config: ConfigDict, field: str):
+    value = config
+    for name in field.split("."):
+        value = value[name]
+    return value

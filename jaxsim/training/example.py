@@ -1,0 +1,42 @@
+"""The shapes of a training batch: all that an initial state and a compiler need to know of one."""
+
+from collections.abc import Mapping
+
+import jax
+import numpy as np
+from ml_collections import ConfigDict
+
+from input_pipeline.dataset import ARRAY_DTYPES, DataSet
+from jaxsim.network.inputs import FEATURES
+from jaxsim.training.data import feature_config
+
+
+def tag_counts(data: DataSet) -> dict[str, int]:
+    """C of every tag dimension of a data set."""
+    return {dimension: len(names) for dimension, names in data.tag_names.items()}
+
+
+def batch_shapes(
+    config: ConfigDict, tags: Mapping[str, int], *, rows: int
+) -> dict[str, jax.ShapeDtypeStruct]:
+    """The arrays of a training batch [rows, ...] that go to the devices; see `Feed.place`.
+
+    Args:
+      tags: C of every tag dimension.
+    """
+    features = feature_config(config)
+    frames = features.segment_frames
+    shapes: dict[str, tuple[tuple[int, ...], type]] = {
+        "mel": ((frames, features.n_mels), ARRAY_DTYPES["mel"]),
+        "cens": ((frames, features.n_chroma), ARRAY_DTYPES["cens"]),
+        "onset": ((frames + features.tempogram_window - 1,), ARRAY_DTYPES["onset"]),
+        **{dimension: ((count,), np.bool_) for dimension, count in tags.items()},
+        "tempo": ((), np.float32),
+        "key": ((), np.int32),
+        "index": ((), np.int32),
+        "track": ((), np.int32),
+    }
+    wanted = (*FEATURES, *config.dimensions, "index", "track")
+    return {
+        name: jax.ShapeDtypeStruct((rows, *shapes[name][0]), shapes[name][1]) for name in wanted
+    }

@@ -1,0 +1,56 @@
+"""From a split of a data set to batches on the devices."""
+
+from collections.abc import Iterator, Sequence
+
+import jax
+from ml_collections import ConfigDict
+
+from input_pipeline.batches import Batch, composed_batches
+from input_pipeline.dataset import DataSet
+from jaxsim.network import inputs
+from jaxsim.training.machines import parallel
+
+
+class Feed:
+    """The batches of one split, as the configuration composes them."""
+
+    def __init__(self, config: ConfigDict, data: DataSet, *, dimensions: Sequence[str] = ()):
+        """`dimensions`: in which every batch has pairs; by default all of the configuration."""
+        self.config, self.data = config, data
+        self.dimensions = tuple(dimensions) or tuple(config.dimensions)
+
+    def batches(self, *, first_step: int, num_steps: int) -> Iterator[Batch]:
+        """This process's rows of the batches of steps first_step to num_steps - 1."""
+        return self._composed(first_step, num_steps, jax.process_index(), jax.process_count())
+
+    def whole_batch(self, step: int) -> Batch:
+        """The batch of a step with the rows of all processes."""
+        (batch,) = self._composed(step, step + 1, 0, 1)
+        return batch
+
+    def _composed(
+        self, first_step: int, num_steps: int, process_index: int, process_count: int
+    ) -> Iterator[Batch]:
+        config = self.config
+        return composed_batches(
+            self.data,
+            dimensions=self.dimensions,
+            batch_size=config.batch_size,
+            seed=config.seed,
+            first_step=first_step,
+            num_steps=num_steps,
+            tempo_tolerance=config.relation.tempo_tolerance,
+            key_relation=config.relation.key,
+            group_size=config.data.group_size,
+            track_pairs=config.loss.track_weight > 0,
+            process_index=process_index,
+            process_count=process_count,
+            read_ahead=config.data.read_ahead,
+        )
+
+    def place(self, batch: Batch):
+        """What the step needs of a batch of this process, on its devices."""
+        wanted = (*inputs.FEATURES, *self.config.dimensions, "index", "track")
+        return parallel.to_devices(
+            {name: batch[name] for name in wanted}, local_devices=jax.local_device_count()
+        )

@@ -1,0 +1,5 @@
+"""Devices, processes and signals: a function of one device comes in, one of all of them goes out.
+
+Everything that depends on how many machines there are is here, so that the step and the run read
+as if there were one. It must not know what is computed.
+"""

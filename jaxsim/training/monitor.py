@@ -1,0 +1,134 @@
+"""What a run says while it runs: a progress line, TensorBoard scalars and a JSON-lines log."""
+
+import json
+import math
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+import tqdm
+from ml_collections import ConfigDict
+from tensorboardX import summary
+from tensorboardX.event_file_writer import EventsWriter
+from tensorboardX.proto.event_pb2 import Event
+
+from jaxsim.objective.terms import Terms
+
+MIB = 2**20
+FLUSH_SECONDS = 60  # between the times when TensorBoard sees what is new: it waits for the disk
+
+
+class Monitor:
+    """Writes `log.jsonl`, TensorBoard events and the progress line of one run.
+
+    Rows of steps that a resumed run will repeat are dropped from `log.jsonl`. A silent monitor does
+    nothing: of several processes one speaks.
+    """
+
+    def __init__(self, workdir: Path, *, first_step: int, num_steps: int, silent: bool = False):
+        self._silent = silent
+        if silent:
+            return
+        self._path = workdir / "log.jsonl"
+        if self._path.exists():
+            kept = [row for row in rows(self._path) if row["step"] <= first_step]
+            shorter = self._path.with_suffix(".new")
+            shorter.write_text("".join(json.dumps(row) + "\n" for row in kept))
+            shorter.replace(self._path)
+        self._log = self._path.open("a")
+        # Not SummaryWriter: if its thread fails (a full disk, a clock that jumps), the next calls
+        # wait for it for ever. Here a failure is an error.
+        folder = workdir / "tensorboard"
+        folder.mkdir(exist_ok=True)
+        self._events = EventsWriter(str(folder / "events"), f".{first_step}")
+        self._flushed = -math.inf  # seconds, of a clock that never goes back
+        self._bar = tqdm.tqdm(
+            total=num_steps, initial=first_step, unit="step", dynamic_ncols=True, file=sys.stderr
+        )
+
+    def step(self) -> None:
+        """Counts one step."""
+        if self._silent:
+            return
+        self._bar.update()
+
+    def write(self, step: int, row: Mapping[str, Any], *, line: str = "") -> None:
+        """Logs numbers (flat, or one level of dictionaries) at a step, and shows `line`."""
+        if self._silent:
+            return
+        now = time.time()
+        self._log.write(json.dumps({"step": step, "time": now, **row}) + "\n")
+        self._log.flush()
+        for name, value in row.items():
+            values = value if isinstance(value, Mapping) else {"": value}
+            for part, number in values.items():
+                scalar = summary.scalar(f"{name}/{part}" if part else name, number)
+                self._events.write_event(Event(step=step, wall_time=now, summary=scalar))
+        if time.monotonic() - self._flushed >= FLUSH_SECONDS:
+            self._events.flush()
+            self._flushed = time.monotonic()
+        if line:
+            self._bar.set_postfix_str(line)
+
+    def say(self, text: str) -> None:
+        """Prints above the progress line."""
+        if not self._silent:
+            self._bar.write(text, file=sys.stderr)
+
+    def close(self) -> None:
+        """Writes what is left; a second time does nothing."""
+        if self._silent or self._log.closed:
+            return
+        self._bar.close()
+        self._log.close()
+        self._events.close()
+
+
+def step_numbers(config: ConfigDict, terms: Terms) -> dict[str, Any]:
+    """What a step's `Terms` say, for a row: per dimension, and of the track regularisation."""
+    row: dict[str, Any] = {
+        name: dict(zip(config.dimensions, np.round(total.mean(), 5).tolist(), strict=True))
+        for name, total in (
+            ("loss", terms.loss),
+            ("active", terms.active),
+            ("spread", terms.spread),
+        )
+    }
+    if config.loss.track_weight:
+        row["track_loss"] = round(float(terms.track.mean()), 5)
+    return row
+
+
+def peak_memory() -> dict[str, float]:
+    """The most memory used so far [MiB]: on the fullest own device, or by a process on CPUs.
+
+    The name of the number says which; CPUs tell nothing of their devices.
+    """
+    told = [device.memory_stats() or {} for device in jax.local_devices()]
+    peaks = [stats["peak_bytes_in_use"] for stats in told if "peak_bytes_in_use" in stats]
+    if peaks:
+        return {"device_peak_mib": round(max(peaks) / MIB, 1)}
+    unit = 1 if sys.platform == "darwin" else 1024  # bytes of ru_maxrss
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
+    return {"process_peak_mib": round(peak / MIB, 1)}
+
+
+def rows(path: Path) -> list[dict[str, Any]]:
+    """The rows of a `log.jsonl`; none if there is none.
+
+    The last one may be cut, of a run that was killed while it wrote: it is left out.
+    """
+    if not path.is_file():
+        return []
+    found = []
+    for line in path.read_text().splitlines():
+        try:
+            found.append(json.loads(line))
+        except json.JSONDecodeError:
+            break
+    return found

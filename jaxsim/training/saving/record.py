@@ -1,0 +1,74 @@
+"""What a checkpoint says of its run, in JSON; and whether a run may go on from it."""
+
+import dataclasses
+import json
+import os
+import subprocess
+from pathlib import Path
+from typing import Any
+
+from ml_collections import ConfigDict
+
+from input_pipeline.dataset import DataSet
+from input_pipeline.features import FEATURE_VERSION
+from jaxsim.network.plan import PUBLISHED_DEPTH
+
+# Fields that older runs do not have, and the values with which they were trained.
+ADDED = {f"model.{name}": value for name, value in PUBLISHED_DEPTH.items()}
+FREE = (  # fields that may change when a run goes on
+    "num_steps",
+    "checkpoint_minutes",
+    "log_steps",
+    "data.dir",
+    "data.read_ahead",
+    "parallel.mapping",
+)
+
+
+def record(config: ConfigDict, data: DataSet) -> dict[str, Any]:
+    """Configuration, commit, names of the labels and features of a training."""
+    return {
+        "config": json.loads(config.to_json()),
+        "tag_names": {name: list(tags) for name, tags in data.tag_names.items()},
+        "feature_config": dataclasses.asdict(data.feature_config),
+        "commit": _commit(),
+        "feature_version": FEATURE_VERSION,  # the data set's too: others are not opened
+    }
+
+
+def check_same_config(saved: dict[str, Any], config: ConfigDict, workdir: Path) -> None:
+    """Raises ValueError if a run would go on with another configuration, but for `FREE` fields."""
+    now, before = _flat(json.loads(config.to_json())), ADDED | _flat(saved)
+    for name in sorted(now.keys() | before.keys()):
+        if name not in FREE and now.get(name) != before.get(name):
+            raise ValueError(
+                f"{workdir}: was trained with config.{name} = {before.get(name)}, "
+                f"now it is {now.get(name)}; use another --workdir or the same configuration"
+            )
+
+
+def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, object]:
+    items: dict[str, object] = {}
+    for name, value in tree.items():
+        items |= (
+            _flat(value, f"{prefix}{name}.") if isinstance(value, dict) else {prefix + name: value}
+        )
+    return items
+
+
+def _commit() -> str | None:
+    """$JAXSIM_COMMIT; or that of the checkout of this file, "-dirty" if it is changed; or None."""
+    if told := os.environ.get("JAXSIM_COMMIT"):  # where launchers copied the files without git's
+        return told
+    here = Path(__file__)
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", *arguments], cwd=here.parent, capture_output=True, text=True, check=True
+        ).stdout.strip()
+
+    try:
+        git("ls-files", "--error-unmatch", here.name)  # an installed copy is of no commit
+        return git("describe", "--always", "--dirty", "--abbrev=12")
+    except (OSError, subprocess.CalledProcessError):
+        return None

@@ -1,0 +1,206 @@
+"""The training state and the step: pure functions, written for one device of the axis `data`."""
+
+import functools
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+import flax.struct
+import jax
+import jax.numpy as jnp
+import numpy as np
+import optax
+from jaxtyping import Array
+from ml_collections import ConfigDict
+
+from jaxsim.network.inception import Inception
+from jaxsim.network.inputs import FEATURES, images
+from jaxsim.network.plan import plan_of
+from jaxsim.network.separation import separated
+from jaxsim.network.shapes import DEVICE_AXIS
+from jaxsim.objective.losses import Total
+from jaxsim.objective.terms import Terms, class_shapes, objective_terms
+from jaxsim.training.machines import parallel
+
+# As of a last layer [D, C].
+CLASS_INIT = jax.nn.initializers.he_uniform(in_axis=-1, out_axis=-2)
+
+
+@flax.struct.dataclass
+class State:
+    """Everything that a step changes."""
+
+    step: Array
+    params: Any  # of the network; and "classes", the class vectors of proxies and classification
+    batch_stats: Any  # running means and variances; empty without batch normalisation
+    moments: optax.OptState
+
+
+def network(config: ConfigDict) -> Inception:
+    """The network of a configuration."""
+    return Inception(plan_of(config.model), jnp.dtype(config.model.dtype))
+
+
+def initial_state(config: ConfigDict, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> State:
+    """The state before step 0, a function of `config.seed` and the shapes of a batch."""
+    # It runs once: on CPUs more effort triples the time that it takes to compile.
+    options = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
+    initial = jax.jit(functools.partial(_initial_state, config), compiler_options=options)
+    return initial({name: np.zeros(each.shape, each.dtype) for name, each in shapes.items()})
+
+
+def state_shapes(config: ConfigDict, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> State:
+    """The shapes and types of a `State`, for batches of these shapes."""
+    return jax.eval_shape(functools.partial(_initial_state, config), shapes)
+
+
+def mapped_train_step(
+    config: ConfigDict, *, devices: Sequence[jax.Device] | None = None, donate: bool = True
+) -> Callable:
+    """`train_step` for all devices: (state, batch, learning rate) -> (state, terms)."""
+    return parallel.map_over_devices(
+        functools.partial(train_step, config),
+        split=(False, True, False),
+        mapping=config.parallel.mapping,
+        donate=donate,
+        devices=devices,
+    )
+
+
+def _initial_state(config: ConfigDict, example: Mapping[str, Array]) -> State:
+    model = network(config)
+    key = jax.random.key(config.seed)
+    variables = model.init(key, images(example, config), train=False)
+    params = dict(variables["params"])
+    if config.model.trunk_start == "separate" and model.plan.trunk():
+        params = separated(params, model.plan, first_inputs=_first_inputs(config))
+    if shapes := class_shapes(config, example):
+        params["classes"] = {
+            name: CLASS_INIT(jax.random.fold_in(key, number), shape)
+            for number, (name, shape) in enumerate(shapes.items())
+        }
+    return State(
+        step=jnp.zeros((), jnp.int32),
+        params=params,
+        batch_stats=variables.get("batch_stats", {}),
+        moments=optax.scale_by_adam().init(params),
+    )
+
+
+def _first_inputs(config: ConfigDict) -> list[tuple[str, ...]]:
+    """The inputs that each sub-space reads at first; an undivided space reads all."""
+    inputs, chosen = tuple(config.model.inputs), config.model.first_input
+    if not config.loss.disentangled:
+        return [inputs]
+    firsts = (chosen.get(name) for name in config.dimensions)
+    return [(first,) if first in inputs else inputs for first in firsts]
+
+
+def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], learning_rate: Array):
+    """One update from this device's examples.
+
+    Returns:
+      The next state and the batch's `Terms`, both equal on all devices.
+    """
+    key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+
+    def objective(embeddings, class_vectors):
+        terms = objective_terms(embeddings, class_vectors, batch, key, config, axis=DEVICE_AXIS)
+        # This device's part of the mean over all triplets, averaged over dimensions (A Eq. 2).
+        part = jnp.mean(weights(config) * _part(terms.loss))
+        return part + config.loss.track_weight * _part(terms.track), terms
+
+    by_parts = config.parallel.parts > 1
+    gradients, terms, batch_stats = (_gradients_by_parts if by_parts else _gradients)(
+        config, state, batch, objective
+    )
+    gradients, terms = jax.lax.psum((gradients, terms), DEVICE_AXIS)
+    direction, moments = optax.scale_by_adam().update(gradients, state.moments, state.params)
+    params = jax.tree.map(lambda p, d: p - learning_rate * d, state.params, direction)
+    return State(state.step + 1, params, batch_stats, moments), terms
+
+
+def _gradients(config: ConfigDict, state: State, batch: Mapping[str, Array], objective: Callable):
+    """Gradients of the objective(embeddings, class vectors), its terms, and the new statistics."""
+
+    def loss(params):
+        embeddings, batch_stats = _embedded(config, state, params, batch)
+        value, terms = objective(embeddings, classes(params))
+        return value, (terms, batch_stats)
+
+    gradients, (terms, batch_stats) = jax.grad(loss, has_aux=True)(state.params)
+    return gradients, terms, batch_stats
+
+
+def _gradients_by_parts(
+    config: ConfigDict, state: State, batch: Mapping[str, Array], objective: Callable
+):
+    """As `_gradients`, exact, with the network's memory for one part of the batch.
+
+    The parts are embedded one after the other, the objective sees the embeddings of all, and its
+    gradient goes back through the network part by part, which embeds each a second time.
+    """
+    count = config.parallel.parts
+    features = {name: batch[name] for name in FEATURES if name in batch}
+    parts = jax.tree.map(lambda x: x.reshape(count, x.shape[0] // count, *x.shape[1:]), features)
+
+    def embedded(params, part):
+        return _embedded(config, state, params, part)[0]
+
+    embeddings = jax.lax.map(functools.partial(embedded, state.params), parts)
+    (by_embedding, by_class), terms = jax.grad(objective, argnums=(0, 1), has_aux=True)(
+        embeddings.reshape(-1, embeddings.shape[-1]), classes(state.params)
+    )
+
+    def add(total, part_and_gradient):
+        part, gradient = part_and_gradient
+        (more,) = jax.vjp(lambda params: embedded(params, part), state.params)[1](gradient)
+        return jax.tree.map(jnp.add, total, more), None
+
+    zero = jax.tree.map(jnp.zeros_like, state.params)
+    gradients, _ = jax.lax.scan(add, zero, (parts, by_embedding.reshape(embeddings.shape)))
+    if by_class:
+        gradients = gradients | {"classes": by_class}
+    return gradients, terms, state.batch_stats
+
+
+def _embedded(config: ConfigDict, state: State, params, batch: Mapping[str, Array]):
+    """Embeddings [B, E] in training, and the new batch statistics."""
+    embeddings, updates = network(config).apply(
+        {"params": params, "batch_stats": state.batch_stats},
+        images(batch, config),
+        train=True,
+        mutable=["batch_stats"],
+    )
+    return embeddings, updates.get("batch_stats", state.batch_stats)
+
+
+def weights(config: ConfigDict) -> np.ndarray:
+    """Weights of the dimensions' losses [S]; all 1 in A Eq. 2."""
+    return np.array([config.loss.weights[name] for name in config.dimensions], np.float32)
+
+
+def _part(total: Total) -> Array:
+    """This device's share of the mean over all devices."""
+    weight = jax.lax.stop_gradient(jax.lax.psum(total.weight, DEVICE_AXIS))
+    return total.sum / jnp.maximum(weight, 1.0)
+
+
+def classes(params: Mapping[str, Any]) -> Mapping[str, Array]:
+    """The class vectors of each dimension; empty for triplets."""
+    return params.get("classes", {})
+
+
+def embed(config: ConfigDict, state: State, batch: Mapping[str, Array]) -> Array:
+    """Embeddings [B, E] of this device's segments."""
+    variables = {"params": state.params, "batch_stats": state.batch_stats}
+    embeddings = network(config).apply(variables, images(batch, config), train=False)
+    assert isinstance(embeddings, jax.Array)
+    return embeddings
+
+
+def validation_terms(config: ConfigDict, state: State, batch: Mapping[str, Array]) -> Terms:
+    """`Terms` of a validation batch, equal on all devices."""
+    key = jax.random.key(config.seed)
+    embeddings = embed(config, state, batch)
+    terms = objective_terms(embeddings, classes(state.params), batch, key, config, axis=DEVICE_AXIS)
+    return jax.lax.psum(terms, DEVICE_AXIS)

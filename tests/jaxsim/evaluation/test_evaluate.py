@@ -1,0 +1,321 @@
+"""The evaluation as its user runs it: systems in, numbers and a page out."""
+
+import functools
+import html
+import json
+import re
+from pathlib import Path
+
+import jax
+import jax.numpy as jnp
+import numpy as np
+import pytest
+
+from configs.six_dim import get_config
+from input_pipeline import dataset
+from input_pipeline.features import FeatureConfig
+from jaxsim import evaluate
+from jaxsim.evaluation import judgements, reporting, systems, track_embeddings
+from jaxsim.evaluation.comparison import compare
+from jaxsim.training import train_step
+from jaxsim.training.saving.checkpoints import restore_for_inference
+from tests.helpers.batches import fake_data
+
+COUNT = 60
+
+
+@pytest.fixture(scope="module")
+def data(prepared_directory: Path):
+    """The split of four tracks, for everything: the others have no triplets."""
+    split = dataset.open(prepared_directory, "train", FeatureConfig())
+    return {"train": split, "test": split}
+
+
+@pytest.fixture(scope="module")
+def embeddings(data, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Vectors of three of the four tracks, and of one that is not there."""
+    path = tmp_path_factory.mktemp("embeddings") / "others.npz"
+    random = np.random.default_rng(0)
+    ids = [*data["test"].track_ids[:3], "another"]
+    np.savez(path, **{name: random.normal(size=5) for name in ids})
+    return path
+
+
+@pytest.fixture(scope="module")
+def judged(data, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Three triplets, of which one names an unknown track and one a track without a vector."""
+    path = tmp_path_factory.mktemp("judged") / "people.csv"
+    a, b, c, d = data["test"].track_ids
+    path.write_text(f"anchor,positive,negative\n{a},{b},{c}\n{a},{c},{d}\n{a},unknown,{b}\n")
+    return path
+
+
+@pytest.fixture(scope="module")
+def outcome(finished: Path, classifier: Path, embeddings: Path, judged: Path, tmp_path_factory):
+    """What the command does, with everything that it can compare: results and folder."""
+    out = tmp_path_factory.mktemp("out")
+    evaluate.main(
+        [
+            f"--checkpoint={finished},{classifier}",
+            f"--triplets={judged}",
+            f"--embeddings={embeddings}",
+            f"--out={out}",
+            f"--triplets_per_dimension={COUNT}",
+            "--split=train",  # the others have no triplets
+            "--batch_size=8",
+        ]
+    )
+    return json.loads((out / "evaluation.json").read_text()), out
+
+
+def test_every_system_is_measured(outcome, finished: Path, classifier: Path) -> None:
+    results, _ = outcome
+    names = [finished.name, classifier.name, f"{finished.name}, untrained", "MFCC", "others"]
+    assert list(results["systems"]) == names
+    assert results["dimensions"] == ["genre", "mood"]
+    for name, system in results["systems"].items():
+        divided = name.startswith(finished.name)
+        assert system["dimensions"] == (["genre", "mood"] if divided else [])
+        assert bool(system["subsets"]) == divided
+        assert list(system["triplets"]) == ["genre", "mood"]
+        for dimension, scores in system["triplets"].items():
+            assert 0 <= scores["own"]["low"] <= scores["own"]["value"] <= scores["own"]["high"] <= 1
+            assert set(scores["by_sub_space"]) == ({"genre", "mood"} if divided else set())
+            if divided:
+                assert scores["by_sub_space"][dimension] == scores["own"]["value"]
+            else:
+                assert scores["own"] == scores["whole"]
+
+
+def test_the_classifier_scores_tags_itself(outcome, classifier: Path, finished: Path) -> None:
+    systems = outcome[0]["systems"]
+    assert systems[classifier.name]["tagging"]["genre"]["by"] == "classifier"
+    assert systems[finished.name]["tagging"]["genre"]["by"] == "prototypes"
+
+
+def test_partial_coverage_is_said(outcome) -> None:
+    results, _ = outcome
+    assert results["judged_triplets"] == {"people": {"used": 2, "of": 3}}
+    assert results["systems"]["others"]["coverage"] == 0.75
+    assert results["systems"]["others"]["judged"]["people"]["triplets"] == 1
+    assert results["systems"]["MFCC"]["judged"]["people"]["triplets"] == 2
+    assert results["systems"]["others"]["triplets"]["mood"]["triplets"] < COUNT
+
+
+def test_the_same_twice(outcome, finished: Path, data) -> None:
+    """Deterministic: measured again, and with other batches."""
+    results, _ = outcome
+    restored = restore_for_inference(finished)
+    compared = systems.of_run(finished, restored, data, batch_size=16, untrained=True)
+    again = compare(compared, data["test"], data["train"], config=restored[0], count=COUNT)
+    for name in ("triplets", "retrieval", "tagging", "collapse"):
+        expected = results["systems"][finished.name][name]
+        found = json.loads(json.dumps(again["systems"][finished.name][name]))
+        assert jax.tree.structure(found) == jax.tree.structure(expected)
+        for one, other in zip(jax.tree.leaves(found), jax.tree.leaves(expected), strict=True):
+            assert one == other or one == pytest.approx(other, abs=1e-5)
+
+
+def test_the_page_stands_alone_and_shows_every_system(outcome) -> None:
+    results, out = outcome
+    page = (out / "report.html").read_text()
+    # Namespaces of SVG are names, not addresses that a browser would ask for.
+    addresses = re.findall(r"(?:src|href)=.(?!#)[^ >]+", page.replace("xlink:href", "xlink"))
+    assert not addresses
+    assert page.count("<svg") == 2, "leakage and curves; two dimensions make no polygon"
+    for name in results["systems"]:
+        assert name in page
+        assert name in (out / "report.md").read_text()
+    again = out / "again"
+    again.mkdir()
+    reporting.write(reporting.merged([results, results]), again)
+    assert (again / "report.html").read_text() == page
+
+
+def rows_of(page: str) -> list[list[str]]:
+    """The cells of all tables of a report in HTML."""
+    rows = re.findall(r"<tr>(<td>.*?)</tr>", page)
+    return [[html.unescape(cell) for cell in re.findall(r"<td>(.*?)</td>", row)] for row in rows]
+
+
+def published_rows(folder: Path) -> list[list[str]]:
+    """The rows of the papers' numbers on the page, which the Markdown must have too."""
+
+    def published(rows: list[list[str]]) -> list[list[str]]:
+        return [row for row in rows if re.search(r": [AB]\b", row[0])]
+
+    lines = (folder / "report.md").read_text().splitlines()
+    in_markdown = [line[2:-2].split(" | ") for line in lines if line.startswith("| ")]
+    on_page = published(rows_of((folder / "report.html").read_text()))
+    assert published(in_markdown) == on_page
+    return on_page
+
+
+def test_the_papers_numbers_stand_beside_runs_of_their_rows(
+    outcome, finished: Path, classifier: Path, tmp_path: Path
+) -> None:
+    """B's by the run's name, A's Table 1 beside all judged triplets; each with its source."""
+    results, out = outcome
+    ours = results["systems"]
+    systems = {
+        "triplet_disentangled": ours[finished.name],
+        "triplet": ours[classifier.name],  # undivided: B has no Table 3 of it
+        "mine": ours["MFCC"],
+    }
+    reporting.write(results | {"systems": systems}, tmp_path)
+    of_a = [
+        ["baseline: 4 dimensions, single input, 256: A Table 1, 426 dim-sim triplets", "0.8192"],
+        ["4 dimensions, three inputs, 256: A Table 1, 426 dim-sim triplets", "0.8286"],
+        ["6 dimensions, single input, 258: A Table 1, 426 dim-sim triplets", "0.7934"],
+        ["6 dimensions, single input, 384: A Table 1, 426 dim-sim triplets", "0.8169"],
+        ["6 dimensions, three inputs, 384: A Table 1, 426 dim-sim triplets", "0.8380"],
+        ["OpenL3, 512: A Table 1, 426 dim-sim triplets", "0.7958"],
+    ]
+    disentangled = ["0.365", "0.505", "0.641", "0.760", "0.825", "0.964"]
+    undivided = ["0.318", "0.452", "0.599", "0.730", "0.815", "0.957"]
+    assert published_rows(tmp_path) == [
+        ["triplet_disentangled: B Table 3, on the MSD", "0.790", "0.785", "n/a"],
+        *of_a,
+        ["triplet_disentangled: B, on the MSD", *disentangled],
+        ["triplet: B, on the MSD", *undivided],
+    ]
+    page = (tmp_path / "report.html").read_text()
+    firsts = [row[0] for row in rows_of(page)]
+    assert firsts[firsts.index("triplet: B, on the MSD") - 1] == "triplet"
+    judged_alone = [row for row in rows_of(page) if row[0] in ("genre", "mood") and len(row) == 3]
+    assert sorted((row[0], row[2]) for row in judged_alone) == [
+        ("genre", "0.7535"),
+        ("mood", "0.7535"),
+    ]
+    for text in (page, (tmp_path / "report.md").read_text()):
+        assert "A Table 2" in text
+        assert "They come from the Million Song Dataset" in text
+
+    assert published_rows(out) == of_a, "no run of another name is compared with B's"
+    reporting.write(results | {"judged_triplets": {}}, tmp_path)
+    assert published_rows(tmp_path) == []
+
+
+def test_reports_of_different_data_are_not_merged(outcome) -> None:
+    results, _ = outcome
+    other = results | {"data": results["data"] | {"tracks": 99}}
+    with pytest.raises(ValueError, match="differ in data"):
+        reporting.merged([results, other])
+
+
+@pytest.mark.parametrize(
+    ("arrays", "message"),
+    [
+        ({"nowhere": np.zeros(3)}, "has none of the 4 tracks"),
+        ({"{id}": np.array([1.0, np.nan])}, "'{id}' has values that are not finite"),
+        ({"{id}": np.zeros((2, 2))}, r"'{id}' has shape \(2, 2\)"),
+        ({"{id}": np.array(["a"])}, "expected one vector of numbers"),
+        ({"{id}": np.zeros(2), "{other}": np.zeros(3)}, "'{other}' has 3 values, expected 2"),
+    ],
+)
+def test_bad_embeddings_are_refused(arrays, message: str, data, tmp_path: Path) -> None:
+    first, second, *_ = data["test"].track_ids
+    names = {"{id}": first, "{other}": second}
+    path = tmp_path / "vectors.npz"
+    np.savez(path, **{names.get(name, name): values for name, values in arrays.items()})
+    pattern = message.replace("{id}", first).replace("{other}", second)
+    with pytest.raises(ValueError, match=pattern) as error:
+        systems.external(path, data)
+    assert str(error.value).startswith(str(path))
+
+
+def test_judgements_of_unknown_tracks_are_refused(data, tmp_path: Path) -> None:
+    path = tmp_path / "strangers.csv"
+    path.write_text("anchor,positive,negative\nx,y,z\n")
+    with pytest.raises(
+        ValueError, match=r"none of its 1 triplets .* its first is \('x', 'y', 'z'\)"
+    ):
+        compare(
+            [],
+            data["test"],
+            data["train"],
+            config=get_config(),
+            count=5,
+            judgements=[judgements.read(path)],
+        )
+
+
+def test_a_missing_checkpoint_is_one_line(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"^error: .*has no checkpoint"):
+        evaluate.main([f"--checkpoint={tmp_path}"])
+    with pytest.raises(SystemExit, match=r"^error: --checkpoint is empty, expected"):
+        evaluate.main(["--checkpoint="])
+
+
+@pytest.mark.parametrize("method", ["proxy", "classification"])
+def test_every_dimension_is_classified_in_its_own_slice(method: str) -> None:
+    """Against a loop; JAX gives dictionaries back in the order of their names."""
+    data = fake_data(3)
+    config = get_config()
+    config.dimensions = ("mood", "genre", "era")
+    config.model.embedding_size = 12
+    config.loss.method = method
+    random = np.random.default_rng(2)
+    segments, track = random.normal(size=(7, 12)), np.array([0, 0, 0, 1, 2, 2, 2])
+    length = 12 if method == "proxy" else 4
+    classes = {name: random.normal(size=(6, length)) for name in sorted(config.dimensions)}
+    state = train_step.State(0, {"classes": classes}, {}, ())
+    found = systems._tag_scores(config, state, segments, track, data)
+    for number, name in enumerate(config.dimensions):
+        own = slice(4 * number, 4 * number + 4)
+        expected = np.zeros((3, 6))
+        for segment, number_of_track in zip(segments[:, own], track, strict=True):
+            for tag, vector in enumerate(classes[name]):
+                vector = vector[own] if method == "proxy" else vector
+                score = segment @ vector / np.sqrt(segment @ segment)
+                expected[number_of_track, tag] += score / np.sum(track == number_of_track)
+        np.testing.assert_allclose(found[name], expected, rtol=1e-9)
+
+
+def test_the_batch_need_not_divide_by_the_devices(finished: Path, data) -> None:
+    config, params, batch_stats, _ = restore_for_inference(finished)
+    state = train_step.State(jnp.zeros((), jnp.int32), params, batch_stats, ())
+    embed = functools.partial(track_embeddings.embedder(config), state)
+    assert jax.device_count() == 8
+    expected, _ = track_embeddings.segment_embeddings(data["train"], embed, batch_size=8)
+    found, _ = track_embeddings.segment_embeddings(data["train"], embed, batch_size=5)
+    assert len(expected) == 8
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+
+
+def test_the_report_of_several_evaluations(outcome, tmp_path: Path, capsys) -> None:
+    _, folder = outcome
+    file = str(folder / "evaluation.json")
+    report.main([file, file, f"--out={tmp_path / 'both'}"])
+    printed = capsys.readouterr().out.splitlines()
+    names = ("report.html", "report.md")
+    assert printed == [str(tmp_path / "both" / name) for name in names]
+    for name in names:
+        assert (tmp_path / "both" / name).read_text() == (folder / name).read_text()
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("{", "not an evaluation (Expecting"),
+        ("[]", "not an evaluation (list, expected an object)"),
+        ('{"data": {}}', "not a whole evaluation: differences, dimensions, "),
+    ],
+)
+def test_what_is_no_evaluation_is_one_line(content: str, message: str, tmp_path: Path) -> None:
+    file = tmp_path / "evaluation.json"
+    file.write_text(content)
+    with pytest.raises(SystemExit) as stopped:
+        report.main([str(file), f"--out={tmp_path / 'report'}"])
+    assert str(stopped.value.code).startswith(f"error: {file}: {message}")
+    assert not (tmp_path / "report").exists()
+
+
+def test_an_evaluation_that_lacks_a_part_is_one_line(outcome, tmp_path: Path) -> None:
+    results, _ = outcome
+    name = next(iter(results["systems"]))
+    system = {key: value for key, value in results["systems"][name].items() if key != "collapse"}
+    file = tmp_path / "evaluation.json"
+    file.write_text(json.dumps(results | {"systems": {name: system}}))
+    with pytest.raises(SystemExit, match=r"not a whole evaluation: 'collapse' is missing"):
+        report.main([str(file), f"--out={tmp_path}"])

@@ -1,0 +1,248 @@
+"""A library follows its files: what is new, changed, moved, gone, back, or no music."""
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from jaxsim.library import store
+from jaxsim.library.intake import examination, updating
+from jaxsim.library.intake.updating import update
+from jaxsim.library.store import writing
+from tests.helpers.audio import SAMPLE_RATE, pulsed_tone
+from tests.helpers.libraries import describe
+from tests.helpers.updates import Embedder, run, write_tone
+
+
+@pytest.fixture(scope="module")
+def tones(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("tones")
+    (folder / "sub").mkdir()
+    for number in range(3):
+        write_tone(folder / f"{number}.wav", number)
+    write_tone(folder / "sub" / "3.FLAC", 3)
+    (folder / ".hidden.wav").write_bytes((folder / "0.wav").read_bytes())
+    (folder / "cover.jpg").touch()
+    return folder
+
+
+@pytest.fixture
+def music(tones: Path, tmp_path: Path) -> Path:
+    """A copy of the tones, to be changed."""
+    return shutil.copytree(tones, tmp_path / "music")
+
+
+def names(opened: store.Store) -> list[str]:
+    return sorted(Path(track["path"]).name for track in opened.metadata(opened.rows.tolist()))
+
+
+def test_only_what_changed_is_embedded_again(music: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    report, embedded, opened = run(music)
+    assert embedded == ["0.wav", "1.wav", "2.wav", "3.FLAC"] == names(opened)
+    assert (report.embedded, report.unchanged, report.skipped) == (4, 0, {})
+    assert report.seconds == pytest.approx(4 * 3.1, abs=0.01)
+    vectors = {track["path"]: opened.vectors[row].copy() for row, track in _tracks(opened)}
+
+    with monkeypatch.context() as patch:
+        patch.setattr(examination, "examine_all", None)  # nothing is even read
+        report, embedded, opened = run(music)
+    assert (embedded, report.unchanged, report.embedded) == ([], 4, 0)
+
+    os.utime(music / "0.wav", (1, 1))  # touched: the same content
+    write_tone(music / "1.wav", 9)  # changed
+    write_tone(music / "4.wav", 4)  # added
+    (music / "2.wav").unlink()  # removed
+    (music / "sub" / "3.FLAC").rename(music / "moved.flac")
+    report, embedded, opened = run(music)
+    assert embedded == ["1.wav", "4.wav"]
+    counts = (report.unchanged, report.embedded, report.copied, report.gone)
+    assert counts == (1, 2, 1, 2)
+    assert names(opened) == ["0.wav", "1.wav", "4.wav", "moved.flac"]
+    now = {track["path"]: opened.vectors[row] for row, track in _tracks(opened)}
+    for before, after, same in (
+        ("0.wav", "0.wav", True),
+        ("1.wav", "1.wav", False),
+        ("sub/3.FLAC", "moved.flac", True),
+    ):
+        equal = np.array_equal(vectors[str(music / before)], now[str(music / after)])
+        assert equal == same, after
+
+    report, embedded, opened = run(music)
+    assert (embedded, report.unchanged) == ([], 4)
+
+
+def test_what_is_gone_comes_back_with_its_vector(music: Path) -> None:
+    run(music)
+    away = music.parent / "away"
+    music.rename(away)
+    music.mkdir()  # as a disk that is not mounted
+    report, _, opened = run(music)
+    assert (report.gone, len(opened)) == (4, 0)
+    music.rmdir()
+    away.rename(music)
+    report, embedded, opened = run(music)
+    assert (embedded, report.unchanged, len(opened)) == ([], 4, 4)
+    (music / "0.wav").unlink()
+    report, _, opened = run(music, prune=True)
+    assert (report.gone, report.forgotten, len(opened.vectors)) == (1, 1, 3)
+    assert run(music)[0].gone == 0
+
+
+def test_other_folders_stay(music: Path) -> None:
+    run(music)
+    report, embedded, opened = run(music, library=[music / "sub"])
+    assert (embedded, report.unchanged, report.gone, len(opened)) == ([], 1, 0, 4)
+    with pytest.raises(FileNotFoundError, match="nowhere: no such file or folder"):
+        run(music, library=[music / "nowhere"])
+    assert len(store.open(music.parent / "store")) == 4
+
+
+def test_what_is_no_music_is_listed_and_stops_nothing(music: Path) -> None:
+    (music / "empty.mp3").touch()
+    (music / "text.mp3").write_text("no music\n" * 2000)
+    flac = (music / "sub" / "3.FLAC").read_bytes()
+    (music / "cut.flac").write_bytes(flac[: len(flac) // 2])
+    (music / "header.wav").write_bytes((music / "0.wav").read_bytes()[:44])
+    soundfile.write(music / "short.wav", pulsed_tone(0, seconds=1), SAMPLE_RATE)
+    soundfile.write(music / "silent.wav", np.zeros(5 * SAMPLE_RATE), SAMPLE_RATE)
+    soundfile.write(music / "long.wav", pulsed_tone(0, seconds=20), SAMPLE_RATE)
+    soundfile.write(music / "nan.wav", np.full(99999, np.nan), SAMPLE_RATE, subtype="FLOAT")
+    (music / "dangling.wav").symlink_to("nowhere.wav")
+    os.mkfifo(music / "pipe.wav")
+    odd = os.fsencode(music) + b"/\xff.wav"
+    shutil.copy(music / "0.wav", odd)
+    report, embedded, opened = run(music, max_seconds=10)
+    assert embedded == ["0.wav", "1.wav", "2.wav", "3.FLAC"] == names(opened)
+    reasons = {name.rpartition("/")[2]: reason for name, reason in report.skipped.items()}
+    expected = {
+        "empty.mp3": "file is empty",
+        "text.mp3": "cannot be decoded",
+        "cut.flac": "cannot be",
+        "header.wav": "too short",
+        "short.wav": "too short: 1.00 s",
+        "silent.wav": "silent",
+        "long.wav": "too long: 20 s, expected at most 10 s",
+        "nan.wav": "not finite",
+        "dangling.wav": "no such file",
+        "pipe.wav": "not a regular file",
+        "\\xff.wav": "its name is not UTF-8",
+    }
+    assert set(reasons) == set(expected)
+    for name, part in expected.items():
+        assert part in reasons[name] and str(music) not in reasons[name], (name, reasons[name])
+    with writing.open(opened.path, describe(), b"model") as writer:
+        assert len(writer.skipped()) == len(expected) - 1
+
+    write_tone(music / "empty.mp3", 5)  # now it is one (a WAV with a wrong name)
+    write_tone(music / "0.wav", 6)
+    (music / "1.wav").write_text("no music any more")
+    report, embedded, opened = run(music, max_seconds=10)
+    assert embedded == ["0.wav", "empty.mp3"]
+    assert names(opened) == ["0.wav", "2.wav", "3.FLAC", "empty.mp3"]
+
+
+def test_a_manifest_gives_ids_and_metadata(music: Path) -> None:
+    manifest = music / "tracks.csv"
+    manifest.write_text(
+        "path,split,track_id,title,genre,year,tempo\n"
+        "0.wav,train,first,The First,jazz;modal,1959,88.5\n"
+        "sub/3.FLAC,test,,,,,\n"
+        "gone.wav,test,gone,,,,\n"
+    )
+    report, embedded, opened = run(music, library=[manifest])
+    assert embedded == ["0.wav", "3.FLAC"]
+    assert list(report.skipped) == [str(music / "gone.wav")]
+    (track,) = opened.metadata([opened.row_of("first")])
+    found = [track[name] for name in ("title", "genre", "year", "tempo", "artist")]
+    assert found == ["The First", "jazz; modal", 1959, 88.5, None]
+    manifest.write_text("path,track_id,title\n0.wav,1,Another\nsub/3.FLAC,3,\n")
+    report, embedded, opened = run(music, library=[manifest])
+    assert (embedded, report.unchanged) == ([], 2)
+    (track,) = opened.metadata([opened.row_of("1")])
+    assert (track["title"], track["genre"]) == ("Another", None)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("tracks.csv", b"title\nx\n", "tracks.csv: column 'path' is missing, found"),
+        ("tracks.csv", b"path,colour\n0.wav,red\n", "tracks.csv: column 'colour' is unknown"),
+        ("tracks.csv", b"path\n\xff.wav\n", "tracks.csv: cannot be read as UTF-8"),
+        ("tracks.jsonl", b'{"path": "\xff.wav"}', "tracks.jsonl: cannot be read as UTF-8"),
+    ],
+)
+def test_a_named_file_that_is_no_manifest_is_an_error(
+    music: Path, name: str, content: bytes, message: str
+) -> None:
+    (music / name).write_bytes(content)
+    with pytest.raises(ValueError, match=message):
+        run(music, library=[music / name])
+    assert not (music.parent / "store").exists()
+
+
+def test_bad_rows_are_reported_and_end_nothing(music: Path) -> None:
+    (music / "tracks.csv").write_text(
+        "path,track_id,title,year,tempo,key\n"
+        "0.wav,a,One,soon,fast,H\n"
+        "1.wav,a,,,,\n"
+        ",b,,,,\n"
+        "2.wav,c\n"
+        "sub/3.FLAC,d,Three,1959,90,8A\n"
+    )
+    report, embedded, opened = run(music, library=[music / "tracks.csv"])
+    assert embedded == ["0.wav", "3.FLAC"]
+    assert report.skipped == {
+        "tracks.csv, line 3": f"track_id is 'a' as of {music / '0.wav'}, expected unique ids",
+        "tracks.csv, line 4": "path is '', expected an audio file",
+        "tracks.csv, line 5": "number of cells is 2, expected 6 as in the header",
+    }
+    assert report.labels_left_out == {
+        "tracks.csv, line 2": "year is 'soon', expected a year from 1000 to 2099; "
+        "tempo is 'fast', expected beats per minute in (0, 1000); "
+        'key is \'H\', expected a tonic and a mode such as "A minor" or "Bb"'
+    }
+    fields = ("title", "year", "tempo", "key")
+    found = opened.metadata([opened.row_of("a"), opened.row_of("d")])
+    assert [[track[name] for name in fields] for track in found] == [
+        ["One", None, None, None],
+        ["Three", 1959, 90.0, "8A"],
+    ]
+
+
+@pytest.mark.parametrize("at_once", [1, 64])
+def test_ids_can_change_places(music: Path, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(updating, "COMMIT_TRACKS", at_once)
+    listed = music / "tracks.csv"
+    listed.write_text("path,track_id\n0.wav,a\n1.wav,b\n2.wav,c\n")
+    _, _, before = run(music, library=[listed])
+    listed.write_text("path,track_id\n0.wav,b\n1.wav,c\n2.wav,a\n")
+    report, embedded, after = run(music, library=[listed])
+    assert (embedded, report.skipped, report.gone) == ([], {}, 0)
+    for name, new in (("0.wav", "b"), ("1.wav", "c"), ("2.wav", "a")):
+        row = after.row_of(new)
+        assert row is not None and after.path_of(row) == music / name
+        old = before.vectors[before.row_of_path(music / name)]
+        np.testing.assert_array_equal(after.vectors[row], old)
+
+
+def test_an_interruption_keeps_what_was_embedded(music: Path) -> None:
+    class Interrupted(Embedder):
+        def stream(self, tracks: Iterable) -> Iterator:
+            for number, result in enumerate(super().stream(tracks)):
+                if number == 2:
+                    raise KeyboardInterrupt
+                yield result
+
+    with pytest.raises(KeyboardInterrupt):
+        update([music], music.parent / "store", embedder=Interrupted())
+    assert names(store.open(music.parent / "store")) == ["0.wav", "1.wav"]
+    report, embedded, _ = run(music)
+    assert (embedded, report.unchanged) == (["2.wav", "3.FLAC"], 2)
+
+
+def _tracks(opened: store.Store):
+    return zip(opened.rows, opened.metadata(opened.rows.tolist()), strict=True)

@@ -1,0 +1,632 @@
+"""The page in a real browser, against a real server.
+
+The marker `browser`: these tests run wherever there is a Chromium or Chrome with its driver on the
+PATH (Debian: chromium and chromium-driver), and are skipped only where there is none of either.
+A browser that is there but does not start is a failure, not a skip.
+"""
+
+import contextlib
+import dataclasses
+import shutil
+import socket
+import threading
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import soundfile
+import uvicorn
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException
+from selenium.webdriver.chrome.service import Service
+from selenium.webdriver.common.by import By
+from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.remote.webelement import WebElement
+
+from jaxsim.library import store
+from jaxsim.library.search import preferences, projection, query
+from jaxsim.library.service.app import create_app
+from jaxsim.library.store import Store, writing
+from jaxsim.network import subspaces
+from tests.helpers.libraries import DIMENSIONS, describe, embed_file, entry, random_vectors
+
+BROWSER = next(
+    filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
+)
+DRIVER = shutil.which("chromedriver") or ""
+pytestmark = [
+    pytest.mark.browser,
+    pytest.mark.skipif(not BROWSER and not DRIVER, reason="there is no browser and no driver"),
+]
+
+TRACKS = 40
+ATTACK = "<script>window.attacked = 1</script><img src=x onerror='window.attacked = 1'>"
+PATIENCE = 90
+MINUS = "\N{MINUS SIGN}"
+
+
+@pytest.fixture(scope="module")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    """Tracks with sound; the title and the genre of track 7 are markup."""
+    folder = tmp_path_factory.mktemp("page").resolve()
+    entries = []
+    for i, vector in enumerate(subspaces.normalised(random_vectors(TRACKS), len(DIMENSIONS))):
+        given: dict[str, Any] = {"title": f"Song {i}", "artist": f"Artist {i % 5}"}
+        given |= {"genre": ("rock", "jazz")[i % 2], "tempo": 60.0 + i}
+        if i == 7:
+            given |= {"title": ATTACK, "genre": ATTACK}
+        audio = folder / f"{i}.wav"
+        soundfile.write(audio, 0.1 * np.sin(np.arange(8000 * 20) * (0.1 + i / 100)), 8000)
+        entries.append(dataclasses.replace(entry(i, vector, **given), path=str(audio)))
+    with writing.open(folder / "store", describe(), b"model") as writer:
+        writer.add(entries)
+        writer.measure_cosines()
+    with store.open(folder / "store") as opened:
+        yield opened
+
+
+@pytest.fixture(scope="module")
+def address(library: Store) -> Iterator[str]:
+    """The address of a server in a thread."""
+    config = uvicorn.Config(create_app(library, embed_file=embed_file), log_level="warning")
+    server = uvicorn.Server(config)
+    listening = socket.create_server(("127.0.0.1", 0))
+    thread = threading.Thread(target=server.run, args=([listening],))
+    thread.start()
+    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    server.should_exit = True
+    thread.join()
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[webdriver.Chrome]:
+    options = webdriver.ChromeOptions()
+    options.binary_location = BROWSER
+    for argument in ("--headless=new", "--no-sandbox", "--disable-dev-shm-usage", "--mute-audio"):
+        options.add_argument(argument)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = webdriver.Chrome(options=options, service=Service(DRIVER))
+    driver.set_window_size(1300, 900)
+    yield driver
+    driver.quit()
+
+
+class Page:
+    """The page in the browser, with the words of a user."""
+
+    def __init__(self, browser: webdriver.Chrome, address: str):
+        self.browser = browser
+        self.address = address
+
+    def open(self, path: str = "/") -> None:
+        self.browser.get("about:blank")
+        self.browser.get(self.address + path)
+        self.wait(lambda: self.run("return document.body.dataset.ready"))
+
+    def run(self, script: str, *arguments: Any) -> Any:
+        return self.browser.execute_script(script, *arguments)
+
+    def wait(self, condition: Callable[[], Any]) -> Any:
+        """What the condition gives, once it is true."""
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline:
+            # What was found may be replaced before it is looked at.
+            with contextlib.suppress(StaleElementReferenceException):
+                if found := condition():
+                    return found
+            time.sleep(0.02)
+        raise AssertionError("it did not happen")
+
+    def one(self, selector: str) -> WebElement:
+        return self.browser.find_element(By.CSS_SELECTOR, selector)
+
+    def all(self, selector: str) -> list[WebElement]:
+        return self.browser.find_elements(By.CSS_SELECTOR, selector)
+
+    def hits(self) -> list[str]:
+        """Ids of the hits that are shown."""
+        script = "return [...document.querySelectorAll('#hits > .hit')].map((e) => e.dataset.id)"
+        return self.run(script)
+
+    def glides(self) -> bool:
+        """Whether hits still move to their places: what is clicked then may be a neighbour."""
+        return self.run("return hits.getAnimations({ subtree: true }).length > 0")
+
+    def shows(self, library: Store, seeds: list, weights: Any, **options: Any) -> None:
+        """Waits until the hits are those of a search, each in its place."""
+        expected = [
+            library.ids[hit.row] for hit in query.search(library, seeds, weights, **options)
+        ]
+        self.wait(lambda: self.hits() == expected and not self.glides())
+
+    def view(self, name: str) -> None:
+        self.one(f"#tab-{name}").click()
+
+
+@pytest.fixture
+def page(browser: webdriver.Chrome, address: str) -> Iterator[Page]:
+    """A page; what the browser complains of is a failure, but for refusals that are asked for."""
+    opened = Page(browser, address)
+    browser.get_log("browser")
+    yield opened
+    complaints = [line["message"] for line in browser.get_log("browser")]
+    assert not [text for text in complaints if "the server responded with" not in text]
+
+
+def test_a_track_is_found_by_keyboard(page: Page, library: Store) -> None:
+    page.open()
+    assert page.one("#welcome").is_displayed()
+    assert len(page.all("#suggestions button")) == 6
+    page.one("body").send_keys("/")
+    find = page.browser.switch_to.active_element
+    assert find.get_attribute("id") == "find"
+    find.send_keys("song 1")
+    page.wait(lambda: len(page.all("#find-list [role=option]")) == 12)
+    find.send_keys(Keys.ARROW_DOWN)
+    chosen = page.one(f"#{find.get_attribute('aria-activedescendant')}")
+    assert chosen.get_attribute("aria-selected") == "true"
+    assert "Song 10" in chosen.text
+    find.send_keys(Keys.ENTER)
+    page.shows(library, [10], None)
+    assert "Song 10" in page.one("#seeds").text
+    assert not page.one("#welcome").is_displayed()
+    find.send_keys("nothing like it")
+    page.wait(lambda: "No track is called" in page.one("#find-list").text)
+    find.send_keys(Keys.ESCAPE)
+    assert find.get_attribute("aria-expanded") == "false"
+
+
+def test_several_seeds_are_one_query(page: Page, library: Store) -> None:
+    page.open("/?like=0003&like=0009")
+    page.shows(library, [3, 9], None)
+    page.all("#seeds button[aria-label^=Remove]")[0].click()
+    page.shows(library, [9], None)
+    page.all(".hit button[aria-label^=Add]")[2].click()
+    third = query.search(library, [9])[2].row
+    page.shows(library, [9, third], None)
+    page.all(".hit button[aria-label^='More like']")[0].click()
+    first = query.search(library, [9, third])[0].row
+    page.shows(library, [first], None)
+    assert f"like={library.ids[first]}" in page.browser.current_url
+
+
+def test_sliders_rank_anew(page: Page, library: Store) -> None:
+    page.open("/?like=0003")
+    slider = page.one("#weight-tempo")
+    for _ in range(25):
+        slider.send_keys(Keys.ARROW_LEFT)
+    page.shows(library, [3], {"genre": 1, "tempo": -1.5, "key": 1})
+    assert page.one("output[for=weight-tempo]").text == f"{MINUS}1.5"
+    assert slider.get_attribute("aria-valuetext") == f"{MINUS}1.5, unlike"
+    assert "unlike in tempo, as asked" in page.one("#hits").text.replace("Unlike", "unlike")
+    page.one("button[aria-label='Only key']").click()
+    page.shows(library, [3], {"key": 1})
+    page.one("#equal").click()
+    page.shows(library, [3], None)
+
+
+def test_the_newest_weights_win(page: Page, library: Store) -> None:
+    """However fast a slider moves, what is shown in the end belongs to where it is."""
+    page.open("/?like=0003")
+    page.run("""
+        const slider = document.getElementById("weight-genre");
+        for (let i = 0; i <= 40; i++) {
+            slider.value = 2 - i / 10;
+            slider.dispatchEvent(new Event("input"));
+        }
+    """)
+    page.shows(library, [3], {"genre": -2, "tempo": 1, "key": 1})
+
+
+def test_why_adds_up(page: Page, library: Store) -> None:
+    page.open("/?like=0003&weights=1,-0.5,2")
+    page.shows(library, [3], (1, -0.5, 2))
+    toggle = page.one(".hit [aria-controls]")
+    toggle.click()
+    assert toggle.get_attribute("aria-expanded") == "true"
+    details = page.one(".hit .details")
+    assert details.is_displayed()
+    (hit, *_) = query.search(library, [3], (1, -0.5, 2))
+    cells = [cell.text for cell in page.all(".details tbody td:last-child")]
+    found = [float(cell.replace(MINUS, "-")) for cell in cells]
+    np.testing.assert_allclose(found, hit.contributions, atol=0.0051)
+    total = page.one(".details tfoot td.number").text.replace(MINUS, "-")
+    assert float(total) == pytest.approx(hit.score, abs=0.0051)
+    radar = page.one(".details svg.radar")
+    label = radar.get_attribute("aria-label").replace(MINUS, "-")
+    assert label.startswith(f"Contributions: genre {hit.contributions[0]:+.2f}, tempo ")
+    points = page.one(".details .of-hit").get_attribute("points").split()
+    assert len(points) == len(DIMENSIONS)
+
+
+def test_filters_limit_the_hits(page: Page, library: Store) -> None:
+    page.open("/?like=0003")
+    page.one("#filters summary").click()
+    page.one("#where").send_keys("tempo>70 and genre='rock'")
+    page.one("#max-per-artist").send_keys("1")
+    where = "tempo>70 and genre='rock'"
+    page.shows(library, [3], None, where=where, max_per_artist=1)
+    page.one("#where").send_keys(" and")
+    page.wait(lambda: "ends too early" in page.one("#where-status").text)
+
+
+def test_more_hits_are_shown(page: Page, library: Store) -> None:
+    page.open("/?like=0003")
+    page.shows(library, [3], None, top=20)
+    page.one("#more").click()
+    page.shows(library, [3], None, top=40)
+    assert not page.one("#more").is_displayed()
+
+
+def test_titles_are_text(page: Page, library: Store) -> None:
+    page.open("/?like=0007")
+    assert page.one("#seeds strong").text == ATTACK
+    page.open("/?like=0003")
+    page.one("#more").click()
+    page.wait(lambda: "0007" in page.hits())
+    assert page.one("[data-id='0007'] h3").text == ATTACK
+    page.one("#find").send_keys("window attacked")
+    page.wait(lambda: page.all("#find-list [role=option]"))
+    page.one("[data-id='0007'] .play").click()
+    page.wait(lambda: ATTACK in page.one("#player").text)
+    page.view("map")
+    page.wait(lambda: ATTACK in page.one("#map-legend").text)
+    assert page.run("return window.attacked ?? null") is None
+    assert not page.all("main img, main script, aside img, aside script")
+
+
+def test_a_file_is_a_query(page: Page, library: Store, tmp_path: Path) -> None:
+    vector = np.random.default_rng(1).normal(size=12).astype(np.float32)
+    (tmp_path / "my song.mp3").write_bytes(vector.tobytes())
+    (tmp_path / "notes.mp3").write_bytes(b"text")
+    page.open()
+    page.one("#file").send_keys(str(tmp_path / "notes.mp3"))
+    refusal = "notes.mp3: not audio in a format that is known here"
+    page.wait(lambda: page.one("#upload-status").text == refusal)
+    page.one("#file").send_keys(str(tmp_path / "my song.mp3"))
+    page.shows(library, [vector], None)
+    assert "my song.mp3" in page.one("#seeds").text
+    assert page.one("#upload-status").text == ""
+
+
+def test_a_file_is_dropped_anywhere(page: Page, library: Store) -> None:
+    vector = np.random.default_rng(2).normal(size=12).astype(np.float32)
+    page.open()
+    page.run(
+        """
+        const data = new DataTransfer();
+        data.items.add(new File([new Uint8Array(arguments[0])], "dropped.wav"));
+        const options = { dataTransfer: data, bubbles: true, cancelable: true };
+        const event = new DragEvent("drop", options);
+        document.querySelector("main").dispatchEvent(event);
+        if (!event.defaultPrevented) throw new Error("the browser would leave the page");
+        """,
+        list(vector.tobytes()),
+    )
+    page.shows(library, [vector], None)
+
+
+PLAYED = """
+    const [done] = arguments;
+    import("/player.js").then(({ element }) =>
+        done([element.currentTime, element.duration, element.paused, element.src]));
+"""
+
+
+def test_hits_are_played_and_sought(page: Page, library: Store) -> None:
+    page.open("/?like=0003")
+    first, second = page.all(".hit .play")[:2]
+    first.click()
+
+    def played() -> Any:
+        return page.browser.execute_async_script(PLAYED)
+
+    page.wait(lambda: played()[0] > 0.2)
+    assert played()[1] == pytest.approx(20, abs=0.1)
+    assert first.get_attribute("aria-label").startswith("Pause ")
+    page.run("""
+        const seek = document.querySelector("#player .seek");
+        seek.value = 0.75;
+        seek.dispatchEvent(new Event("input"));
+    """)
+    page.wait(lambda: played()[0] > 14.9)
+    second.click()
+    page.wait(lambda: first.get_attribute("aria-label").startswith("Play "))
+    assert played()[3].endswith(f"/api/audio/{query.search(library, [3])[1].row}")
+    second.click()
+    page.wait(lambda: played()[2])
+    page.one("#player button[aria-label=Stop]").click()
+    assert not page.one("#player").is_displayed()
+
+
+def test_a_file_that_is_gone_says_so(page: Page, library: Store) -> None:
+    page.open("/?like=0003")
+    row = query.search(library, [3])[0].row
+    path = library.path_of(row)
+    path.rename(path.with_suffix(".away"))
+    try:
+        page.one(".hit .play").click()
+        page.wait(lambda: "No such file" in page.one("#player").text)
+    finally:
+        path.with_suffix(".away").rename(path)
+
+
+def test_points_of_the_map_are_clicked(page: Page, library: Store) -> None:
+    points = projection.load(library)
+    page.open("/?like=0003#map")
+    page.wait(lambda: not page.one("#map-waiting").is_displayed() and page.all("#map-legend li"))
+    canvas = page.one("#map-canvas")
+    size = page.run("const c = arguments[0]; return [c.clientWidth, c.clientHeight]", canvas)
+    side = min(size) - 48
+    apart = np.linalg.norm(points[:, None] - points[None], axis=2) + np.eye(TRACKS)
+    row = int(np.argmax(apart.min(axis=1)))  # the one whose neighbours are farthest
+    x, y = (points[row] - 0.5) * side
+    action = webdriver.ActionChains(page.browser)
+    action.move_to_element_with_offset(canvas, round(float(x)), round(float(y))).click().perform()
+    title = library.metadata([row])[0]["title"]
+    page.wait(lambda: title in page.one("#map-selected").text)
+    page.one("#map-selected button[aria-label^='More like']").click()
+    page.wait(lambda: title in page.one("#seeds").text)
+    canvas.send_keys(Keys.ARROW_LEFT if points[row, 0] > 0.5 else Keys.ARROW_RIGHT)
+    page.wait(lambda: title not in page.one("#map-selected").text)
+    next_title = page.one("#map-selected strong").text
+    canvas.send_keys(Keys.ENTER)
+    page.wait(lambda: next_title in page.one("#seeds").text)
+
+
+def test_the_map_has_colours(page: Page) -> None:
+    page.open("/?like=0003#map")
+    page.wait(lambda: page.one("#map-legend").text.startswith("rock"))
+    drawn = """
+        const canvas = document.getElementById("map-canvas");
+        const { data } = canvas.getContext("2d").getImageData(0, 0, canvas.width, canvas.height);
+        const seen = new Set();
+        for (let i = 0; i < data.length; i += 4)
+            if (data[i + 3] > 220) seen.add(data.slice(i, i + 3).join());
+        return seen.size;
+    """
+    page.wait(lambda: page.run(drawn) >= 3)
+    select = page.one("#map-colour")
+    for value, text in (("field tempo", "tempo"), ("query key", "key"), ("query score", "score")):
+        page.run("arguments[0].value = arguments[1]", select, value)
+        page.run("arguments[0].dispatchEvent(new Event('change'))", select)
+        page.wait(lambda text=text: page.one("#map-legend").text.endswith(text))
+    page.run("arguments[0].value = 'none'; arguments[0].dispatchEvent(new Event('change'))", select)
+    page.wait(lambda: not page.all("#map-legend li"))
+
+
+def test_a_playlist_goes_from_song_to_song(page: Page, library: Store) -> None:
+    page.open("/?like=0003#playlist")
+    page.wait(lambda: page.one("#end").get_attribute("value"))
+    end = page.one("#end")
+    end.clear()
+    end.send_keys("song 21", Keys.ENTER)  # before the list is there
+    page.wait(lambda: end.get_attribute("value") == "Song 21, Artist 1")
+    page.one("#length").clear()
+    page.one("#length").send_keys("6")
+    page.one("#playlist-form .primary").click()
+    page.wait(lambda: len(page.all(".steps > li")) == 6)
+    titles = [element.text for element in page.all(".steps strong")]
+    assert (titles[0], titles[-1], len(set(titles))) == ("Song 3", "Song 21", 6)
+    assert len(page.all(".ways svg")) == len(DIMENSIONS)
+    page.one("#playlist-result .primary").click()
+    page.wait(lambda: "Song 3" in page.one("#player").text)
+    page.one("#player button[aria-label='Next track']").click()
+    page.wait(lambda: titles[1] in page.one("#player").text)
+    page.one("#length").clear()
+    page.one("#length").send_keys("50")
+    page.one("#playlist-form .primary").click()
+    page.wait(lambda: "expected at most 40" in page.one("#playlist-status").text)
+
+
+def test_the_judge_is_answered_by_keyboard(page: Page, library: Store) -> None:
+    page.open("/#judge")
+    listener = page.one("#listener")
+    listener.clear()
+    listener.send_keys("clara", Keys.TAB)
+    page.wait(lambda: page.one("#question").get_attribute("aria-busy") == "false")
+    assert len(page.all("#question .card")) == 3
+    assert "Song" not in page.one("#question").text  # titles are hidden
+    body = page.one("body")
+    for number, key in enumerate("ab1sa", start=1):
+        body.send_keys(key)
+        if key == "1":
+            page.wait(lambda: page.all("#question .play.plays"))
+        answers = number - (number > 2)
+        page.wait(lambda n=answers: len(preferences.answers_of(library, "clara")) == n)
+        page.wait(lambda: page.one("#question").get_attribute("aria-busy") == "false")
+    choices = [answer.choice for answer in preferences.answers_of(library, "clara")]
+    assert choices == ["a", "b", "skip", "a"]
+    page.wait(lambda: "3 answers, 1 skipped" in page.one("#fitted").text)
+    page.one("#reveal").click()
+    page.wait(lambda: "Song" in page.one("#question").text)
+    page.one("#reveal").send_keys("b")  # keys are heard there too
+    page.wait(lambda: "4 answers, 1 skipped" in page.one("#fitted").text)
+    page.one("#fitted button").click()
+    page.wait(lambda: any("clara" in p.text for p in page.all(".presets button")))
+
+
+def test_presets_are_saved_used_and_deleted(page: Page, library: Store) -> None:
+    page.open("/?like=0003&weights=2,0,-1")
+    page.one("#preset-name").send_keys(ATTACK[:60], Keys.ENTER)
+    page.wait(lambda: any(p.text == ATTACK[:60] for p in page.all("button.preset")))
+    page.one("#equal").click()
+    page.shows(library, [3], None)
+    preset = next(p for p in page.all("button.preset") if p.text == ATTACK[:60])
+    preset.click()
+    page.shows(library, [3], (2, 0, -1))
+    assert preset.get_attribute("aria-pressed") == "true"
+    delete = next(
+        button
+        for button in page.all("#presets button.quiet")
+        if ATTACK[:60] in button.get_attribute("aria-label")
+    )
+    delete.click()
+    page.wait(lambda: not any(p.text == ATTACK[:60] for p in page.all("button.preset")))
+
+
+ROLES = (
+    *("application", "button", "checkbox", "combobox", "image", "img", "link", "listbox"),
+    *("option", "searchbox", "slider", "spinbutton", "tab", "tabpanel", "textbox"),
+)
+VIEWS = ("search", "map", "playlist", "judge")
+
+
+def test_every_control_has_a_name(page: Page) -> None:
+    """As a screen reader is told it, in every view."""
+    page.open("/?like=0003")
+    page.one(".hit [aria-controls]").click()
+    page.one("#filters summary").click()
+    page.one(".hit .play").click()
+    for view in VIEWS:
+        page.view(view)
+        page.wait(lambda: page.one("[role=tabpanel]:not([hidden]) *"))
+        tree = page.browser.execute_cdp_cmd("Accessibility.getFullAXTree", {})["nodes"]
+        controls = [n for n in tree if not n["ignored"] and n["role"]["value"] in ROLES]
+        assert len(controls) > 15
+        nameless = [n for n in controls if not n.get("name", {}).get("value", "").strip()]
+        assert not nameless, [(n["role"]["value"], n.get("properties")) for n in nameless]
+    ids = page.run("return [...document.querySelectorAll('[id]')].map((e) => e.id)")
+    assert len(ids) == len(set(ids))
+    referred = page.run("""
+        const names = ["for", "aria-controls", "aria-labelledby", "aria-describedby"];
+        const all = (name) => [...document.querySelectorAll(`[${name}]`)];
+        return names.flatMap((name) => all(name).map((element) => element.getAttribute(name)));
+    """)
+    assert len(referred) > 10
+    assert set(referred) <= set(ids)
+
+
+def test_tabs_go_by_arrow_keys(page: Page) -> None:
+    page.open("/#map")
+    tab = page.one("#tab-map")
+    tab.send_keys(Keys.ARROW_RIGHT)
+    assert page.browser.switch_to.active_element.get_attribute("id") == "tab-playlist"
+    assert page.one("#playlist").is_displayed() and not page.one("#map").is_displayed()
+    page.browser.switch_to.active_element.send_keys(Keys.END)
+    assert page.one("#judge").is_displayed()
+    page.browser.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
+    assert page.one("#search").is_displayed()
+
+
+CONTRAST = """
+    const numbers = (colour) => colour.match(/[\\d.]+/g).map(Number);
+    const linear = (c) => (c /= 255) <= 0.04045 ? c / 12.92 : ((c + 0.055) / 1.055) ** 2.4;
+    const luminance = (colour) => {
+        const [r, g, b] = numbers(colour).map(linear);
+        return 0.2126 * r + 0.7152 * g + 0.0722 * b;
+    };
+    const behind = (element) => {
+        const colour = getComputedStyle(element).backgroundColor;
+        return (numbers(colour)[3] ?? 1) === 1 ? colour : behind(element.parentElement);
+    };
+    const other = "svg, option, noscript, .hidden, .skip";
+    const low = [];
+    for (const element of document.querySelectorAll("body *")) {
+        const isText = (node) => node.nodeType === Node.TEXT_NODE && node.textContent.trim();
+        if (![...element.childNodes].some(isText)) continue;
+        if (!element.checkVisibility() || element.closest(other)) continue;
+        const pair = [getComputedStyle(element).color, behind(element)].map(luminance);
+        const ratio = (Math.max(...pair) + 0.05) / (Math.min(...pair) + 0.05);
+        if (ratio < 4.5) low.push(`${element.outerHTML.slice(0, 80)}: ${ratio.toFixed(2)}`);
+    }
+    return low;
+"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_texts_can_be_read(page: Page, theme: str) -> None:
+    """Contrast 4.5 to 1, as WCAG AA asks for."""
+    page.open("/?like=0003")
+    while page.run("return document.documentElement.dataset.theme") != theme:
+        page.one("#theme").click()
+    page.one(".hit [aria-controls]").click()
+    page.one(".hit .play").click()
+    page.wait(lambda: page.all(".hit .play.current"))
+    for view in VIEWS:
+        page.view(view)
+        page.wait(lambda: page.one("[role=tabpanel]:not([hidden])"))
+        time.sleep(0.4)  # colours change in 120 ms
+        assert page.run(CONTRAST) == []
+    page.open("/")
+    assert page.run("return document.documentElement.dataset.theme") == theme
+    page.run("localStorage.clear()")
+
+
+@pytest.mark.parametrize("width", [320, 768, 1024])
+def test_no_view_is_wider_than_the_window(page: Page, width: int) -> None:
+    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+    page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
+    try:
+        page.open("/?like=0003")
+        page.run("document.querySelector('.hit [aria-controls]').click()")
+        page.run("document.querySelector('.hit .play').click()")
+        for view in VIEWS:
+            page.run(f"document.getElementById('tab-{view}').click()")
+            time.sleep(0.2)
+            assert page.run("return document.documentElement.scrollWidth") <= width
+    finally:
+        page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+def test_nothing_moves_for_those_who_ask_for_it(page: Page, library: Store) -> None:
+    media = {"features": [{"name": "prefers-reduced-motion", "value": "reduce"}]}
+    page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    try:
+        page.open("/?like=0003")
+        page.run("Element.prototype.animate = () => { throw new Error('it moves'); }")
+        page.one("button[aria-label='Only key']").click()
+        page.shows(library, [3], {"key": 1})
+    finally:
+        page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+
+
+def test_everything_comes_from_this_server(page: Page) -> None:
+    for path in ("/?like=0003#map", "/docs.html"):
+        page.browser.get("about:blank")
+        page.browser.get(page.address + path)
+        page.wait(lambda: page.all(".docs article, #map-legend li"))
+        script = "return performance.getEntriesByType('resource').map((entry) => entry.name)"
+        names = page.run(script)
+        assert len(names) > 3
+        assert all(name.startswith(page.address) for name in names)
+
+
+def test_the_service_is_described(page: Page) -> None:
+    page.browser.get(f"{page.address}/docs.html")
+    page.wait(lambda: page.all(".docs article"))
+    text = page.one("#docs").text
+    for path in (
+        "/api/search",
+        "/api/embed",
+        "/rest/getSonicSimilarTracks",
+        "/api/judge/{judge}",
+    ):
+        assert path in text
+    assert "undefined" not in text and "[object" not in text
+
+
+def test_other_pages_cannot_use_the_service(page: Page, address: str) -> None:
+    """A page of another origin (the same server by another name) in the same browser."""
+    page.open()
+    other = address.replace("127.0.0.1", "localhost")
+    script = """
+        const [address, done] = arguments;
+        const body = '{"weights": {}}';
+        const tries = [
+            fetch(`${address}/api/library`, { mode: "no-cors" }),
+            fetch(`${address}/api/presets/x`, { method: "PUT", body, mode: "cors" }),
+            fetch(`${address}/api/embed`, { method: "POST", body: "x", mode: "no-cors" }),
+        ];
+        Promise.allSettled(tries).then((all) => done(all.map(({ status }) => status)));
+    """
+    # The policy of the page itself forbids it too, so it is asked from a page without any.
+    page.browser.get("about:blank")
+    found = page.browser.execute_async_script(script, other)
+    assert found[1] == "rejected"
+    page.browser.get_log("browser")
+    page.open()
+    assert "x" not in [p.text for p in page.all("button.preset")]

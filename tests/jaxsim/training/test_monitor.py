@@ -1,0 +1,69 @@
+"""The log as it is read again, and memory as the devices or the process tell it."""
+
+from pathlib import Path
+
+import jax
+import pytest
+import tensorflow as tf
+
+from jaxsim.training import monitor
+
+STATUS = Path("/proc/self/status")
+
+
+class Device:
+    def __init__(self, peak: int | None):
+        self._peak = peak
+
+    def memory_stats(self):
+        return None if self._peak is None else {"bytes_in_use": 1, "peak_bytes_in_use": self._peak}
+
+
+def test_rows_of_a_run_that_was_killed_while_it_wrote(tmp_path):
+    (tmp_path / "log.jsonl").write_text('{"step": 1, "loss": 0.5}\n{"step": 2, "lo')
+    assert monitor.rows(tmp_path / "log.jsonl") == [{"step": 1, "loss": 0.5}]
+    assert monitor.rows(tmp_path / "none.jsonl") == []
+
+
+def test_tensorboard_has_every_number(tmp_path):
+    for first, last in ((0, 2), (2, 3)):  # a run, and the same resumed
+        writer = monitor.Monitor(tmp_path, first_step=first, num_steps=3)
+        for step in range(first + 1, last + 1):
+            writer.write(step, {"rate": 0.25 * step, "loss": {"genre": 0.5, "key": -step}})
+        writer.close()
+        writer.close()
+    found = {}
+    for file in (tmp_path / "tensorboard").iterdir():
+        for record in tf.data.TFRecordDataset(str(file)).as_numpy_iterator():
+            event = tf.compat.v1.Event.FromString(record)
+            for value in event.summary.value:
+                found[event.step, value.tag] = value.simple_value
+    assert found == {
+        (step, tag): value
+        for step in (1, 2, 3)
+        for tag, value in (("rate", 0.25 * step), ("loss/genre", 0.5), ("loss/key", -step))
+    }
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
+def test_a_full_disk_is_an_error_and_not_a_wait(tmp_path, monkeypatch):
+    writer = monitor.Monitor(tmp_path, first_step=0, num_steps=1)
+    with open("/dev/full", "wb", buffering=0) as full:
+        monkeypatch.setattr(writer._events._py_recordio_writer, "_writer", full)
+        with pytest.raises(OSError, match="No space left"):
+            writer.write(1, {"rate": 1.0})
+
+
+def test_the_fullest_device_is_told(monkeypatch):
+    devices = [Device(peak) for peak in (2**20, None, 5 * 2**19, 0)]
+    monkeypatch.setattr(jax, "local_devices", lambda: devices)
+    assert monitor.peak_memory() == {"device_peak_mib": 2.5}
+
+
+@pytest.mark.skipif(not STATUS.exists(), reason="needs Linux's /proc")
+def test_without_such_devices_it_is_the_process(monkeypatch):
+    monkeypatch.setattr(jax, "local_devices", lambda: [Device(None)])
+    (line,) = [each for each in STATUS.read_text().splitlines() if each.startswith("VmHWM:")]
+    assert monitor.peak_memory() == {
+        "process_peak_mib": pytest.approx(int(line.split()[1]) / 1024, abs=1)
+    }

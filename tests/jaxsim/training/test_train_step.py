@@ -1,0 +1,178 @@
+"""One training step of README's network: the same on one device and on eight, in parts, and Adam's.
+
+Three inputs, a trunk, the normalisation of the branches, and batch statistics: what the step of
+the real network meets, narrow and of few frames.
+"""
+
+from collections.abc import Iterator
+
+import jax
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from jaxsim.training import train_step
+from jaxsim.training.machines import parallel
+from tests.helpers.runs import in_doubles, readme_network
+from tests.helpers.states import BATCH, drawn_state, full_batch
+
+OBJECTIVES = {
+    "triplets": {},
+    "triplets and tracks": dict(track_weight=0.5, pick="uniform", average="mined"),
+    "proxies": dict(method="proxy"),
+    "classification": dict(method="classification"),
+}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def doubles() -> Iterator[None]:
+    with jax.enable_x64(True):
+        yield
+
+
+def configured(**loss) -> ConfigDict:
+    config = in_doubles(readme_network())
+    config.loss.update(**loss)
+    return config
+
+
+def run_step(config: ConfigDict, state: train_step.State, *, devices: int, mapping: str = "pmap"):
+    """The state and the terms after one step, on the host."""
+    config.parallel.mapping = mapping
+    step = train_step.mapped_train_step(config, devices=jax.devices()[:devices], donate=False)
+    dealt = jax.tree.map(lambda x: x.reshape(devices, BATCH // devices, *x.shape[1:]), full_batch())
+    return jax.device_get(step(state, dealt, np.float32(0.01)))
+
+
+@pytest.fixture(scope="module")
+def start() -> train_step.State:
+    return drawn_state(configured(), full_batch())
+
+
+@pytest.fixture(scope="module")
+def stepped(start: train_step.State):
+    """After one step of triplets on one device with the whole batch."""
+    return run_step(configured(), start, devices=1)
+
+
+def assert_close(found, expected) -> None:
+    """Equal within 1e-5 of the tree's largest value, and 1e-4 of each array's largest.
+
+    A bias before a batch normalisation has gradient zero but for the rounding of sums over all
+    pixels, 1.3e-6 of the tree's largest value with JAX 0.12: hence the 3e-6.
+    """
+    paths = jax.tree_util.tree_leaves_with_path(expected)
+    largest = max(np.abs(leaf).max() for _, leaf in paths)
+    assert largest > 0
+    for (path, other), one in zip(paths, jax.tree.leaves(found), strict=True):
+        tolerance = min(1e-5 * largest, 1e-4 * np.abs(other).max() + 3e-6 * largest)
+        name = jax.tree_util.keystr(path)
+        np.testing.assert_allclose(one, other, atol=tolerance, rtol=0, err_msg=name)
+
+
+def assert_same_step(found, expected) -> None:
+    """The terms, the gradients (a tenth is in Adam's first moment), and the batch statistics."""
+    (after, terms), (expected_after, expected_terms) = found, expected
+    for one, other in zip(terms, expected_terms, strict=True):
+        np.testing.assert_allclose(one.mean(), other.mean(), rtol=1e-4, atol=1e-6)
+    for one, other in zip(terms[:2], expected_terms[:2], strict=True):  # loss, active
+        np.testing.assert_array_equal(one.weight, other.weight)
+    assert_close(after.moments.mu, expected_after.moments.mu)
+    if expected_after.batch_stats:
+        assert_close(after.batch_stats, expected_after.batch_stats)
+    assert after.step == 1
+
+
+def test_eight_devices_equal_one(start, stepped) -> None:
+    _, terms = stepped
+    assert min(terms.loss.weight) > 5, "every dimension has triplets"
+    assert min(terms.active.mean()) < 1
+    assert_same_step(run_step(configured(), start, devices=8), stepped)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mapping", parallel.MAPPINGS)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_eight_devices_equal_one_with_every_objective(objective: str, mapping: str) -> None:
+    config = configured(**OBJECTIVES[objective])
+    state = drawn_state(config, full_batch())
+    expected = run_step(config, state, devices=1)
+    assert (expected[1].loss.weight > 0).all()
+    assert (expected[1].track.weight > 0) == (config.loss.track_weight > 0)
+    assert_same_step(run_step(config, state, devices=8, mapping=mapping), expected)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("mapping", parallel.MAPPINGS)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_parts_equal_the_whole(objective: str, mapping: str) -> None:
+    """Without batch normalisation, whose statistics are of the whole batch."""
+    config = configured(**OBJECTIVES[objective])
+    config.model.update(branch_norm="none", embedding_norm="layer")
+    state = drawn_state(config, full_batch())
+    expected = run_step(config, state, devices=1)
+    config.parallel.parts = 4
+    assert_same_step(run_step(config, state, devices=2, mapping=mapping), expected)
+
+
+def test_parts_keep_class_vectors_and_take_less_memory() -> None:
+    """Of one input and one block: the gradients of class vectors pass by the network."""
+    config = configured(method="proxy")
+    config.model.update(inputs=("mel",), blocks=1, branch_blocks=1)
+    config.model.update(branch_norm="none", embedding_norm="layer")
+    state = drawn_state(config, full_batch())
+    found, memory = {}, {}
+    for parts in (1, 8):
+        config = config.copy_and_resolve_references()
+        config.parallel.parts = parts
+        step = train_step.mapped_train_step(config, devices=jax.devices()[:1], donate=False)
+        dealt = jax.tree.map(lambda x: x[None], full_batch())
+        compiled = step.lower(state, dealt, np.float32(0.01)).compile()
+        memory[parts] = compiled.memory_analysis().temp_size_in_bytes
+        found[parts], _ = jax.device_get(compiled(state, dealt, np.float32(0.01)))
+    assert np.abs(found[1].moments.mu["classes"]["genre"]).max() > 0
+    assert_close(found[8].moments.mu, found[1].moments.mu)
+    assert memory[8] < memory[1] / 2
+
+
+def test_a_step_is_adams(start, stepped) -> None:
+    """The first step moves every parameter against its gradient by the learning rate."""
+    after, _ = stepped
+    moved = False
+    paths = jax.tree_util.tree_leaves_with_path(after.moments.mu)
+    for (path, mu), old, new in zip(
+        paths, jax.tree.leaves(start.params), jax.tree.leaves(after.params), strict=True
+    ):
+        gradient = mu / 0.1
+        expected = old - 0.01 * gradient / (np.abs(gradient) + 1e-8)
+        np.testing.assert_allclose(new, expected, atol=1e-4, err_msg=jax.tree_util.keystr(path))
+        moved |= bool(np.abs(new - old).max() > 0.009)
+    assert moved
+
+
+@pytest.mark.slow
+def test_a_weight_scales_its_dimensions_gradient_alone(start, stepped) -> None:
+    expected, _ = stepped
+    weighted = configured()
+    weighted.loss.weights.tempo *= 5
+    found, _ = run_step(weighted, start, devices=1)
+    # The scale of each embedding unit meets the loss of its own dimension only.
+    factor = (
+        found.moments.mu["embedding_norm"]["scale"]
+        / (expected.moments.mu["embedding_norm"]["scale"])
+    )
+    rows = [[5 if name == "tempo" else 1] * 4 for name in weighted.dimensions]
+    np.testing.assert_allclose(factor.reshape(6, 4), rows, rtol=1e-4)
+
+
+def test_batch_statistics_move(start, stepped) -> None:
+    """A mean and a variance where each branch ends, and before the embedding's layer norm."""
+    after, _ = stepped
+    names = {*(f"{kind}_centre" for kind in ("mel", "tempogram", "cens")), "embedding_centre"}
+    assert set(after.batch_stats) == names
+    for name in names:
+        for which in ("mean", "var"):
+            assert (after.batch_stats[name][which] != start.batch_stats[name][which]).any()
+    without = configured()
+    without.model.update(branch_norm="none", embedding_norm="layer")
+    assert train_step.state_shapes(without, full_batch()).batch_stats == {}
