@@ -121,7 +121,7 @@ def test_what_is_no_music_is_listed_and_stops_nothing(music: Path) -> None:
     expected = {
         "empty.mp3": "file is empty",
         "text.mp3": "cannot be decoded",
-        "cut.flac": "cannot be",
+        "cut.flac": "too short" if shutil.which("ffmpeg") else "cannot be",  # what is left of it
         "header.wav": "too short",
         "short.wav": "too short: 1.00 s",
         "silent.wav": "silent",
