@@ -11,7 +11,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from input_pipeline.dataset import DataSet
-from input_pipeline.tracks import TAG_DIMENSIONS
+from input_pipeline.tracks import TAG_DIMENSIONS, TEMPO_OCTAVES, key_group
 
 SAME_TRACK_OVERLAP = 0.5  # at most, of two segments of one track (B §4.3.4, C)
 
@@ -135,14 +135,13 @@ def partners_of(
         if dimension == "tempo":
             tempi = np.unique(np.round(data.tempo[data.tempo > 0], 1))
             classes = np.round(data.tempo, 1)[:, None] == tempi
-            octaves = 2.0 ** np.arange(-4, 5)
+            octaves = 2.0 ** np.array(TEMPO_OCTAVES)
             # Stricter than the relation by what the rounding of both tempi may hide.
             tolerance = np.maximum(tempo_tolerance - 0.05 * (1 + octaves), 0)
             related = (np.abs(tempi[:, None, None] - tempi[:, None] * octaves) <= tolerance).any(-1)
             partners = Partners(classes, related)
         elif dimension == "key":
-            minor_shift = 0 if key_relation == "parallel" else 3
-            group = (data.key + minor_shift * (data.key >= 12)) % 12
+            group = key_group(data.key, key_relation)
             partners = Partners((group[:, None] == np.arange(12)) & (data.key >= 0)[:, None])
         else:
             partners = Partners(data.tags[dimension])

@@ -8,6 +8,12 @@ from pathlib import Path
 from typing import BinaryIO
 
 
+def write_text(path: Path, text: str) -> None:
+    """Writes a text as UTF-8; see `replacing`."""
+    with replacing(path) as file:
+        file.write(text.encode())
+
+
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
     """Opens a new file that takes the place of `path` once the block has ended without an error.

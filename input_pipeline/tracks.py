@@ -14,6 +14,9 @@ SPLITS = ("train", "validation", "test")
 TONICS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 KEYS = tuple(f"{tonic} {mode}" for mode in ("major", "minor") for tonic in TONICS)
 
+TEMPO_OCTAVES = range(-4, 5)  # k of 2**k: enough for any two tempi between 20 and 320 BPM
+KEY_RELATIONS = ("parallel", "relative")
+
 _NATURALS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _KEY_PATTERN = re.compile(
     r"""(?P<tonic>[A-Ga-g])
@@ -96,6 +99,17 @@ def parse_key(name: str) -> int:
     mode = match["mode"] or "major"
     is_minor = mode == "m" or mode.lower().startswith("min")
     return pitch_class + 12 * is_minor
+
+
+def key_group(key, relation: str):
+    """Numbers keys so that related ones have the same number (NumPy and JAX arrays alike).
+
+    Args:
+      key: indices in `KEYS`.
+      relation: "parallel" (same tonic), or "relative" (same signature: a minor key counts as the
+        major key three semitones above it).
+    """
+    return key % 12 if relation == "parallel" else (key + 3 * (key >= 12)) % 12
 
 
 def parse_tempo(value: str | float) -> float:

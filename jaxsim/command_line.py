@@ -1,4 +1,4 @@
-"""The command lines that take a configuration: `--config=FILE[:VARIANT]` and changes to its fields.
+"""Options that several commands share; among them `--config=FILE[:VARIANT]` and its fields.
 
 `--config.FIELD=VALUE` changes a field, with the types and the syntax of `ml_collections`; what is
 wrong with a configuration or its fields is one line on standard error and exit code 1.
@@ -14,12 +14,34 @@ from pathlib import Path
 from absl import flags
 from ml_collections import ConfigDict, config_flags
 
+from input_pipeline.command_line import comma_separated
 from input_pipeline.errors import first_line
 
 _FIELDS = """\
 --config.FIELD=VALUE changes a field of the configuration and can be given any number of times:
 --config.num_steps=1000 --config.model.width=0.25 --config.dimensions="('genre','tempo')"
 """
+
+
+def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options of an evaluation: which split, and what to compare the models with."""
+    add = parser.add_argument
+    add("--split", default="test", help="the split to evaluate on")
+    add(
+        "--triplets",
+        default="",
+        type=comma_separated,
+        metavar="FILE,...",
+        help="triplets judged by people: CSV files with the columns anchor, positive, negative, or "
+        "the files that dim-sim and MagnaTagATune publish",
+    )
+    add(
+        "--embeddings",
+        default="",
+        type=comma_separated,
+        metavar="FILE,...",
+        help="embeddings from elsewhere, to compare with: .npz files with a vector per track id",
+    )
 
 
 def parse_with_config(

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from absl import logging
 
 from input_pipeline import command_line
+from jaxsim.command_line import add_evaluation_options
 from jaxsim.evaluation.evaluating import evaluate
 from jaxsim.network import compilation
 
@@ -49,22 +50,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="the prepared data set; default: the one that the model was trained on",
     )
-    add("--split", default="test", help="the split to evaluate on")
-    add(
-        "--triplets",
-        default="",
-        type=command_line.comma_separated,
-        metavar="FILE,...",
-        help="triplets judged by people: CSV files with the columns anchor, positive, negative, or "
-        "the files that dim-sim and MagnaTagATune publish",
-    )
-    add(
-        "--embeddings",
-        default="",
-        type=command_line.comma_separated,
-        metavar="FILE,...",
-        help="embeddings from elsewhere, to compare with: .npz files with a vector per track id",
-    )
+    add_evaluation_options(parser)
     add(
         "--out",
         default="",

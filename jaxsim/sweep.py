@@ -16,6 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from input_pipeline import command_line
+from jaxsim.command_line import add_evaluation_options
 
 TRAIN = "jaxsim.train"
 
@@ -105,22 +106,7 @@ def _parser() -> argparse.ArgumentParser:
         help="the configurations, each FILE or FILE:VARIANT",
     )
     add("--workdir", required=True, metavar="FOLDER", help="where to write all runs and the report")
-    add("--split", default="test", help="the split to evaluate on")
-    add(
-        "--triplets",
-        default="",
-        type=command_line.comma_separated,
-        metavar="FILE,...",
-        help="triplets judged by people: CSV files with the columns anchor, positive, negative, or "
-        "the files that dim-sim and MagnaTagATune publish",
-    )
-    add(
-        "--embeddings",
-        default="",
-        type=command_line.comma_separated,
-        metavar="FILE,...",
-        help="embeddings from elsewhere, to compare with: .npz files with a vector per track id",
-    )
+    add_evaluation_options(parser)
     return parser
 
 

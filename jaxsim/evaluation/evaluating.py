@@ -10,6 +10,7 @@ from pathlib import Path
 import tqdm
 
 from input_pipeline.dataset import DataSet
+from input_pipeline.files import write_text
 from jaxsim.evaluation import judgements as human
 from jaxsim.evaluation import reporting, systems
 from jaxsim.evaluation.comparison import compare
@@ -65,7 +66,7 @@ def evaluate(
     folder = Path(out or beside / ("evaluation" if step is None else f"evaluation-{step}"))
     folder.mkdir(parents=True, exist_ok=True)
     path = folder / "evaluation.json"
-    path.write_text(json.dumps(results) + "\n")
+    write_text(path, json.dumps(results) + "\n")
     reporting.print_summary(results)
     for written in (path, *reporting.write(results, folder)):
         print(written)

@@ -9,6 +9,7 @@ import rich.console
 import rich.table
 
 from input_pipeline.errors import first_line
+from input_pipeline.files import write_text
 from jaxsim.evaluation.metrics import CHANCE
 from jaxsim.evaluation.sections import Results, interval, sections
 
@@ -30,7 +31,7 @@ def write(results: Results, folder: Path) -> tuple[Path, Path]:
     for name in ("report.html", "report.md"):
         text = environment.get_template(name).render(sections=content, data=results["data"])
         path = folder / name
-        path.write_text(text, encoding="utf-8")
+        write_text(path, text)
         paths.append(path)
     return paths[0], paths[1]
 

@@ -13,6 +13,7 @@ import rich.table
 from ml_collections import ConfigDict
 
 from input_pipeline.dataset import DataSet
+from input_pipeline.files import write_text
 from jaxsim.evaluation import metrics, track_embeddings
 from jaxsim.evaluation.metrics import CHANCE, Score, Triplets
 from jaxsim.evaluation.sampled_triplets import sample_triplets
@@ -173,4 +174,4 @@ def write(table: Table, path: Path, *, data: DataSet) -> None:
             for dimension, scores in table.items()
         },
     }
-    path.write_text(json.dumps(content, indent=1) + "\n")
+    write_text(path, json.dumps(content, indent=1) + "\n")

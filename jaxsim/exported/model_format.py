@@ -196,10 +196,15 @@ def _is_number(value: Any) -> bool:
 
 def _depth_conditions(model: dict[str, Any]) -> Iterator[tuple[str, Any, str, bool]]:
     depth = PUBLISHED_DEPTH | {name: model[name] for name in PUBLISHED_DEPTH if name in model}
-    for field, least in (("branch_blocks", 1), ("blocks", depth["branch_blocks"])):
-        count = depth[field]
-        right = isinstance(count, int) and least <= count <= MAX_BLOCKS
-        yield f"model.{field}", count, f"a number from {least} to {MAX_BLOCKS}", right
+    yield _count("branch_blocks", depth["branch_blocks"], 1)
+    # Several inputs meet in at least one block.
+    least = depth["branch_blocks"] + 1 if len(model["inputs"]) > 1 else 1
+    yield _count("blocks", depth["blocks"], least)
+
+
+def _count(field: str, value: Any, least: int) -> tuple[str, Any, str, bool]:
+    right = isinstance(value, int) and least <= value <= MAX_BLOCKS
+    return f"model.{field}", value, f"a number from {least} to {MAX_BLOCKS}", right
 
 
 def _plan(metadata: dict[str, Any]) -> Plan:

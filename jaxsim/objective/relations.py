@@ -11,13 +11,12 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Bool, Float, Int
 
+from input_pipeline.tracks import KEYS, TEMPO_OCTAVES, key_group
 from jaxsim.network.shapes import checked
 
 TAG_RULES = ("any_shared", "sampled_label")
 UNLABELLED = ("excluded", "negative")
-KEY_RELATIONS = ("parallel", "relative")
-KEY_CLASSES = 24
-TEMPO_OCTAVES = range(-4, 5)  # 2**k of any two tempi between 20 and 320 BPM
+KEY_CLASSES = len(KEYS)
 
 
 class Relation(NamedTuple):
@@ -82,12 +81,7 @@ def by_key(anchor: Int[Array, " A"], candidate: Int[Array, " B"], *, relation: s
       anchor, candidate: 0 to 11 = C to B major, 12 to 23 = C to B minor, -1 = unknown.
       relation: "parallel" or "relative": what is similar beside the same key.
     """
-
-    def group(key):
-        # Relative: a minor key counts as the major key three semitones above it.
-        return key % 12 if relation == "parallel" else (key + 3 * (key >= 12)) % 12
-
-    same = group(anchor)[:, None] == group(candidate)
+    same = key_group(anchor, relation)[:, None] == key_group(candidate, relation)
     known = (anchor >= 0)[:, None] & (candidate >= 0)
     return Relation(same & known, ~same & known)
 

@@ -6,11 +6,11 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from input_pipeline.tracks import DIMENSIONS
+from input_pipeline.tracks import DIMENSIONS, KEY_RELATIONS
 from jaxsim.network.plan import BRANCH_NORMS, EMBEDDING_NORMS, INPUTS, MAX_BLOCKS, MAX_WIDTH, NORMS
 from jaxsim.network.separation import TRUNK_STARTS
 from jaxsim.objective.losses import AVERAGES, DISTANCES, PICKS
-from jaxsim.objective.relations import KEY_RELATIONS, TAG_RULES, UNLABELLED
+from jaxsim.objective.relations import TAG_RULES, UNLABELLED
 from jaxsim.objective.terms import METHODS
 from jaxsim.training.machines.parallel import MAPPINGS
 from jaxsim.training.schedule import SCHEDULES
@@ -133,10 +133,11 @@ def _check_depth(config: ConfigDict) -> None:
     own = model.branch_blocks
     if not 1 <= own <= MAX_BLOCKS:
         raise ValueError(f"config.model.branch_blocks is {own}, expected 1 to {MAX_BLOCKS}")
-    if not own <= model.blocks <= MAX_BLOCKS:
+    least = own + 1 if len(model.inputs) > 1 else 1  # several inputs meet in at least one block
+    if not least <= model.blocks <= MAX_BLOCKS:
         raise ValueError(
-            f"config.model.blocks is {model.blocks}, expected from config.model.branch_blocks = "
-            f"{own} to {MAX_BLOCKS}"
+            f"config.model.blocks is {model.blocks}, expected {least} to {MAX_BLOCKS} with "
+            f"config.model.branch_blocks = {own}"
         )
 
 

@@ -17,6 +17,7 @@ from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event
 
+from input_pipeline.files import write_text
 from jaxsim.objective.terms import Terms
 
 MIB = 2**20
@@ -37,9 +38,7 @@ class Monitor:
         self._path = workdir / "log.jsonl"
         if self._path.exists():
             kept = [row for row in rows(self._path) if row["step"] <= first_step]
-            shorter = self._path.with_suffix(".new")
-            shorter.write_text("".join(json.dumps(row) + "\n" for row in kept))
-            shorter.replace(self._path)
+            write_text(self._path, "".join(json.dumps(row) + "\n" for row in kept))
         self._log = self._path.open("a")
         # Not SummaryWriter: if its thread fails (a full disk, a clock that jumps), the next calls
         # wait for it for ever. Here a failure is an error.

@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 
 from input_pipeline.batches import Batch
 from input_pipeline.dataset import DataSet
+from input_pipeline.files import write_text
 from jaxsim.objective.terms import Terms
 from jaxsim.training import non_finite, profiling, train_step
 from jaxsim.training.example import batch_shapes, tag_counts
@@ -278,7 +279,7 @@ class Run:
         )
         path = self.workdir / "non_finite.json"
         if processes.first():
-            path.write_text(json.dumps(report, indent=1) + "\n")
+            write_text(path, json.dumps(report, indent=1) + "\n")
         raise FloatingPointError(
             f"{non_finite.sentence(report)} (all in {path}); {self._last_checkpoint()}"
         )

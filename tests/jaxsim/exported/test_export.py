@@ -146,6 +146,23 @@ def test_numpy_equals_jax(
     np.testing.assert_allclose(found, expected[track == 1].mean(axis=0), rtol=0, atol=1e-4)
 
 
+def test_a_network_of_another_depth(config: ConfigDict, tmp_path: Path) -> None:
+    norms = dict(norm="none", branch_norm="batch", embedding_norm="batch_layer")
+    narrow(config, inputs=("mel", "tempogram", "cens"), **norms)
+    config.model.blocks = 3
+    state = trained_state(config)
+    write(config, state, tmp_path / "model.npz")
+    model = numpy_model.load(tmp_path / "model.npz")
+    assert model.config["blocks"] == 3 and "branch_blocks" not in model.config
+    batch = random_features(3)
+    expected = np.asarray(jax.jit(functools.partial(train_step.embed, config))(state, batch))
+    found = model.embed(batch["mel"], batch["cens"], batch["onset"])
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+    config.model.blocks = 4
+    with pytest.raises(ValueError, match=r"lacks arrays: \d+, first 'block_4/"):
+        write(config, state, tmp_path / "model.npz")
+
+
 def test_half_the_size(single: tuple[ConfigDict, train_step.State], tmp_path: Path) -> None:
     config, state = single
     for dtype in model_format.DTYPES:

@@ -209,6 +209,11 @@ REFUSALS = [
         change_metadata("model.embedding_size", 7),
         "model.embedding_size is 7, expected a positive multiple of 3 (the number of dimensions)",
     ),
+    (
+        change_metadata("model.branch_blocks", 0),
+        "model.branch_blocks is 0, expected a number from 1 to 100",
+    ),
+    (change_metadata("model.blocks", 2), "model.blocks is 2, expected a number from 3 to 100"),
     (change_metadata("model.width", "wide"), "model.width is 'wide', expected int or float"),
     (change_metadata("model.width", 0), "model.width is 0, expected a positive number"),
     (
