@@ -67,8 +67,8 @@ def test_switches(tmp_path: Path) -> None:
         (["--config=configs"], "configs: there is no such configuration file"),
         (["--config=pyproject.toml"], "pyproject.toml: not a configuration: "),
         (
-            ["--config=jaxsim/shapes.py"],
-            "jaxsim/shapes.py: not a configuration: it does not define",
+            ["--config=jaxsim/network/shapes.py"],
+            "jaxsim/network/shapes.py: not a configuration: it does not define",
         ),
         ([f"--config={CONFIG}:tiny"], f"{CONFIG}:tiny: expected one of paper, demo, scores"),
         ([f"--config={CONFIG}", "--config.nope=1"], "the configuration has no field 'nope'"),

@@ -14,7 +14,7 @@ import pytest
 from configs.six_dim import get_config
 from input_pipeline import dataset
 from input_pipeline.features import FeatureConfig
-from jaxsim import evaluate
+from jaxsim import evaluate, report
 from jaxsim.evaluation import judgements, reporting, systems, track_embeddings
 from jaxsim.evaluation.comparison import compare
 from jaxsim.training import train_step

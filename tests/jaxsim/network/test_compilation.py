@@ -41,7 +41,7 @@ def test_no_command_asks_for_devices_when_it_is_imported() -> None:
         "sweep",
         "report",
     )
-    modules = [f"jaxsim.{name}" for name in (*commands, "command_line", "library.embedding")]
+    modules = [f"jaxsim.{name}" for name in (*commands, "command_line", "library.intake.embedding")]
     subprocess.run(
         [sys.executable, "-c", "\n".join(f"import {name}" for name in modules)],
         env={**os.environ, "JAX_PLATFORMS": "nowhere"},  # JAX finds no devices there
