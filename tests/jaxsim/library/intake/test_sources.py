@@ -105,7 +105,7 @@ def test_whatever_is_reported_can_be_printed(music: Path) -> None:
     assert [source.path for source in found.sources] == [str(music / odd)]
     ((place, reason),) = found.skipped.items()
     assert f"{place}: {reason}".encode()
-    assert "as of" in reason and "\\xff.wav" in reason
+    assert "is already used by" in reason and "\\xff.wav" in reason
 
 
 def test_values_of_a_row(music: Path) -> None:

@@ -155,7 +155,7 @@ def test_presets(library: store.Store) -> None:
         presets.load(library, "all")
     for name, weights, message in (
         ("", {}, "its name is '', expected 1 to 100 characters"),
-        ("x", {"mood": 1}, "'mood' is no dimension of this library"),
+        ("x", {"mood": 1}, "'mood' is not a dimension of this library"),
         ("x", {"key": np.nan}, "key is nan, expected a number below a million"),
     ):
         with pytest.raises(ValueError, match=message):
