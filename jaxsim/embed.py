@@ -1,4 +1,4 @@
-"""Embeds a library of audio files, or what has changed in it since the last time.
+"""Embeds a library of audio files, or whatever has changed in it since the last run.
 
 python -m jaxsim.embed --store=libraries/mine ~/Music
 
@@ -6,13 +6,13 @@ LIBRARY is any number of
 
 - folders of audio files,
 - audio files,
-- data sets that `input_pipeline.prepare` wrote, whose features are taken as they are, and
-- manifests: CSV files or JSON lines with the column `path` and, where known, track_id, title,
+- data sets written by `input_pipeline.prepare`, whose stored features are used, and
+- manifests: CSV or JSON Lines files with the column `path` and, where known, track_id, title,
   artist, album, genre, mood, instrument, era, year, tempo and key. The columns split, group and
-  source, which `input_pipeline.prepare` reads too, are ignored. A manifest.csv, manifest.jsonl or
+  source, which `input_pipeline.prepare` also reads, are ignored. A manifest.csv, manifest.jsonl or
   tracks.csv in a folder adds to what is found there.
 
-It can be interrupted at any time; the same command carries on where it stopped.
+It can be interrupted at any time; running it again resumes where it stopped.
 """
 
 import argparse
@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
         except KeyboardInterrupt:
             pool.stop()
-            print("interrupted; the same command carries on", file=sys.stderr)
+            print("interrupted; run the same command again to resume", file=sys.stderr)
             sys.exit(130)
         pool.stop()
         with store.open(options.store) as opened:
@@ -80,7 +80,7 @@ def _parser() -> argparse.ArgumentParser:
         "--workers",
         type=command_line.positive_integer,
         default=os.cpu_count() or 1,
-        help="processes that read audio",
+        help="number of processes that read audio",
     )
     add(
         "--batch_size",
@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
         type=command_line.number(0),
         default=audio.LONGEST / 60,
         metavar="MINUTES",
-        help="skip longer tracks",
+        help="skip tracks longer than this",
     )
     add("--prune", action="store_true", help="forget tracks whose files are gone")
     return parser
@@ -107,7 +107,7 @@ def _model(options: argparse.Namespace) -> Path:
 
 
 def describe(report: Report, opened: store.Store) -> str:
-    """Says what was done, and what was not and why."""
+    """What was done, and what was left out and why."""
     lines = [f"{reason}: {place}" for place, reason in sorted(report.skipped.items())]
     for place, reason in sorted(report.labels_left_out.items()):
         lines.append(f"label left out: {reason}: {place}")

@@ -3,7 +3,7 @@
 python -m jaxsim.judge STORE
 
 Listen to the three files in any player. Every answer is saved at once, so you can stop at any time
-and carry on later. The weights become a preset of `python -m jaxsim.search`.
+and continue later. The weights become a preset of `python -m jaxsim.search`.
 """
 
 import argparse
@@ -32,19 +32,19 @@ def _parser() -> argparse.ArgumentParser:
     parser = command_line.parser("jaxsim.judge", __doc__)
     add = parser.add_argument
     add("store", metavar="STORE", help="the folder that jaxsim.embed wrote")
-    add("--name", default="personal", help="your name, which becomes that of the preset")
+    add("--name", default="personal", help="your name, which becomes the name of the preset")
     add(
         "--answers",
         "--count",
         type=command_line.whole_number(0),
         default=20,
-        help="stop at this many answers, counting those of earlier sessions",
+        help="stop at this many answers, including those of earlier sessions",
     )
     return parser
 
 
 def ask(library: store.Store, name: str, *, count: int) -> None:
-    """Asks until there are `count` answers, or the input ends, or it says "q"."""
+    """Asks until there are `count` answers, the input ends, or "q" is entered."""
     while len(answers := preferences.answers_of(library, name)) < count:
         question = preferences.next_question(library, answers)
         print(f"\n{len(answers) + 1} of {count}: which is more like the first?")
@@ -99,8 +99,8 @@ def _summary(fitted: Fit, name: str, library: store.Store) -> str:
     agreement = ""
     if fitted.answers > 1:
         agreement = (
-            f"; weights fitted to all other answers predict {fitted.agreement:.0%} of the answers "
-            "(chance: 50%; the questions are the hardest ones)"
+            f"; weights fitted to all the others predict {fitted.agreement:.0%} of the answers "
+            "correctly (chance: 50%; the questions asked are the hardest)"
         )
     return (
         f"{fitted.answers} answers{agreement}\n"

@@ -2,8 +2,8 @@
 
 python -m jaxsim.search STORE --like SONG --weights genre=1,tempo=2,mood=-0.5 --explain
 
-SONG is the id of a track, words that only one track has in its title, artist and album, or any
-audio file; several --like make one query. Other commands, which come before STORE:
+SONG is a track's id, words that only one track has in its title, artist and album, or any audio
+file. Several --like options form one query. Other commands are given before STORE:
 
 python -m jaxsim.search presets STORE [--save NAME --weights ... | --delete NAME]
 python -m jaxsim.search index STORE         builds an approximate index for large libraries
@@ -29,7 +29,7 @@ from jaxsim.library.search import exports, hits, presets, query
 from jaxsim.library.search.query import Hit, Seed
 from jaxsim.library.store import Store
 
-CANDIDATES = 10  # that are listed when a title is not unique
+CANDIDATES = 10  # listed when a title is not unique
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -58,7 +58,7 @@ def _search_options(parser: argparse.ArgumentParser) -> None:
         metavar="DIMENSION=WEIGHT,...",
         help="how much each dimension counts, such as genre=1,tempo=2,mood=-0.5; default: all 1",
     )
-    add("--preset", metavar="NAME", help="saved weights; --weights changes single ones")
+    add("--preset", metavar="NAME", help="saved weights; --weights overrides individual ones")
     add(
         "--top",
         type=positive_integer,
@@ -68,19 +68,19 @@ def _search_options(parser: argparse.ArgumentParser) -> None:
     add(
         "--max_per_artist",
         type=positive_integer,
-        help="most tracks by one artist",
+        help="maximum number of tracks by one artist",
     )
     add(
         "--where",
         metavar="CONDITION",
-        help="only tracks for which this holds, such as \"tempo>120 and genre='Jazz'\"",
+        help="only tracks that meet this condition, such as \"tempo>120 and genre='Jazz'\"",
     )
     add("--explain", action="store_true", help="show what each dimension contributes to the score")
-    add("--json", action="store_true", help="print everything that is known of the hits, as JSON")
+    add("--json", action="store_true", help="print everything known about the hits, as JSON")
     add(
         "--approximate",
         action="store_true",
-        help="search the index that `python -m jaxsim.search index STORE` builds",
+        help="search the index built by `python -m jaxsim.search index STORE`",
     )
 
 
@@ -125,13 +125,13 @@ def resolve(library: Store, song: str) -> Seed:
     if len(rows) == 1:
         return rows[0]
     if not rows:
-        raise ValueError(f"--like {song!r}: neither a track of {library.path} nor a file")
+        raise ValueError(f"--like {song!r}: neither a track in {library.path} nor a file")
     lines = [
         f"  {track['id']}  {store.name_of(track)}" for track in library.metadata(rows[:CANDIDATES])
     ]
     more = ["  …"] if len(rows) > CANDIDATES else []
     listed = "\n".join(lines + more)
-    raise ValueError(f"--like {song!r}: several tracks, choose one by its id:\n{listed}")
+    raise ValueError(f"--like {song!r}: matches several tracks; choose one by its id:\n{listed}")
 
 
 def _embed(library: Store, path: str) -> np.ndarray:
@@ -149,7 +149,7 @@ def _embed(library: Store, path: str) -> np.ndarray:
 def _table(
     library: Store, found: Sequence[Hit], weights: np.ndarray, *, explain: bool
 ) -> rich.table.Table:
-    """Hits; with what the dimensions that have a weight contribute, if asked for."""
+    """The hits and, if `explain`, what each dimension with a weight contributes."""
     shown = np.flatnonzero(weights) if explain else np.zeros(0, int)
     table = rich.table.Table()
     for name in ("", "score", *(library.dimensions[i] for i in shown)):
@@ -158,22 +158,22 @@ def _table(
     tracks = library.metadata([hit.row for hit in found])
     for number, (hit, track) in enumerate(zip(found, tracks, strict=True), start=1):
         numbers = (f"{hit.contributions[i]:+.2f}" for i in shown)
-        # Not as a string, in which rich would read markup.
+        # Not a plain string, in which rich would interpret markup.
         text = rich.text.Text(store.name_of(track))
         table.add_row(str(number), f"{hit.score:+.2f}", *numbers, text)
     return table
 
 
 def _print(table: rich.table.Table) -> None:
-    """Fits a terminal; files and pipes get whole lines."""
+    """Fits the table to a terminal; files and pipes get whole lines."""
     rich.console.Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
 def _presets_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--save", metavar="NAME", help="save --weights as a preset of this name")
+    add("--save", metavar="NAME", help="save --weights as a preset with this name")
     add("--weights", default="", metavar="DIMENSION=WEIGHT,...", help="such as genre=1,tempo=2")
-    add("--delete", metavar="NAME", help="delete the preset of this name")
+    add("--delete", metavar="NAME", help="delete the preset with this name")
 
 
 def _run_presets(library: Store, options: argparse.Namespace) -> None:
@@ -196,8 +196,8 @@ def _run_index(library: Store, _: argparse.Namespace) -> None:
 
 def _recall_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
-    add("--queries", type=positive_integer, default=100, help="queries to make")
-    add("--top", type=positive_integer, default=10, help="hits to find in each")
+    add("--queries", type=positive_integer, default=100, help="number of queries")
+    add("--top", type=positive_integer, default=10, help="number of hits per query")
 
 
 def _run_recall(library: Store, options: argparse.Namespace) -> None:
@@ -218,7 +218,7 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
         "--out",
         required=True,
         metavar="PATH",
-        help="the file to write; for qdrant the folder of its local mode or the URL of a server",
+        help="the file to write; for qdrant, the folder of its local mode or a server's URL",
     )
 
 

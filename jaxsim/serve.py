@@ -1,9 +1,9 @@
-"""Serves a library: a page to search, map, compare and mix it, and the same as JSON.
+"""Serves a library: a page to search, map, compare and mix it, and the same functions as JSON.
 
 python -m jaxsim.serve STORE
 
 Anyone who can reach the server can play the library's files and embed files of their own, so it
-listens on this machine only, unless --host says otherwise. The API is described at /docs.html.
+listens on this machine only unless --host says otherwise. The API is described at /docs.html.
 """
 
 import argparse
@@ -39,20 +39,20 @@ def _parser() -> argparse.ArgumentParser:
         "--host",
         default="127.0.0.1",
         metavar="ADDRESS",
-        help="the address to listen on; 0.0.0.0 for all of this machine's",
+        help="the address to listen on; 0.0.0.0 for all addresses of this machine",
     )
     add(
         "--port",
         type=command_line.whole_number(0, 65535),
         default=8000,
-        help="the port to listen on; 0 for any that is free",
+        help="the port to listen on; 0 for any free port",
     )
     add(
         "--allow_host",
         action="append",
         default=[],
         metavar="NAME",
-        help="a name under which browsers may reach this machine; can be given several times",
+        help="a name by which browsers may reach this machine; can be given several times",
     )
     return parser
 
@@ -99,12 +99,12 @@ def _bind(host: str, port: int) -> socket.socket:
 
 
 def _name(host: str) -> str:
-    """The host, if it is a name: an address is allowed anyway."""
+    """The host name to allow; numerical addresses are allowed anyway."""
     return host if host not in ("", "0.0.0.0", "::") else "localhost"
 
 
 def _warm(app, embedder) -> None:
-    """Gets ready for the first requests; what is wrong with uploads is said again at each."""
+    """Prepares for the first requests; a problem with uploads is reported again at each upload."""
     app.state.shared.warm()
     try:
         embedder.warm()
@@ -114,7 +114,7 @@ def _warm(app, embedder) -> None:
 
 if __name__ == "__main__":
     main()
-    # Python's own end would stop the threads that still get something ready wherever they are,
+    # A normal exit of Python would stop the threads that are still warming up wherever they are,
     # and in native code that aborts the process.
     sys.stdout.flush()
     sys.stderr.flush()

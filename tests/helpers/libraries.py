@@ -48,5 +48,5 @@ def embed_file(path: Path) -> tuple[np.ndarray, float]:
     """Instead of the model: the file's bytes are an embedding."""
     content = path.read_bytes()
     if content.startswith(b"text"):
-        raise UnusableTrack("not audio in a format that is known here")
+        raise UnusableTrack("not audio in a known format")
     return np.frombuffer(content, np.float32), 12.5

@@ -1,8 +1,8 @@
-"""A process that decodes files of strangers: `python -m jaxsim.library.intake.decoding`.
+"""A process that decodes untrusted files: `python -m jaxsim.library.intake.decoding`.
 
 It reads requests from stdin and answers on stdout, one line of JSON each; it ends with its input.
-Features go through a file, since what comes from such a process must not be unpickled. Memory is
-limited where the system can; the time, by the process that waits for the answer.
+Features go through a file, since nothing from such a process may be unpickled. Memory is limited
+where the system allows it; time, by the process that waits for the answer.
 """
 
 import contextlib
@@ -18,10 +18,10 @@ from input_pipeline.audio import UnusableTrack
 from input_pipeline.features import FeatureConfig
 from input_pipeline.listening import listen
 
-MEMORY = 4 << 30  # bytes that the process may write to
-FILE = 256 << 20  # bytes of a file that it may write
-# Beginnings of files that libsndfile does not decode, at an offset; anything else is not given to
-# ffmpeg, which takes many a text for a playlist of other files.
+MEMORY = 4 << 30  # bytes that the process may use
+FILE = 256 << 20  # bytes that it may write to a file
+# Signatures, at an offset, of files that libsndfile does not decode. Nothing else is given to
+# ffmpeg, which takes many a text file for a playlist of other files.
 CONTAINERS = (
     (4, b"ftyp"),  # MP4: AAC, ALAC
     (0, b"\xff\xf1"),  # AAC
@@ -36,9 +36,9 @@ CONTAINERS = (
 
 
 def main() -> None:
-    """Answers until there is no more input, or nobody who waits for an answer."""
+    """Answers until the input ends, or nobody waits for an answer any more."""
     answers = os.dup(1)
-    os.dup2(2, 1)  # a library that prints must not answer
+    os.dup2(2, 1)  # what a library prints must not be taken for an answer
     limit()
     _warm()
     with contextlib.suppress(BrokenPipeError):
@@ -52,13 +52,13 @@ def _say(answers: int, found: dict[str, Any]) -> None:
 
 
 def limit() -> None:
-    """Bounds what the process and its children can take of the machine."""
+    """Limits what the process and its children can use of the machine."""
     try:
         import resource
     except ImportError:  # not a Unix
         return
     for kind, size in (("CORE", 0), ("FSIZE", FILE), ("DATA", MEMORY)):
-        with contextlib.suppress(ValueError, OSError):  # a system may know better
+        with contextlib.suppress(ValueError, OSError):  # a system may not allow it
             resource.setrlimit(getattr(resource, f"RLIMIT_{kind}"), (size, size))
 
 
@@ -66,11 +66,12 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Decodes a file and writes its features.
 
     Args:
-      request: "audio" and "out", paths; "config", of a `FeatureConfig`; "max_seconds" of audio.
+      request: the paths "audio" and "out"; "config", the fields of a `FeatureConfig`; "max_seconds"
+        of audio.
 
     Returns:
-      "seconds" of audio; or "reason", why there are no features; "broken" if this process should
-      not go on.
+      "seconds" of audio; or "reason", why there are no features, and "broken" if this process
+      should not continue.
     """
     try:
         _check_kind(Path(request["audio"]))
@@ -86,7 +87,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
 
 def _broken(error: BaseException) -> dict[str, Any]:
-    """The answer after a surprise; a stranger is not told more than its kind."""
+    """The answer after an unexpected error; its sender is told no more than the kind of error."""
     if isinstance(error, MemoryError):
         reason = f"needs more than {MEMORY >> 30} GB of memory"
     else:
@@ -103,11 +104,11 @@ def _check_kind(path: Path) -> None:
         with path.open("rb") as file:
             head = file.read(16)
         if not any(head[at : at + len(mark)] == mark for at, mark in CONTAINERS):
-            raise UnusableTrack("not audio in a format that is known here", path) from None
+            raise UnusableTrack("not audio in a known format", path) from None
 
 
 def _warm() -> None:
-    """Loads and compiles what the first file would wait for."""
+    """Loads and compiles what the first file would otherwise wait for."""
     from input_pipeline import workers
 
     workers.compile_librosa(FeatureConfig())

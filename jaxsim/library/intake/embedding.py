@@ -33,12 +33,12 @@ class Embedder:
     """Embeds tracks: the mean over non-overlapping segments (A §4.1), sub-spaces at length 1.
 
     The network is the exported one, with all batch normalisation folded, run by JAX in float32 on
-    one device; reading audio costs far more than a device needs for the network.
+    one device; reading audio takes far longer than the network does.
 
     Attributes:
       model: the exported model.
       file: the content of its exported file.
-      digest: SHA-256 of all in the model that decides an embedding.
+      digest: SHA-256 of everything in the model that determines an embedding.
       feature_config: how features are extracted.
     """
 
@@ -51,7 +51,7 @@ class Embedder:
 
         Raises:
           FileNotFoundError: there is no such file, or no checkpoint.
-          ValueError: it is no model, or one of features that this version does not extract.
+          ValueError: it is not a model, or this version extracts different features.
         """
         self.model, self.file = _read(Path(source))
         if self.model.feature_version != features.FEATURE_VERSION:
@@ -72,7 +72,7 @@ class Embedder:
 
         Args:
           audio: a file, or mono float samples [n] at `feature_config.sample_rate`.
-          max_seconds: files that say that they are longer are not decoded.
+          max_seconds: files that declare to be longer are not decoded.
 
         Returns:
           float32 [E].
@@ -91,12 +91,12 @@ class Embedder:
         """Embeds many tracks, with segments of several tracks in one batch.
 
         Args:
-          tracks: any key and the features of the whole track, as `features.extract` gives them.
+          tracks: any key and the features of the whole track, as `features.extract` returns them.
 
         Yields:
-          The keys in their order, each with its embedding float32 [E].
+          The keys, in the same order, each with its embedding float32 [E].
         """
-        waiting: list[tuple[Key, int]] = []  # keys and numbers of segments
+        waiting: list[tuple[Key, int]] = []  # keys, and how many segments each has
         ready: list[Features] = []  # segments
         embedded = np.zeros((0, self.model.embedding_size), np.float32)
         for key, arrays in tracks:
@@ -117,7 +117,7 @@ class Embedder:
             embedded = embedded[count:]
 
     def description(self) -> dict:
-        """Of a library that this model embeds: the content of its `library.json`."""
+        """The content of `library.json` for a library that this model embeds."""
         return store.describe(
             model=self.digest,
             dimensions=self.model.dimensions,
@@ -128,7 +128,7 @@ class Embedder:
         )
 
     def _embed(self, ready: list[Features]) -> np.ndarray:
-        """Embeddings [n, E] of segments; a batch is filled up, so that one size is compiled."""
+        """Embeddings [n, E] of segments; a batch is filled up so that only one size is compiled."""
         filled = ready + ready[:1] * (self.batch_size - len(ready))
         batch = {name: np.stack([segment[name] for segment in filled]) for name in ready[0]}
         return np.asarray(self._forward(self._params, batch))[: len(ready)]

@@ -1,4 +1,4 @@
-"""What a library needs to know of its audio files, found out by worker processes that may die.
+"""Finds out what a library needs to know about its audio files, in processes that may die.
 
 Workers unpickle functions of this module, so nothing here imports JAX.
 """
@@ -25,11 +25,11 @@ class Examined:
 
     Attributes:
       path: of the file.
-      size, modified: bytes and nanoseconds of the file before it was read.
+      size, modified: size in bytes and time in nanoseconds of the file before it was read.
       digest: SHA-256 of its content.
       tags: see `tags.read`.
       seconds: duration of the audio.
-      features: as `features.extract` gives them; None if the content is known or unusable.
+      features: as `features.extract` returns them; None if the content is known or unusable.
       reason: why it is unusable; empty if it is not.
     """
 
@@ -50,7 +50,7 @@ def examine(
     known: frozenset[str] = frozenset(),
     max_seconds: float = LONGEST,
 ) -> Examined:
-    """Examines a file; whatever is wrong with it is a reason, never an exception.
+    """Examines a file; any problem with it becomes a reason, never an exception.
 
     Args:
       path: of the file.
@@ -82,7 +82,7 @@ def examine_all(
     workers_count: int,
     max_seconds: float = LONGEST,
 ) -> Iterator[Examined]:
-    """Yields `examine` of every (path, known digests) from worker processes, in order.
+    """Yields what `examine` finds for every (path, known digests), in order, in worker processes.
 
     A file that kills its worker is unusable.
     """

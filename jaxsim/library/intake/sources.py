@@ -1,4 +1,4 @@
-"""Which tracks a library is made of: folders, single files, manifests and prepared data sets."""
+"""Finds the tracks of a library in folders, single files, manifests and prepared data sets."""
 
 import dataclasses
 import hashlib
@@ -21,10 +21,10 @@ from jaxsim.library.store import NUMBERS, TEXTS
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Record:
-    """A track of a prepared data set: what was heard in its audio is stored there.
+    """A track of a prepared data set, where the features of its audio are stored.
 
     Attributes:
-      data: the split that has it.
+      data: the split that contains it.
       row: its number there.
     """
 
@@ -41,7 +41,7 @@ class Record:
         return float(self.data.seconds[self.row])
 
     def features(self) -> dict[str, np.ndarray]:
-        """As `features.extract` gave them."""
+        """The features, as `features.extract` returned them."""
         return self.data.stored(self.row)
 
 
@@ -50,11 +50,11 @@ class Source:
     """A track of the library.
 
     Attributes:
-      path: of its audio file, absolute. A track of a data set that no file was the audio of has the
-        path that a file of its id would have in the data set's folder.
-      track_id: of the manifest or data set, or made from the path.
-      given: their metadata, which the file's own tags do not override.
-      record: of the data set, if it is of one.
+      path: absolute path of its audio file. A data set's track without an audio file has the path
+        that a file named after its id would have in the data set's folder.
+      track_id: from the manifest or data set, or made from the path.
+      given: metadata from there, which takes precedence over the file's own tags.
+      record: its record in a data set, if it comes from one.
     """
 
     path: str
@@ -65,12 +65,12 @@ class Source:
 
 @dataclasses.dataclass(frozen=True)
 class Found:
-    """What a library is made of.
+    """The tracks of a library, and what was left out.
 
     Attributes:
-      sources: every file once, by path.
-      skipped: reasons by place, of what was left out: rows of manifests, tracks of data sets.
-      labels_left_out: reasons by place, of rows that lost a label only.
+      sources: every file once, sorted by path.
+      skipped: reasons, by place, for rows of manifests and tracks of data sets that were left out.
+      labels_left_out: reasons, by place, for rows that only lost a label.
     """
 
     sources: list[Source]
@@ -79,11 +79,11 @@ class Found:
 
 
 def find(arguments: Sequence[str | Path], feature_config: FeatureConfig) -> Found:
-    """Finds all tracks of folders (links to folders are not followed), files, manifests, data sets.
+    """Finds all tracks in folders (links to folders are not followed), files, manifests, data sets.
 
-    A folder that `input_pipeline.prepare` wrote is a data set. In the top level of any other, a
-    manifest (see `manifest.NAMES`) says what it knows of the folder's files, and may add others.
-    What a manifest or a data set says of a file counts, and the last of them.
+    A folder written by `input_pipeline.prepare` is a data set. At the top level of any other
+    folder, a manifest (see `manifest.NAMES`) describes the folder's files and may add more. If
+    several manifests or data sets describe a file, the last one counts.
 
     Args:
       arguments: paths.
@@ -91,7 +91,7 @@ def find(arguments: Sequence[str | Path], feature_config: FeatureConfig) -> Foun
 
     Raises:
       FileNotFoundError: an argument is neither a file nor a folder.
-      ValueError: a file that is named is no manifest, or a data set has other features.
+      ValueError: a named file is not a manifest, or a data set has different features.
     """
     gathered = _Gathered()
     for argument in map(Path, arguments):
@@ -125,7 +125,7 @@ def readable(path: str) -> str:
 
 
 class _Gathered:
-    """What was found so far; no two sources have one path or one id."""
+    """What has been found so far; no two sources share a path or an id."""
 
     def __init__(self) -> None:
         self.sources: dict[str, Source] = {}
@@ -152,14 +152,14 @@ class _Gathered:
         """Adds the rows of a manifest.
 
         Raises:
-          ValueError: it is none; or, unless it `must_be_one`, no row of it can be used.
+          ValueError: it is not a manifest; or, unless `must_be_one`, none of its rows can be used.
         """
         collector = Collector()
         rows = list(manifest.rows(path, collector)[1])
         problems = collector.problems
         if problems and not rows and not must_be_one:
             first = problems[0]
-            raise ValueError(f"no row can be used; the first: {first.where}: {first.reason}")
+            raise ValueError(f"no row can be used; the first is {first.where}: {first.reason}")
         for problem in problems:
             noted = self.skipped if problem.skipped else self.labels_left_out
             _note(noted, problem.where, problem.reason)
@@ -167,13 +167,13 @@ class _Gathered:
         for row in rows:
             audio = os.path.abspath(path.parent / row.path)
             if (place := places.setdefault(audio, row.where)) != row.where:
-                _note(self.skipped, row.where, f"path is {row.path!r} as of {place}")
+                _note(self.skipped, row.where, f"path {row.path!r} is already used by {place}")
                 continue
             track_id = row.fields.get("track_id", default_id(audio))
             self._add(Source(audio, track_id, _given(row)), row.where)
 
     def add_data_set(self, folder: Path, feature_config: FeatureConfig) -> None:
-        """Adds the tracks of all splits; raises ValueError if their features are others."""
+        """Adds the tracks of all splits; raises ValueError if their features differ."""
         check_features(folder, feature_config)
         paths = _audio_paths(folder)
         names: dict[str, str] = {}  # ids in this data set, by path
@@ -183,21 +183,21 @@ class _Gathered:
                 path = paths.get(track_id) or os.path.abspath(folder / track_id)
                 place = f"{folder}, track {track_id}"
                 if (other := names.setdefault(path, track_id)) != track_id:
-                    _note(self.skipped, place, f"its audio is that of track {other}")
+                    _note(self.skipped, place, f"its audio is already that of track {other}")
                 else:
                     source = Source(path, track_id, _labels(data, row), Record(data, row))
                     self._add(source, place)
 
     def _add(self, source: Source, place: str) -> None:
-        """Adds a source, in the place of another one of the same file."""
+        """Adds a source, replacing any other one of the same file."""
         owner = self._owners.get(source.track_id, source.path)
         if owner != source.path:
-            taken = f"track_id is {source.track_id!r} as of {readable(owner)}"
-            _note(self.skipped, readable(place), f"{taken}, expected unique ids")
+            taken = f"track_id {source.track_id!r} is already used by {readable(owner)}"
+            _note(self.skipped, readable(place), taken)
             return
         if (replaced := self.sources.get(source.path)) is not None:
             del self._owners[replaced.track_id]
-            if source.record is None:  # a manifest knows other names, not other audio
+            if source.record is None:  # a manifest changes the names, not the audio
                 source = dataclasses.replace(source, record=replaced.record)
         self.sources[source.path] = source
         self._owners[source.track_id] = source.path
@@ -216,7 +216,7 @@ def _walk(folder: Path) -> Iterator[Path]:
 
 
 def _given(row: manifest.Row) -> dict[str, Any]:
-    """What a row says of a library's track; several values have "; " between them."""
+    """What a row says about a track; several values are separated by "; "."""
     given = {}
     for name, value in row.fields.items():
         if name in TEXTS:
@@ -249,7 +249,7 @@ def check_features(folder: Path, feature_config: FeatureConfig) -> None:
 
 
 def _audio_paths(folder: Path) -> dict[str, str]:
-    """Audio files by track_id, as the manifest says that `prepare` put beside the records."""
+    """Audio files by track_id, from the manifest that `prepare` wrote next to the records."""
     path = folder / manifest.NAME
     if not path.is_file():
         return {}
@@ -260,7 +260,7 @@ def _audio_paths(folder: Path) -> dict[str, str]:
 
 
 def _labels(data: DataSet, row: int) -> dict[str, Any]:
-    """What a data set was told of a track; madmom's estimates are not."""
+    """The labels that a data set was given for a track, without madmom's estimates."""
     labels: dict[str, Any] = {"title": data.titles[row], "artist": data.artists[row]}
     for name in TAG_DIMENSIONS:
         chosen = np.flatnonzero(data.tags[name][row])

@@ -1,4 +1,4 @@
-"""What a library keeps of a file's tags."""
+"""The part of a file's tags that a library keeps."""
 
 import re
 from pathlib import Path
@@ -12,14 +12,14 @@ _YEAR = re.compile(r"\b(\d{4})\b")
 
 
 def read(path: str | Path) -> dict[str, Any]:
-    """Reads the `FIELDS` that a file has; those that are absent or senseless are left out.
+    """Reads the `FIELDS` that a file has; absent or implausible ones are left out.
 
-    Several values of a text are joined with "; ". year is int, of the original release where it is
-    known; tempo float, beats per minute. A file whose tags cannot be read has none.
+    Several values of a text are joined with "; ". year is an int, of the original release where
+    known; tempo is a float, in beats per minute. A file whose tags cannot be read has none.
     """
     try:
         found = file_tags.read(path)
-    except Exception:  # whatever is wrong with its tags, the audio may be fine
+    except Exception:  # even if its tags are broken, the audio may be fine
         return {}
     texts = {
         field: "; ".join(dict.fromkeys(" ".join(value.split()) for value in values))

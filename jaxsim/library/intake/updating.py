@@ -1,4 +1,4 @@
-"""Brings a library up to date with its tracks: what is new or changed is embedded, nothing else."""
+"""Brings a library up to date: embeds tracks that are new or have changed, and nothing else."""
 
 import collections
 import contextlib
@@ -24,7 +24,7 @@ from jaxsim.library.store.writing import Entry, Known, Writer
 
 COMMIT_TRACKS = 64
 COMMIT_SECONDS = 10.0
-NO_FILE = -1  # the size of tracks whose audio is not in a file that the store has seen
+NO_FILE = -1  # as the size of tracks whose audio file the store has not seen
 
 
 @dataclasses.dataclass
@@ -35,11 +35,11 @@ class Report:
       unchanged: tracks that had not changed.
       embedded: tracks that went through the network.
       copied: files whose content was known under another name.
-      gone: tracks that were hidden since their file is gone.
+      gone: tracks that were hidden because their file is gone.
       forgotten: tracks that were pruned.
-      seconds: of the audio that went through the network.
+      seconds: duration of the audio that went through the network.
       skipped: reasons by path of the file, or by place in a manifest or data set.
-      labels_left_out: reasons by place in a manifest, of rows that lost a label only.
+      labels_left_out: reasons, by place in a manifest, for rows that only lost a label.
     """
 
     unchanged: int = 0
@@ -65,19 +65,19 @@ def update(
 
     Tracks that are neither below the folders of `library` nor named by it stay as they are. Tracks
     whose file is gone are hidden, and come back with their vector when it returns. Tracks of a
-    prepared data set are embedded from its features; their files need not be there.
+    prepared data set are embedded from its features; their files need not exist.
 
     Args:
       library: folders, audio files, manifests and prepared data sets.
-      folder: the store; made if there is none.
-      embedder: must be the model of the store.
-      workers: processes that read audio.
+      folder: the store; created if it does not exist.
+      embedder: must have the store's model.
+      workers: number of processes that read audio.
       max_seconds: longer files are skipped.
       prune: whether to forget what is gone and to reclaim its space.
 
     Raises:
-      FileNotFoundError: something in `library` is not there.
-      ValueError: a manifest, a data set or the store is wrong, or of another model.
+      FileNotFoundError: something in `library` does not exist.
+      ValueError: a manifest, a data set or the store is invalid, or of another model.
     """
     found = sources.find(library, embedder.feature_config)
     with writing.open(folder, embedder.description(), embedder.file) as writer:
@@ -95,7 +95,7 @@ def update(
 
 
 class _Update:
-    """One update: what the store knew before it, and what is done so far."""
+    """One update: what the store knew before it, and what has been done so far."""
 
     def __init__(self, writer: Writer, embedder: Embedder, found: Found):
         self.writer = writer
@@ -112,7 +112,7 @@ class _Update:
         self.committed = time.monotonic()
 
     def hide_gone(self, library: Sequence[str | Path]) -> None:
-        """Hides tracks below the folders of `library` that are not there any more."""
+        """Hides tracks below the folders of `library` that no longer exist."""
         folders = [Path(os.path.abspath(path)) for path in library if os.path.isdir(path)]
         gone = [
             path
@@ -125,7 +125,7 @@ class _Update:
             self.known[file.path] = dataclasses.replace(file, present=False)
 
     def _belongs_to(self, path: str, folders: Sequence[Path]) -> bool:
-        """Whether a path is below a folder; below a data set, if no file is its track's audio."""
+        """Whether a path is below a folder; a track without a file belongs to its data set only."""
         known = self.known.get(path)
         for parent in Path(path).parents:
             if parent in folders:
@@ -135,7 +135,7 @@ class _Update:
         return False
 
     def free_ids(self) -> None:
-        """Takes ids from tracks that are gone or have others now; skips who wants another's."""
+        """Takes ids from tracks that are gone or now have another; skips sources of taken ids."""
         owners = {file.id: file for file in self.known.values()}
         for source in list(self.sources.values()):
             owner = owners.get(source.track_id)
@@ -144,12 +144,12 @@ class _Update:
             is_here = owner.size == NO_FILE or os.path.exists(owner.path)
             if owner.present and is_here and owner.path not in self.sources:
                 self.report.skipped[sources.readable(source.path)] = (
-                    f"track_id is {source.track_id!r} as of {owner.path}, expected unique ids"
+                    f"track_id {source.track_id!r} is already used by {owner.path}"
                 )
                 del self.sources[source.path]
                 continue
             self.released[owner.digest] = self.writer.vector_of(owner.digest)
-            self.writer.hide([owner.path])  # and whoever takes the id removes it
+            self.writer.hide([owner.path])  # the track that takes the id removes it
             self.report.gone += owner.present and owner.path not in self.sources
             del self.known[owner.path]
 
@@ -158,7 +158,7 @@ class _Update:
         changed = {path: one for path, one in sorted(self.sources.items()) if self._is_changed(one)}
         if not changed:
             return
-        # A file of a size that is known may be a known one that moved.
+        # A file of a known size may be a known file that moved.
         files = [
             (path, frozenset(self.digests_of_size.get(_size(path), ())))
             for path, source in changed.items()
@@ -206,7 +206,7 @@ class _Update:
     def _new(
         self, examined: Iterable[Examined], changed: dict[str, Source]
     ) -> Iterator[tuple[tuple[Source, Examined], Features]]:
-        """What must go through the network; deals with everything else."""
+        """Yields what must go through the network; deals with everything else."""
         for found in examined:
             source = changed[found.path]
             if found.reason:
@@ -278,9 +278,9 @@ class _Update:
 
 
 def _recall(path: str, record: Record) -> Examined:
-    """What a data set's record says of a track, in the form of an examination.
+    """What a data set's record says about a track, in the form of an examination.
 
-    The file is noted as that of the embedding only if it has the content that was heard.
+    The file is recorded as the embedding's only if it has the content that the features are from.
     """
     status, was_heard = _size_and_time(path), False
     with contextlib.suppress(UnusableTrack):

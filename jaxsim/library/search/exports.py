@@ -1,7 +1,7 @@
-"""A library in the forms of other systems: NumPy, PostgreSQL with pgvector, Qdrant.
+"""Exports a library to other systems: NumPy, PostgreSQL with pgvector, Qdrant.
 
-Each gets one vector per track, as it is stored, to be compared by inner product. A weighted search
-there is a search for the vector that `query.vector` gives: the same hits as here, in the same
+Each gets one vector per track, as stored, to be compared by inner product. A weighted search there
+is a search for the vector that `query.vector` returns. It finds the same hits as here, in the same
 order; the score is the inner product plus `query.offset`.
 """
 
@@ -25,10 +25,11 @@ COLLECTION = TABLE = "jaxsim"
 
 
 def to_npz(store: Store, path: str | Path) -> None:
-    """Writes an `.npz`, whole or not at all.
+    """Writes an `.npz`, completely or not at all.
 
-    ids [N] and vectors float16 [N, E] in the same order; dimensions, mean and deviation [S], see
-    `jaxsim.library.search.query`; metadata, a JSON text of the tracks' metadata in the same order.
+    It holds ids [N] and vectors float16 [N, E] in the same order; dimensions, mean and deviation
+    [S], see `jaxsim.library.search.query`; and metadata, the tracks' metadata as JSON text in the
+    same order.
     """
     with replacing(Path(path)) as file:
         np.savez(
@@ -44,7 +45,7 @@ def to_npz(store: Store, path: str | Path) -> None:
 
 
 def to_pgvector(store: Store, path: str | Path) -> None:
-    """Writes SQL for `psql --file`: a table of the metadata and a `halfvec`, and its rows.
+    """Writes SQL for `psql --file`: a table with the metadata and a `halfvec`, and its rows.
 
     A weighted search is `SELECT id FROM jaxsim ORDER BY embedding <#> '[...]', id LIMIT 10`, where
     `<#>` is the negative inner product. Needs pgvector 0.7 or newer.
@@ -83,12 +84,12 @@ def to_qdrant(
     """Fills a new collection: the track's metadata is the payload, its id is `point_id(id)`.
 
     Raises:
-      ValueError: the collection exists already.
+      ValueError: the collection already exists.
     """
     from qdrant_client import models
 
     if client.collection_exists(collection):
-        raise ValueError(f"Qdrant: has a collection {collection!r} already; delete it first")
+        raise ValueError(f"Qdrant: the collection {collection!r} already exists; delete it first")
     client.create_collection(
         collection,
         vectors_config=models.VectorParams(
@@ -107,7 +108,7 @@ def to_qdrant(
 
 
 def point_id(track_id: str) -> str:
-    """Qdrant's ids are UUIDs: one made from the track's id."""
+    """A UUID made from the track's id, since Qdrant's ids are UUIDs."""
     return str(uuid.uuid5(uuid.NAMESPACE_URL, f"jaxsim:{track_id}"))
 
 

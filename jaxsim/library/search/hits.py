@@ -8,9 +8,9 @@ from jaxsim.library.store import Store
 
 
 def as_json(store: Store, hits: Sequence[Hit]) -> list[dict[str, Any]]:
-    """Every hit as {"track", "score", "contributions", "likeness"}, in their order.
+    """The hits, in order, as {"track", "score", "contributions", "likeness"}.
 
-    track is what `Store.metadata` knows of it; contributions and likeness are numbers by dimension.
+    track is what `Store.metadata` returns; contributions and likeness are numbers by dimension.
     """
     tracks = store.metadata([hit.row for hit in hits])
     return [

@@ -1,9 +1,10 @@
 """An approximate index (USearch) for libraries that are too large for the exact scan.
 
-One graph of the vectors by inner product serves every weighting: only the query is weighted. The
-more skewed the weights, the less the graph's neighbours are the query's, so the wider it must be
-searched (`search_width`); for negative weights the neighbours are the wrong ones, and the scan is
-used. What the graph finds is ranked by the exact scores. `measure` says what is lost.
+One graph of the vectors by inner product serves every weighting, because only the query is
+weighted. The more skewed the weights, the less the graph's neighbours are those of the query, so
+the more widely it must be searched (`search_width`). For negative weights the neighbours are the
+wrong ones, and the scan is used. What the graph finds is ranked by exact scores. `measure` shows
+what is lost.
 """
 
 import dataclasses
@@ -31,7 +32,7 @@ except ImportError as error:
 
 FILE, DESCRIPTION = "index.usearch", "index.json"
 CONNECTIVITY, EXPANSION = 16, 64  # of the graph: links per track, and width while it is built
-PART = 1024  # tracks that are added at once
+PART = 1024  # tracks added at once
 WIDTH, WIDEST = 1024, 8192  # for equal weights, and at most
 
 
@@ -42,8 +43,8 @@ class Index:
         """Maps the index of a store.
 
         Raises:
-          FileNotFoundError: there is none.
-          ValueError: the library has changed since it was built, or the file is damaged.
+          FileNotFoundError: the store has no index.
+          ValueError: the library has changed since the index was built, or the file is damaged.
         """
         path = store.path / FILE
         command = f"python -m jaxsim.search index {store.path}"
@@ -51,7 +52,7 @@ class Index:
             raise FileNotFoundError(f"{store.path}: has no index; build it with `{command}`")
         described = json.loads((store.path / DESCRIPTION).read_text())
         if described != _describe(store, path):
-            raise ValueError(f"{path}: the library has changed; build it again with `{command}`")
+            raise ValueError(f"{path}: the library has changed; rebuild the index with `{command}`")
         self.store = store
         self._index = _empty(store)
         self._index.view(str(path))
@@ -61,7 +62,7 @@ class Index:
         """Rows of about the `count` largest inner products with a vector [E]."""
         with self._lock:  # the width belongs to the index, not to the search
             self._index.expansion_search = max(width, count)  # type: ignore[misc]  # it has a setter
-            # The length of the query does not change what is nearest, but float16 has an end.
+            # The length of the query does not change what is nearest, but float16 can overflow.
             found = self._index.search((vector / np.abs(vector).max()).astype(np.float16), count)
         return np.sort(np.asarray(found.keys, np.int64))
 
@@ -77,9 +78,9 @@ class Index:
         include_seeds: bool = False,
         width: int | None = None,
     ) -> list[Hit]:
-        """As `query.search`, but some of the best may be missing; `width`: see `search_width`.
+        """Like `query.search`, but some of the best may be missing; `width`: see `search_width`.
 
-        With negative weights, or where filters and caps leave too few of what the graph finds, the
+        With negative weights, or when filters and caps leave too few of the graph's hits, the
         exact scan is used.
         """
         store, excluded = self.store, list(exclude)
@@ -98,7 +99,7 @@ class Index:
         vector = query.vector(store, query.seed_vector(store, seeds), w)
         if (w >= 0).all() and vector.any():
             width = width or search_width(query.scales(store, w))
-            # Filters and caps need more to choose from; else some more, to be ranked exactly.
+            # Filters and caps need more to choose from; otherwise a few more are ranked exactly.
             limited = max_per_artist is not None or where is not None
             count = max(4 * top, width if limited else 0) + len(excluded) + len(seeds)
             hits = search(among=self.nearest(vector, min(count, len(store)), width))
@@ -108,7 +109,7 @@ class Index:
 
 
 def build(store: Store) -> Path:
-    """Builds the index of a store, in place of the one that is there."""
+    """Builds the index of a store, replacing any existing one."""
     index = _empty(store)
     with tqdm.tqdm(total=len(store), desc="index", unit="track", file=sys.stderr) as bar:
         for start in range(0, len(store), PART):
@@ -116,7 +117,7 @@ def build(store: Store) -> Path:
             index.add(rows.astype(np.uint64), np.asarray(store.vectors[rows]))
             bar.update(len(rows))
     path = store.path / FILE
-    (store.path / DESCRIPTION).unlink(missing_ok=True)  # what is described is whole
+    (store.path / DESCRIPTION).unlink(missing_ok=True)  # a described index is complete
     with replacing(path) as file:
         index.save(file.name)
     with replacing(store.path / DESCRIPTION) as file:
@@ -125,10 +126,10 @@ def build(store: Store) -> Path:
 
 
 def search_width(scales: np.ndarray) -> int:
-    """How widely the graph is searched for weights as `query.scales` gives them [S].
+    """How widely to search the graph for weights [S], as `query.scales` returns them.
 
-    The number of sub-spaces that take part is (sum s^2)^2 / sum s^4: S for equal ones, 1 for one.
-    The width for equal weights is multiplied with S over this number.
+    The number of sub-spaces that take part is (sum s^2)^2 / sum s^4: S for equal weights, 1 for a
+    single one. The width for equal weights is multiplied by S over this number.
     """
     squares = np.square(scales, dtype=np.float64)
     if not squares.any():
@@ -139,7 +140,7 @@ def search_width(scales: np.ndarray) -> int:
 
 @dataclasses.dataclass(frozen=True)
 class Recall:
-    """What a search of one width finds: recall of the exact first `top`, milliseconds a query."""
+    """What a search of one width achieves: recall of the exact top hits, milliseconds per query."""
 
     weights: str
     width: int
@@ -149,10 +150,10 @@ class Recall:
 
 
 def measure(index: Index, *, queries: int = 100, top: int = 10, seed: int = 0) -> list[Recall]:
-    """Compares the index with the exact scan: tracks of the library as queries.
+    """Compares the index with the exact scan, with tracks of the library as queries.
 
-    Equal weights, one dimension at four times the others, each dimension alone; with the width that
-    `search_width` chooses, and with others.
+    The weights are all equal, one dimension at four times the others, and each dimension alone. The
+    widths are the one that `search_width` chooses, and others.
     """
     store = index.store
     random = np.random.default_rng(seed)
@@ -179,7 +180,7 @@ def measure(index: Index, *, queries: int = 100, top: int = 10, seed: int = 0) -
 
 
 def _timed(search, seeds: Sequence[int]) -> tuple[list[set[int]], float]:
-    """Rows found for every seed, and the median of the milliseconds."""
+    """The rows found for every seed, and the median time in milliseconds."""
     found, times = [], []
     for seed in seeds:
         began = time.perf_counter()

@@ -1,10 +1,10 @@
 """Playlists from one song to another, in which every dimension has its own schedule.
 
 At share t of the way, dimension s has gone p_s(t) of its way: 0 until its schedule begins, 1 from
-where it ends, straight between. Its target is the point of the arc from the first song's sub-space
-to the last one's at share p_s. A step's track is scored as a search for its targets scores it
-(`jaxsim.library.search.query`); the tracks, all different, are those whose scores have the largest
-sum.
+where it ends, linear in between. Its target is the point at share p_s of the arc from the first
+song's sub-space to the last song's. A step's track is scored as in a search for the step's targets
+(`jaxsim.library.search.query`). The tracks are all different, and those whose scores have the
+largest sum.
 """
 
 import dataclasses
@@ -29,10 +29,10 @@ class Step(Hit):
     """A track of a playlist: a hit of the search for its targets, and its place on the way.
 
     Attributes:
-      share: of the way, 0 for the first and 1 for the last song.
+      share: place on the way, 0 for the first song and 1 for the last.
       targets: float64 [S], p_s: how far each dimension should have gone.
-      reached: float64 [S], how far it has: 0 as the first song, 1 as the last one; measured by
-        cosines, so it can be outside; nan where both songs are alike (cosine above `ALIKE`).
+      reached: float64 [S], how far each has gone: 0 like the first song, 1 like the last. Measured
+        by cosines, so it can lie outside; nan where both songs are alike (cosine above `ALIKE`).
     """
 
     share: float
@@ -55,14 +55,15 @@ def find(
     Args:
       store: the library.
       start: row of the first song.
-      end: row of the last one.
-      length: number of tracks with both, 2 to `MAX_LENGTH`.
+      end: row of the last song.
+      length: number of tracks including both, 2 to `MAX_LENGTH`.
       weights: see `query.search`; none may be negative.
-      schedule: by dimension, from which share of the way to which it moves; default `STEADILY`.
-      where: a condition on the tracks between, see `jaxsim.library.store.conditions`.
+      schedule: by dimension, the shares of the way at which it starts and stops moving; default
+        `STEADILY`.
+      where: a condition on the tracks in between, see `jaxsim.library.store.conditions`.
 
     Raises:
-      ValueError: an argument is wrong, or too few tracks meet the condition.
+      ValueError: an argument is invalid, or too few tracks meet the condition.
     """
     w = _check(store, start, end, length, weights)
     shares = np.linspace(0, 1, length)
@@ -76,7 +77,7 @@ def find(
     if found and len(found[0]) < length - 2:
         raise ValueError(
             f"length is {length}, expected at most {len(found[0]) + 2}: only {len(found[0])} "
-            "tracks can stand between"
+            "tracks can go in between"
         )
     (opening,) = query.score_tracks(store, [aims[0]], w, [start])
     (closing,) = query.score_tracks(store, [aims[-1]], w, [end])
@@ -92,12 +93,12 @@ def _check(store: Store, start: int, end: int, length: int, weights: Weights) ->
     if not 2 <= length <= MAX_LENGTH:
         raise ValueError(f"length is {length}, expected 2 to {MAX_LENGTH}")
     if start == end:
-        raise ValueError("the first and the last song are the same, expected two")
+        raise ValueError("the first and the last song are the same, expected two different ones")
     w = query.weight_vector(store, weights)
     if (w < 0).any() or not w.any():
         raise ValueError(
-            f"weights: {store.by_dimension(w)}, expected none below 0 and one above: a playlist "
-            "goes to a song, not away from it"
+            f"weights: {store.by_dimension(w)}, expected none below 0 and at least one above: a "
+            "playlist goes towards a song, not away from it"
         )
     return w
 
@@ -106,7 +107,7 @@ def positions(store: Store, schedule: Schedule, shares: np.ndarray) -> np.ndarra
     """float64 [n, S]: how far each dimension has gone at shares [n] of the way.
 
     Raises:
-      ValueError: an unknown dimension, or a begin and end that are not 0 <= begin <= end <= 1.
+      ValueError: a dimension is unknown, or not 0 <= begin <= end <= 1.
     """
     if unknown := set(schedule) - set(store.dimensions):
         raise ValueError(
@@ -123,19 +124,19 @@ def positions(store: Store, schedule: Schedule, shares: np.ndarray) -> np.ndarra
         jump = np.where(shares >= end, 1.0, 0.0)
         steady = np.clip((shares - begin) / max(end - begin, 1e-12), 0, 1)
         column = jump if begin == end else steady
-        column[0], column[-1] = 0.0, 1.0  # the songs themselves, wherever it moves
+        column[0], column[-1] = 0.0, 1.0  # the songs themselves, whatever the schedule
         columns.append(column)
     return np.stack(columns, axis=1)
 
 
 def _between(first: np.ndarray, last: np.ndarray, target: np.ndarray) -> np.ndarray:
-    """The points [E] of the arcs between the sub-spaces of two songs [E], at shares [S]."""
+    """The point [E] at shares [S] of the arcs between the sub-spaces of two songs [E]."""
     a, b = subspaces.split(np.stack([first, last]), len(target))
     lengths = np.linalg.norm(a, axis=1) * np.linalg.norm(b, axis=1)
     cosine = np.sum(a * b, axis=1) / np.maximum(lengths, 1e-12)
     angle = np.arccos(np.clip(cosine, -1, 1))
     sine = np.sin(angle)
-    is_arc = sine > 1e-6  # else they are the same, opposite or zero: a straight line
+    is_arc = sine > 1e-6  # otherwise they are equal, opposite or zero: a straight line
     safe = np.where(is_arc, sine, 1.0)
     of_a = np.where(is_arc, np.sin((1 - target) * angle) / safe, 1 - target)
     of_b = np.where(is_arc, np.sin(target * angle) / safe, target)
@@ -143,9 +144,9 @@ def _between(first: np.ndarray, last: np.ndarray, target: np.ndarray) -> np.ndar
 
 
 def _choose(found: list[list[Hit]]) -> list[Hit]:
-    """One hit of each list, none of the same track, with the largest sum of scores.
+    """One hit from each list, all of different tracks, with the largest sum of scores.
 
-    n lists of the n best are enough: whatever the other steps take, one of them is left.
+    n lists of the n best are enough: whatever the other steps take, one hit is left.
     """
     if not found:
         return []
@@ -153,7 +154,7 @@ def _choose(found: list[list[Hit]]) -> list[Hit]:
     scores = np.full((len(found), len(column)), -np.inf)
     for step, hits in enumerate(found):
         scores[step, [column[hit.row] for hit in hits]] = [hit.score for hit in hits]
-    # Infinity is refused where a row has nothing else; a score below all sums does the same.
+    # The solver refuses a row of infinities; a score below all possible sums does the same job.
     lowest = scores[np.isfinite(scores)].min()
     span = np.ptp(scores[np.isfinite(scores)]) + 1
     scores[np.isinf(scores)] = lowest - len(found) * span

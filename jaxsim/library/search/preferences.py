@@ -1,9 +1,9 @@
 """A listener's own weights, from answers to "which of two tracks is more like a third?".
 
-With d_s the difference of the two tracks' likenesses to the anchor (`query.likenesses`), A is
-chosen with probability sigmoid(sum_s w_s d_s): logistic regression without intercept. The prior of
-every weight is normal around equal weights, so that few answers move little; the uncertainty is
-the Laplace approximation, the inverse of the curvature at the maximum.
+Let d_s be the difference between the two tracks' likenesses to the anchor (`query.likenesses`). A
+is chosen with probability sigmoid(sum_s w_s d_s): logistic regression without intercept. The prior
+of every weight is normal around equal weights, so that a few answers change little. The uncertainty
+is the Laplace approximation, the inverse of the curvature at the maximum.
 """
 
 import dataclasses
@@ -18,7 +18,7 @@ from jaxsim.library.store import Store, saved
 
 CHOICES = ("a", "b", "skip")
 PRIOR_MEAN, PRIOR_DEVIATION = 0.5, 1.0
-POOL = 500  # random triplets, of which the most informative one is asked
+POOL = 500  # random triplets, the most informative of which is asked
 
 
 @dataclasses.dataclass(frozen=True)
@@ -42,13 +42,14 @@ class Answer:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Fit:
-    """Weights that were fitted to answers.
+    """Weights fitted to answers.
 
     Attributes:
       weights: float64 [S], the posterior's maximum.
       covariance: float64 [S, S], of the Laplace approximation.
-      answers: how many were fitted (without those skipped and those of tracks that are gone).
-      agreement: share of the answers that a fit to all the others predicts; nan without two.
+      answers: how many were fitted (without skipped ones and those about tracks that are gone).
+      agreement: share of the answers that a fit to all the others predicts correctly; nan with
+        fewer than two answers.
     """
 
     weights: np.ndarray
@@ -106,10 +107,10 @@ def differences(store: Store, rows: np.ndarray) -> np.ndarray:
 
 
 def next_question(store: Store, answers: Sequence[Answer], *, seed: int = 0) -> Question:
-    """The question, of a random pool, whose answer should tell most about the weights.
+    """The question from a random pool whose answer should tell most about the weights.
 
-    The gain is that of the posterior's determinant, log(1 + p (1 - p) d' C d). Anchors that were
-    asked about come again only when no others are left. The same answers give the same question.
+    The gain is in the posterior's determinant, log(1 + p (1 - p) d' C d). Anchors already asked
+    about come up again only when no others are left. The same answers give the same question.
 
     Raises:
       ValueError: the library has fewer than three tracks.
@@ -121,7 +122,7 @@ def next_question(store: Store, answers: Sequence[Answer], *, seed: int = 0) -> 
     fresh = store.rows[[store.ids[row] not in asked for row in store.rows]]
     anchors = random.choice(fresh if len(fresh) else store.rows, POOL)
     place = np.searchsorted(store.rows, anchors)
-    first = random.integers(1, len(store), POOL)  # how far behind the anchor, in a circle
+    first = random.integers(1, len(store), POOL)  # how far after the anchor, in a circle
     second = random.integers(1, len(store) - 1, POOL)
     second += second >= first
     pool = store.rows[(place[:, None] + np.stack([0 * first, first, second], 1)) % len(store)]
@@ -134,7 +135,7 @@ def next_question(store: Store, answers: Sequence[Answer], *, seed: int = 0) -> 
 
 
 def preset(fitted: Fit, dimensions: Sequence[str]) -> tuple[dict[str, float], dict[str, float]]:
-    """Weights and their deviations by dimension, scaled so that the weights' mean size is 1."""
+    """Weights and deviations by dimension, scaled so that the mean absolute weight is 1."""
     scale = 1 / max(float(np.abs(fitted.weights).mean()), 1e-9)
     columns = (fitted.weights * scale).tolist(), (fitted.deviations * scale).tolist()
     weights, deviations = (dict(zip(dimensions, column, strict=True)) for column in columns)
@@ -142,7 +143,7 @@ def preset(fitted: Fit, dimensions: Sequence[str]) -> tuple[dict[str, float], di
 
 
 def save_answer(store: Store, judge: str, answer: Answer) -> None:
-    """Saves an answer, which is on the disk when this returns.
+    """Saves an answer; it is on disk when this returns.
 
     Raises:
       ValueError: the choice is not one of `CHOICES`, or a track is not in the store.
@@ -156,12 +157,12 @@ def save_answer(store: Store, judge: str, answer: Answer) -> None:
 
 
 def answers_of(store: Store, judge: str) -> list[Answer]:
-    """All answers of a listener so far, in their order."""
+    """All of a listener's answers so far, in the order given."""
     return [Answer(**content) for content in saved.answers(store.path, judge)]
 
 
 def _known(store: Store, answers: Sequence[Answer]) -> tuple[np.ndarray, np.ndarray]:
-    """Rows [n, 3] and choices bool [n] of the answers that were not skipped, of known tracks."""
+    """Rows [n, 3] and choices bool [n] of the answers about known tracks, without skipped ones."""
     rows, chose_a = [], []
     for answer in answers:
         found = [store.row_of(name) for name in (answer.anchor, answer.a, answer.b)]

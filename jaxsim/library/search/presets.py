@@ -1,4 +1,4 @@
-"""Weights with a name, in the store: chosen by hand, or fitted to a listener's answers."""
+"""Named weights in the store: chosen by hand, or fitted to a listener's answers."""
 
 from collections.abc import Mapping
 
@@ -13,16 +13,16 @@ def save(
     *,
     deviations: Mapping[str, float] | None = None,
 ) -> None:
-    """Writes a preset, or replaces the one of this name.
+    """Writes a preset, replacing any with the same name.
 
     Args:
       store: the library.
-      name: of the preset.
+      name: the preset's name.
       weights: by dimension; those not named are 0.
       deviations: how uncertain fitted weights are, by dimension.
 
     Raises:
-      ValueError: no name, an unknown dimension, or a weight that is not finite.
+      ValueError: the name is empty or too long, a dimension is unknown, or a weight is not finite.
     """
     if not name.strip() or len(name) > 100:
         raise ValueError(f"preset: its name is {name!r}, expected 1 to 100 characters")
@@ -36,7 +36,7 @@ def load(store: Store, name: str) -> dict[str, float]:
     """The weights of a preset, by dimension.
 
     Raises:
-      ValueError: there is none of this name; the message lists those there are.
+      ValueError: there is no preset with this name; the message lists the existing ones.
     """
     found = load_all(store)
     if name not in found:
@@ -45,11 +45,11 @@ def load(store: Store, name: str) -> dict[str, float]:
 
 
 def load_all(store: Store) -> dict[str, dict[str, dict[str, float]]]:
-    """All presets by name, as they are now: "weights", and "deviations" of fitted ones."""
+    """All current presets by name: "weights", and "deviations" of fitted ones."""
     return saved.presets(store.path)
 
 
 def delete(store: Store, name: str) -> None:
-    """Removes a preset; raises ValueError if there is none of this name."""
+    """Removes a preset; raises ValueError if there is none with this name."""
     load(store, name)
     saved.delete_preset(store.path, name)

@@ -1,7 +1,7 @@
-"""A map of a library: its tracks in two dimensions, near where they sound alike.
+"""A map of a library: its tracks in two dimensions, close together where they sound alike.
 
-Small libraries are drawn by t-SNE, large ones by their first two principal components. A map is
-computed once, and kept in the library's folder for as long as the tracks are the same.
+Small libraries are laid out by t-SNE, large ones by their first two principal components. A map is
+computed once and kept in the library's folder as long as the tracks stay the same.
 """
 
 import contextlib
@@ -17,7 +17,7 @@ from jaxsim.library.search.query import TINY_DEVIATION
 from jaxsim.library.store import Store
 from jaxsim.network import subspaces
 
-VERSION = 1  # Raise it whenever `compute` gives other maps.
+VERSION = 1  # Raise it whenever `compute` gives different maps.
 WHOLE = "all"
 MAX_TSNE = 3000  # tracks; its time grows faster than their number
 SAMPLE = 10_000  # tracks whose principal components are computed
@@ -25,14 +25,14 @@ BLOCK = 8192
 
 
 def load(store: Store, space: str = WHOLE) -> np.ndarray:
-    """The map of a library, computed if it is not there.
+    """The map of a library, computed if there is none yet.
 
     Args:
       store: the library.
       space: a dimension, or `WHOLE`: all sub-spaces with equal influence.
 
     Returns:
-      float32 [N, 2], in the order of `store.rows`; all within 0 to 1, the same scale both ways.
+      float32 [N, 2], in the order of `store.rows`; all within 0 to 1, on the same scale both ways.
 
     Raises:
       ValueError: there is no such space.
@@ -41,20 +41,20 @@ def load(store: Store, space: str = WHOLE) -> np.ndarray:
     points = _read(file, store)
     if points is None:
         points = compute(store, space)
-        with contextlib.suppress(OSError):  # a library that cannot be written to
+        with contextlib.suppress(OSError):  # the library may be read-only
             _write(file, store, points)
     return points
 
 
 def is_there(store: Store, space: str = WHOLE) -> bool:
-    """Whether `load` needs not compute."""
+    """Whether `load` need not compute the map."""
     return _read(_file(store, space), store) is not None
 
 
 def compute(store: Store, space: str = WHOLE) -> np.ndarray:
-    """A map as `load` gives it."""
+    """A map as `load` returns it."""
     count = len(store)
-    if count < 3:  # no plane goes through them
+    if count < 3:  # too few to spread over a plane
         return np.stack([np.linspace(0, 1, count), np.full(count, 0.5)], 1).astype(np.float32)
     points = _by_tsne(store, space) if count <= MAX_TSNE else _by_components(store, space)
     low, high = points.min(axis=0), points.max(axis=0)
@@ -66,12 +66,12 @@ def _by_tsne(store: Store, space: str) -> np.ndarray:
     from sklearn.manifold import TSNE
 
     vectors = _vectors(store, space, store.rows)
-    if np.ptp(vectors, axis=0).max() < 1e-3:  # to float16 all the same, which TSNE does not survive
+    if np.ptp(vectors, axis=0).max() < 1e-3:  # all equal in float16, on which TSNE fails
         return np.zeros((len(vectors), 2))
     perplexity = min(30.0, (len(vectors) - 1) / 3)
     tsne = TSNE(perplexity=perplexity, init="pca", random_state=0, n_jobs=1)
-    # The threads of what is imported now wait for each other in busy loops: on a machine that has
-    # other things to do, minutes instead of a second.
+    # The threads of the libraries imported by now wait for each other in busy loops: on a busy
+    # machine this takes minutes instead of a second.
     with threadpoolctl.threadpool_limits(limits=1):
         return tsne.fit_transform(vectors)
 
@@ -87,7 +87,7 @@ def _by_components(store: Store, space: str) -> np.ndarray:
 
 
 def _vectors(store: Store, space: str, rows: np.ndarray) -> np.ndarray:
-    """float32 vectors of a space; of `WHOLE`, their inner products are scores of equal weights."""
+    """float32 vectors of a space; for `WHOLE`, inner products are scores with equal weights."""
     vectors = np.asarray(store.vectors[rows], np.float32)
     if space != WHOLE:
         return vectors[:, store.subspaces[space]]
@@ -104,12 +104,12 @@ def _file(store: Store, space: str) -> Path:
 
 
 def _key(store: Store) -> str:
-    """Of the tracks and their vectors: rows of a matrix are never written twice."""
+    """Identifies the tracks and their vectors: rows of a matrix are never written twice."""
     return hashlib.sha256(f"{VERSION} {store.matrix} ".encode() + store.rows.tobytes()).hexdigest()
 
 
 def _read(file: Path, store: Store) -> np.ndarray | None:
-    """The map in a file, if it is whole and of the same tracks."""
+    """The map in a file, if it is complete and of the same tracks."""
     try:
         with np.load(file, allow_pickle=False) as content:
             points, key = content["points"], str(content["key"])

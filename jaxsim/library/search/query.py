@@ -41,12 +41,12 @@ EXACT_ROWS = 8192  # whose float64 form is in memory at once
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Hit:
-    """A track that was found.
+    """A track found by a search.
 
     Attributes:
       row: in the store.
-      score: see the module; exactly the contributions added one after the other (`sum` of Python
-        3.12 and later rounds otherwise).
+      score: see the module; exactly the contributions added one after the other (`sum` in Python
+        3.12 and later rounds differently).
       contributions: float64 [S].
       likeness: float64 [S], in standard deviations; the same for every weighting.
     """
@@ -69,25 +69,25 @@ def search(
     include_seeds: bool = False,
     among: np.ndarray | None = None,
 ) -> list[Hit]:
-    """The `top` tracks of the highest score; exact. Fewer only if fewer are allowed.
+    """The `top` tracks with the highest scores, exactly; fewer only if fewer are allowed.
 
     Args:
       store: the library.
       seeds: one or more rows of the store or embeddings [E] (their sub-spaces are normalised here).
       weights: by dimension (those not named are 0) or in the dimensions' order; None: all 1.
-      top: how many.
-      max_per_artist: at most so many of one artist (tracks of unknown artists are not limited).
+      top: how many tracks to find.
+      max_per_artist: at most this many by one artist (tracks by unknown artists are not limited).
       where: a condition on metadata, see `jaxsim.library.store.conditions`.
       exclude: rows that must not be found.
       include_seeds: whether rows that are seeds may be found.
       among: rows that may be found (the candidates of an approximate index); None: all.
 
     Returns:
-      Hits by falling score; equal scores by id.
+      Hits by descending score; equal scores by id.
 
     Raises:
-      ValueError: no seed, a row that does not belong to a track, an embedding of another size or
-        not finite, an unknown dimension, a weight that is not finite, or a wrong condition.
+      ValueError: no seed, a row that does not belong to a track, an embedding of the wrong size or
+        not finite, an unknown dimension, a weight that is not finite, or an invalid condition.
     """
     for name, value in (("top", top), ("max_per_artist", max_per_artist)):
         if value is not None and value < 1:
@@ -118,7 +118,7 @@ def search(
 def score_tracks(
     store: Store, seeds: Sequence[Seed], weights: Weights, rows: Sequence[int] | np.ndarray
 ) -> list[Hit]:
-    """The tracks in `rows`, in their order, as a search with these seeds and weights scores them.
+    """The tracks in `rows`, in that order, scored as in a search with these seeds and weights.
 
     Raises:
       ValueError: as `search` does.
@@ -137,7 +137,7 @@ def _hits(
 
 
 def parse_weights(text: str) -> dict[str, float]:
-    """Reads weights such as "genre=1,tempo=2"; raises ValueError if it cannot."""
+    """Parses weights such as "genre=1,tempo=2"; raises ValueError if it cannot."""
     weights = {}
     for part in text.split(","):
         name, _, value = part.partition("=")
@@ -191,13 +191,13 @@ def _seed(store: Store, seed: Seed) -> np.ndarray:
 
 
 def scales(store: Store, weights: np.ndarray) -> np.ndarray:
-    """float64 [S]: what the sub-spaces of a query are multiplied with, w_s / deviation_s."""
+    """float64 [S]: what the sub-spaces of a query are multiplied by, w_s / deviation_s."""
     speaks = store.deviation >= TINY_DEVIATION
     return np.where(speaks, weights / np.where(speaks, store.deviation, 1.0), 0.0)
 
 
 def vector(store: Store, query: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """The query [E], float64, whose inner products with the library's vectors rank it."""
+    """The query [E], float64, whose inner products with the library's vectors give the ranking."""
     parts = subspaces.split(query[None], len(weights))[0]
     return (parts * scales(store, weights)[:, None]).ravel()
 
@@ -225,7 +225,7 @@ def scan(vectors: np.ndarray, query: np.ndarray, dimensions: Sequence[str]) -> n
         return result
     columns = slice(used[0].start, used[-1].stop)
     # NumPy widens float16 one number at a time. Moving the bits of a block is three times faster:
-    # exponent and mantissa go to their places in a float32, which then is 2^112 times too small.
+    # exponent and mantissa go to their places in a float32, which is then 2^112 times too small.
     largest = np.abs(query).max()
     scaled = np.float32(query[columns] / largest * 2.0**112)
     bits = vectors[:, columns].view(np.int16)
@@ -246,15 +246,15 @@ def scan(vectors: np.ndarray, query: np.ndarray, dimensions: Sequence[str]) -> n
     return result * np.float32(largest)
 
 
-_one_scan = threading.Lock()  # it keeps its threads busy; several at once are slower in turn
+_one_scan = threading.Lock()  # it keeps its threads busy; several at once are slower than in turn
 _SIGN_AND_MAGNITUDE = np.uint32(0x8FFFE000).view(np.int32)
 
 
 def _rounding(store: Store, query: np.ndarray, weights: np.ndarray) -> float:
     """How far an inner product of `scan` can be from the true one.
 
-    Higham's bound for float32; and what is lost if the processor takes float32 below 2^-126, which
-    here are float16 below 2^-14, for zero.
+    Higham's bound for float32, plus what is lost if the processor treats float32 below 2^-126,
+    which here are float16 below 2^-14, as zero.
     """
     size, length = len(query), float(np.linalg.norm(vector(store, query, weights)))
     longest = 1.01 * math.sqrt(len(store.dimensions))  # of a row, rounded to float16
@@ -272,7 +272,7 @@ def _first(
 ) -> tuple[np.ndarray, np.ndarray]:
     """The first `count` candidates by exact score, then id: rows [n] and contributions [n, S].
 
-    All whose approximate score could be among the first are computed in float64.
+    All candidates whose approximate score could be among the first are computed in float64.
     """
     if count < len(candidates):
         last = np.partition(approximate, -count)[-count]
@@ -285,7 +285,7 @@ def _first(
 def _contributions(
     store: Store, query: np.ndarray, weights: np.ndarray, rows: np.ndarray
 ) -> np.ndarray:
-    """float64 [n, S]; the same numbers for equal vectors, wherever they stand."""
+    """float64 [n, S]; the same numbers for equal vectors, wherever they are."""
     count = len(store.dimensions)
     scale = scales(store, weights)
     result = np.zeros((len(rows), count))
@@ -305,7 +305,7 @@ def _total(contributions: np.ndarray) -> np.ndarray:
 
 
 def _within_cap(store: Store, rows: np.ndarray, cap: int | None) -> list[int]:
-    """Positions in `rows` of those that are left when an artist has at most `cap`."""
+    """Positions in `rows` of those that remain when each artist has at most `cap`."""
     if cap is None:
         return list(range(len(rows)))
     kept, seen = [], dict[int, int]()

@@ -1,5 +1,5 @@
 """A library over HTTP: requests come in; JSON, audio and the page go out.
 
-`app` puts the requests together, `guard` stands before them, and `uploads` has untrusted files
-decoded by a process that may die. Whatever is searched, scored or saved is done by other rooms.
+`app` brings the requests together, `guard` stands in front of them, and `uploads` has untrusted
+files decoded by a process that may die. Searching, scoring and saving are left to other rooms.
 """

@@ -1,7 +1,7 @@
 """The service of a library: JSON over HTTP (OpenAPI at /openapi.json), and the page that uses it.
 
-It answers from a snapshot: tracks that are embedded while it runs are seen at its next start;
-presets and answers of the judge, at once.
+It answers from a snapshot: tracks embedded while it runs appear at its next start, presets and the
+judge's answers at once.
 """
 
 import sqlite3
@@ -47,7 +47,7 @@ from jaxsim.library.store import TEXTS, Store
 
 PAGE = Path(__file__).parent / "page"
 UPLOAD = "/api/embed"
-RECEIVE_SECONDS = 120.0  # in which an upload must have arrived
+RECEIVE_SECONDS = 120.0  # within which an upload must arrive
 
 router = APIRouter(prefix="/api", responses={404: {"model": Problem}, 422: {"model": Problem}})
 
@@ -58,16 +58,16 @@ def create_app(
     """Makes the ASGI app.
 
     Args:
-      library: what is served.
-      embed_file: see `uploads.Uploads`; without it uploads are refused.
-      hosts: names under which the server may be asked for, see `guard.Guard`.
+      library: the library to serve.
+      embed_file: see `uploads.Uploads`; without it, uploads are refused.
+      hosts: names by which the server may be addressed, see `guard.Guard`.
     """
     app = FastAPI(
         title="jaxsim",
         summary="Search music by example, with a weight per similarity dimension.",
         description=(__doc__ or "").partition("\n\n")[2],
         version="1",
-        docs_url=None,  # FastAPI's own loads scripts from elsewhere
+        docs_url=None,  # FastAPI's own page loads scripts from elsewhere
         redoc_url=None,
     )
     app.state.shared = Shared(
@@ -84,7 +84,7 @@ def create_app(
 
 @router.get("/library", tags=["library"])
 def describe(here: Here) -> LibraryAnswer:
-    """What there is to search in, and by what."""
+    """What can be searched, and by which dimensions and fields."""
     library = here.library
     cosines = zip(library.dimensions, library.mean, library.deviation, strict=True)
     return LibraryAnswer(
@@ -110,13 +110,13 @@ def find_tracks(
     text: str = Query(max_length=200, description="Words of title, artist and album."),
     limit: int = Query(10, ge=1, le=100),
 ) -> list[Track]:
-    """Tracks by title, artist and album; the best first."""
+    """Tracks by title, artist and album; the best matches first."""
     return messages.tracks(here.library, here.library.find(text, limit))
 
 
 @router.get("/tracks/random", tags=["library"])
 def random_tracks(here: Here, count: int = Query(6, ge=1, le=100)) -> list[Track]:
-    """Some tracks to begin with."""
+    """Some tracks to start with."""
     rows = here.library.rows
     chosen = np.random.default_rng().choice(rows, min(count, len(rows)), replace=False)
     return messages.tracks(here.library, chosen.tolist())
@@ -124,7 +124,7 @@ def random_tracks(here: Here, count: int = Query(6, ge=1, le=100)) -> list[Track
 
 @router.get("/tracks/{row}", tags=["library"])
 def show_track(row: int, here: Here) -> Track:
-    """What is known of a track."""
+    """What is known about a track."""
     try:
         return messages.tracks(here.library, [row])[0]
     except (KeyError, OverflowError):
@@ -133,7 +133,7 @@ def show_track(row: int, here: Here) -> Track:
 
 @router.get("/track", tags=["library"])
 def show_track_by_id(id: str, here: Here) -> Track:
-    """What is known of the track with this id."""
+    """What is known about the track with this id."""
     return messages.tracks(here.library, [here.row(id)])[0]
 
 
@@ -141,7 +141,7 @@ def show_track_by_id(id: str, here: Here) -> Track:
     "/audio/{row}",
     tags=["library"],
     response_class=FileResponse,
-    responses={403: {"model": Problem}, 206: {"description": "The range of bytes asked for."}},
+    responses={403: {"model": Problem}, 206: {"description": "The requested range of bytes."}},
 )
 def play(row: int, here: Here) -> FileResponse:
     """The audio file of a track."""
@@ -156,7 +156,7 @@ def play(row: int, here: Here) -> FileResponse:
 
 @router.post("/search", tags=["search"])
 def search(request: SearchRequest, here: Here) -> SearchAnswer:
-    """The tracks of the highest score, exactly; equal scores by id."""
+    """The tracks with the highest scores, exactly; equal scores by id."""
     began = time.perf_counter()
     library, seeds = here.library, here.seeds(request.like)
     weights = messages.weights_of(library, request)
@@ -207,12 +207,12 @@ def find_path(request: PathRequest, here: Here) -> list[Step]:
 async def embed(
     request: Request, here: Here, name: str = Query("upload", max_length=300)
 ) -> Embedded:
-    """Embeds the audio file that is the body, so that one can search by it.
+    """Embeds the audio file in the body, so that it can be used in searches.
 
     Only the suffix of its name is used.
     """
     if here.uploads is None:
-        raise HTTPException(404, "this server takes no uploads")
+        raise HTTPException(404, "this server accepts no uploads")
     suffix = Path(name).suffix.lower()
     suffix = suffix if suffix in sources.AUDIO_SUFFIXES else ""
     with here.uploads.place(), tempfile.TemporaryDirectory(prefix="jaxsim-") as folder:
@@ -230,7 +230,7 @@ async def _receive(request: Request, path: Path) -> None:
                     await file.write(block)
     except TimeoutError:
         raise HTTPException(
-            408, f"the file has not arrived within {RECEIVE_SECONDS:.0f} seconds"
+            408, f"the file did not arrive within {RECEIVE_SECONDS:.0f} seconds"
         ) from None
 
 
@@ -242,7 +242,7 @@ def list_presets(here: Here) -> dict[str, Preset]:
 
 @router.put("/presets/{name:path}", tags=["presets"])
 def save_preset(name: str, preset: Preset, here: Here) -> Preset:
-    """Saves weights, in place of those of the same name."""
+    """Saves weights, replacing any with the same name."""
     presets.save(here.library, name, preset.weights, deviations=preset.deviations)
     return Preset(**presets.load_all(here.library)[name])
 

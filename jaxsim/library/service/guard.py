@@ -5,8 +5,8 @@ other sites out, provided that the browser tells the truth about who is asking:
 
   Host must be localhost, a numerical address, or an allowed name: a name that an attacker has
     pointed here (DNS rebinding) is none of these.
-  Sec-Fetch-Site must not be another site, except to open the page itself by a link.
-  Origin, where there is one, must be the server's own for every request that may change something.
+  Sec-Fetch-Site must not name another site, except when a link opens the page itself.
+  Origin, if present, must be the server's own for every request that may change something.
 
 Programs such as curl send neither Origin nor Sec-Fetch-Site, and are let through.
 """
@@ -37,7 +37,7 @@ POLICY = "; ".join(
     )
 )
 HEADERS = {
-    "cache-control": "no-cache",  # the next server may have other tracks under the same numbers
+    "cache-control": "no-cache",  # the next server may have different tracks under the same numbers
     "content-security-policy": POLICY,
     "cross-origin-opener-policy": "same-origin",
     "cross-origin-resource-policy": "same-origin",
@@ -57,7 +57,7 @@ class Guard:
         """Wraps an app.
 
         Args:
-          app: what is guarded.
+          app: the app to guard.
           hosts: names of this machine, besides localhost and numerical addresses.
           upload: the path of the one request that may have a body of `max_upload` bytes.
           max_upload: see `upload`.
@@ -121,7 +121,7 @@ def too_large(limit: int) -> str:
 
 
 def _limited(receive: Receive, limit: int) -> Receive:
-    """Counts the bytes of a body, whose length may not have been announced."""
+    """Counts the bytes of a body, since its length may not have been announced."""
     received = 0
 
     async def counted() -> Message:

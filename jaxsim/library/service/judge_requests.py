@@ -1,4 +1,4 @@
-"""Requests of the judge: which of two tracks is more like a third?"""
+"""Requests to the judge: which of two tracks is more like a third?"""
 
 import math
 from typing import Annotated
@@ -18,20 +18,20 @@ router = APIRouter(prefix="/api/judge", tags=["judge"], responses=REFUSED)
 
 @router.get("/{judge}")
 def next_question(judge: JudgeName, here: Here) -> JudgeAnswer:
-    """The question whose answer would say most, and the weights fitted to the answers so far."""
+    """The question whose answer would tell most, and the weights fitted to the answers so far."""
     return _state(here, preferences.answers_of(here.library, judge))
 
 
 @router.post("/{judge}")
 def answer_question(judge: JudgeName, answer: Answer, here: Here) -> JudgeAnswer:
-    """Saves the answer to the question that is asked now, and asks the next one."""
+    """Saves the answer to the current question, and asks the next one."""
     library = here.library
     with here.judging:
         answers = preferences.answers_of(library, judge)
         question = preferences.next_question(library, answers)
         asked = [library.ids[row] for row in (question.anchor, question.a, question.b)]
         if [answer.anchor, answer.a, answer.b] != asked:
-            raise HTTPException(409, "this question is not asked now; it may be answered already")
+            raise HTTPException(409, "not the current question; it may have been answered already")
         given = preferences.Answer(answer.anchor, answer.a, answer.b, answer.choice)
         preferences.save_answer(library, judge, given)
     return _state(here, [*answers, given])

@@ -1,4 +1,4 @@
-"""Requests of the map: where tracks are, and values to colour them by."""
+"""Requests for the map: where the tracks are, and values to colour them by."""
 
 import collections
 
@@ -12,7 +12,7 @@ from jaxsim.library.service.messages import LikenessRequest, MapWaiting, Problem
 from jaxsim.library.service.shared import Here
 from jaxsim.library.store import NUMBERS, TEXTS
 
-MOST_LABELS = 9  # the others are one: more colours cannot be told apart
+MOST_LABELS = 9  # all others become one: more colours cannot be told apart
 OTHERS = "others"
 POINT = np.dtype([("row", "<i4"), ("x", "<u2"), ("y", "<u2")])
 
@@ -21,7 +21,7 @@ router = APIRouter(prefix="/api/map", tags=["map"], responses={422: {"model": Pr
 
 @router.get("/values")
 def values(by: str, here: Here) -> Values:
-    """A field of the metadata for every track; of several values the first counts."""
+    """A metadata field for every track; if it has several values, the first one."""
     if by not in (*TEXTS, *NUMBERS):
         raise ValueError(f"by is {by!r}, expected one of {', '.join((*TEXTS, *NUMBERS))}")
     found = here.columns[by]
@@ -55,13 +55,13 @@ def likeness(request: LikenessRequest, here: Here) -> Values:
     responses={
         200: {
             "content": {"application/octet-stream": {}},
-            "description": "Per track 8 bytes, little-endian: row (int32), x and y (uint16).",
+            "description": "8 bytes per track, little-endian: row (int32), x and y (uint16).",
         },
         202: {"model": MapWaiting, "description": "It is being computed; ask again."},
     },
 )
 def points(space: str, here: Here) -> Response:
-    """Where the tracks are: 'all' for the whole space, or a dimension."""
+    """Where the tracks are on the map of the whole space ('all') or of a dimension."""
     found = here.maps.get(space)
     if found is None:
         return JSONResponse({"state": "computing"}, 202, {"retry-after": "1"})

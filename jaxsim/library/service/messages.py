@@ -1,4 +1,4 @@
-"""What is asked of the service and what it answers: the schemas of its OpenAPI document."""
+"""Requests to the service and its answers: the schemas of its OpenAPI document."""
 
 import math
 from collections.abc import Sequence
@@ -23,10 +23,10 @@ class Problem(BaseModel):
 
 
 class Track(BaseModel):
-    """What is known of a track; texts have "; " between several values."""
+    """What is known about a track; several values of a text are separated by "; "."""
 
     row: int = Field(description="Its number while this server runs.")
-    id: str = Field(description="Its lasting name.")
+    id: str = Field(description="Its permanent name.")
     title: str | None
     artist: str | None
     album: str | None
@@ -38,11 +38,11 @@ class Track(BaseModel):
     year: int | None
     tempo: float | None = Field(description="Beats per minute.")
     seconds: float | None
-    audio: str = Field(description="Address of its sound; supports byte ranges.")
+    audio: str = Field(description="Address of its audio; supports byte ranges.")
 
 
 class Hit(BaseModel):
-    """A track that was found, and why."""
+    """A track that a search found, and why."""
 
     track: Track
     score: float = Field(description="The sum of the contributions.")
@@ -62,8 +62,8 @@ class Request(BaseModel):
 class Weighted(Request):
     weights: dict[str, float] | None = Field(
         default=None,
-        description="By dimension; those not named are 0, or of the preset. Without weights and "
-        "preset all are 1. Negative ones ask for tracks that differ.",
+        description="By dimension; those not named are 0, or the preset's. Without weights and "
+        "preset, all are 1. Negative ones ask for tracks that differ.",
     )
     preset: str | None = Field(default=None, description="The name of saved weights.")
     where: str | None = Field(
@@ -75,7 +75,7 @@ class Weighted(Request):
 
 class SearchRequest(Weighted):
     like: list[str] = Field(
-        description="Ids of tracks or of uploads; several are one query.",
+        description="Ids of tracks or uploads; several form one query.",
         min_length=1,
         max_length=20,
     )
@@ -91,7 +91,7 @@ class SearchAnswer(BaseModel):
 
 
 class Dimension(BaseModel):
-    """A similarity dimension: which cosines random pairs of tracks have in its sub-space."""
+    """A similarity dimension: the cosines of random pairs of tracks in its sub-space."""
 
     name: str
     mean: float
@@ -117,7 +117,7 @@ class Preset(Request):
 
 
 class Embedded(BaseModel):
-    id: str = Field(description="For searches, until the server ends or has 256 newer ones.")
+    id: str = Field(description="For searches, until the server stops or has 256 newer uploads.")
     name: str
     seconds: float
     embedding: list[float]
@@ -126,21 +126,22 @@ class Embedded(BaseModel):
 class PathRequest(Weighted):
     start: str = Field(description="Id of the first track.")
     end: str = Field(description="Id of the last track.")
-    length: int = Field(default=10, description="Number of tracks with both.")
+    length: int = Field(default=10, description="Number of tracks including both.")
     schedule: dict[str, tuple[float, float]] | None = Field(
         default=None,
-        description="By dimension, from which share of the way to which it changes; else all the "
-        "way, [0, 1].",
+        description="By dimension, the shares of the way at which it starts and stops changing; "
+        "default: all the way, [0, 1].",
     )
 
 
 class Step(Hit):
     """A track of a playlist: a hit of the search for its targets, and its place on the way."""
 
-    share: float = Field(description="Of the way.")
+    share: float = Field(description="Place on the way: 0 at the first song, 1 at the last.")
     targets: ByDimension = Field(description="How far each dimension should have gone.")
     reached: dict[str, float | None] = Field(
-        description="How far it has: 0 as the first song, 1 as the last; null if both are alike."
+        description="How far it has gone: 0 like the first song, 1 like the last; null if both are "
+        "alike."
     )
 
 
@@ -161,12 +162,12 @@ class Answer(Request):
 
 class JudgeAnswer(BaseModel):
     question: Question
-    given: int = Field(description="Answers so far, with those skipped.")
+    given: int = Field(description="Answers so far, including skipped ones.")
     fitted: int = Field(description="Answers that the weights are fitted to.")
-    weights: ByDimension = Field(description="Scaled so that their mean size is 1.")
+    weights: ByDimension = Field(description="Scaled so that the mean absolute weight is 1.")
     deviations: ByDimension = Field(description="How uncertain they are: one standard deviation.")
     agreement: float | None = Field(
-        description="Share of the answers that weights fitted to all the others predict."
+        description="Share of the answers that weights fitted to all the others predict correctly."
     )
 
 
@@ -178,7 +179,7 @@ class Values(BaseModel):
     """A value per track, in the order of the map."""
 
     kind: Literal["text", "number"]
-    labels: list[str] = Field(description="Of a text: what the values number.")
+    labels: list[str] = Field(description="For texts: what the values are numbers of.")
     values: Sequence[float | None]
 
 
@@ -187,7 +188,7 @@ class LikenessRequest(SearchRequest):
 
 
 def track(metadata: dict[str, Any], row: int) -> Track:
-    """A track with the metadata of a store, but without its path, which is not shown."""
+    """A track with its metadata from a store, except for its path, which is not disclosed."""
     known = {name: value for name, value in metadata.items() if name != "path"}
     return Track(row=row, audio=f"/api/audio/{row}", **known)
 
@@ -197,7 +198,7 @@ def tracks(library: Store, rows: Sequence[int]) -> list[Track]:
 
 
 def weights_of(library: Store, request: Weighted) -> dict[str, float] | None:
-    """The preset's weights with those of the request in their place."""
+    """The preset's weights, overridden by those of the request."""
     chosen = presets.load(library, request.preset) if request.preset else None
     if request.weights is None:
         return chosen
@@ -230,7 +231,7 @@ def steps(library: Store, playlist: Sequence[paths.Step]) -> list[Step]:
 
 
 def of_the_query(library: Store, seeds: Sequence[query.Seed], weights: query.Weights) -> np.ndarray:
-    """float64 [S]: contributions of a track that is the query itself (of several, their mean)."""
+    """float64 [S]: contributions of a track that is the query itself (the mean of several)."""
     parts = subspaces.split(query.seed_vector(library, seeds)[None], len(library.dimensions))[0]
     scales = query.scales(library, query.weight_vector(library, weights))
     return scales * (np.linalg.norm(parts, axis=1) - library.mean)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from jaxsim.library.store import Store
 
-# What browsers are told, whatever they would guess: a file of another suffix is not shown.
+# What browsers are told, so that they need not guess: a file with another suffix is not shown.
 MEDIA_TYPES = {
     ".aac": "audio/aac",
     ".aif": "audio/aiff",
@@ -33,19 +33,19 @@ class NotPlayable(Exception):
 def file_of(library: Store, row: int) -> tuple[Path, str]:
     """The audio file of a track, and its media type.
 
-    The path that the library has must lead straight to a regular file: no link on the way, since
-    links can be turned to other files after the library was made.
+    The path in the library must lead straight to a regular file: no link on the way, since links
+    can be redirected to other files after the library was made.
 
     Raises:
       KeyError: the row does not belong to a track.
-      NotPlayable: the file is gone or not a regular one, or its path has links or "..".
+      NotPlayable: the file is gone or not a regular file, or its path has links or "..".
     """
     path = library.path_of(row)
     name = path.name
     try:
         if not path.is_absolute() or os.path.realpath(path, strict=True) != str(path):
             raise NotPlayable(
-                f"{name}: its path has symbolic links or '..'; embed the library by its real path"
+                f"{name}: its path has symbolic links or '..'; embed the library from its real path"
             )
         if not stat.S_ISREG(path.lstat().st_mode):
             raise NotPlayable(f"{name}: is not a regular file")

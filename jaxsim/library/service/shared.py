@@ -20,7 +20,7 @@ class MapFailed(Exception):
 
 
 class Maps:
-    """Maps of a library, computed in the background when they are first asked for."""
+    """Maps of a library, computed in the background when first requested."""
 
     def __init__(self, library: Store):
         self._library = library
@@ -31,7 +31,7 @@ class Maps:
         self._failures: dict[str, Exception] = {}
 
     def get(self, space: str) -> np.ndarray | None:
-        """Points as `projection.load` gives them, or None while they are computed.
+        """Points as `projection.load` returns them, or None while they are being computed.
 
         Raises:
           ValueError: there is no such space.
@@ -69,10 +69,10 @@ class Shared:
     """The state of a server.
 
     Attributes:
-      library: what is served.
-      uploads: embeddings of files that users dropped; None if uploads are not taken.
-      maps: of the library.
-      judging: held from reading answers to writing one.
+      library: the library served.
+      uploads: embeddings of files that users dropped; None if uploads are not accepted.
+      maps: the library's maps.
+      judging: a lock, held from reading answers to writing one.
     """
 
     library: Store
@@ -82,7 +82,7 @@ class Shared:
 
     @functools.cached_property
     def columns(self) -> dict[str, list]:
-        """Fields of the metadata of all tracks, in the order of `library.rows`."""
+        """The metadata fields of all tracks, in the order of `library.rows`."""
         result: dict[str, list] = {name: [] for name in (*TEXTS, *NUMBERS)}
         for metadata in self.library.metadata(self.library.rows.tolist()):
             for name, column in result.items():
@@ -91,11 +91,11 @@ class Shared:
 
     @functools.cached_property
     def fields(self) -> list[str]:
-        """Names of the metadata that at least one track has."""
+        """Names of the metadata fields that at least one track has."""
         return [n for n, column in self.columns.items() if any(v is not None for v in column)]
 
     def warm(self) -> None:
-        """Reads what the first requests would wait for."""
+        """Reads what the first requests would otherwise wait for."""
         _ = self.fields
         self.library.find("a", 1)
 
@@ -111,7 +111,7 @@ class Shared:
         """The row of the track with an id; 404 if there is none."""
         row = self.library.row_of(name)
         if row is None:
-            kind = "upload (it may be forgotten)" if name.startswith("upload:") else "track"
+            kind = "upload (it may have been forgotten)" if name.startswith("upload:") else "track"
             raise HTTPException(404, f"{name!r}: no such {kind}")
         return row
 

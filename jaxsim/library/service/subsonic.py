@@ -1,7 +1,7 @@
-"""The sonic similarity of OpenSubsonic, with what the dimensions contribute.
+"""OpenSubsonic's sonic similarity, with what each dimension contributes.
 
-https://opensubsonic.netlify.app/docs/extensions/sonicsimilarity: answers are JSON, as `f=json` asks
-for; users and passwords are not looked at. Beyond it there are the parameters weights
+https://opensubsonic.netlify.app/docs/extensions/sonicsimilarity: answers are JSON, as with
+`f=json`; users and passwords are ignored. Our additions are the parameters weights
 (genre=1,tempo=2), preset and where, and score, contributions and likeness in every match.
 """
 
@@ -29,7 +29,7 @@ router = APIRouter(prefix="/rest", tags=["OpenSubsonic"])
 @router.get("/ping")
 @router.get("/ping.view", include_in_schema=False)
 def ping() -> dict[str, Any]:
-    """Says that the server is there."""
+    """Confirms that the server is running."""
     return _answer()
 
 
@@ -50,7 +50,7 @@ def similar_tracks(
     preset: str = "",
     where: str = "",
 ) -> dict[str, Any] | JSONResponse:
-    """Tracks that sound alike. similarity: 1 the same, 0 the most different, by the weights."""
+    """Tracks that sound alike. similarity, by the weights: 1 is equal, 0 the most different."""
 
     def matches() -> list[dict[str, Any]]:
         seeds = [here.row(id)]
@@ -73,7 +73,7 @@ def sonic_path(
     preset: str = "",
     where: str = "",
 ) -> dict[str, Any] | JSONResponse:
-    """Tracks on the way from one to another. similarity: to the first one, by the weights."""
+    """Tracks on the way from one to another. similarity, by the weights, is to the first one."""
 
     def matches() -> list[dict[str, Any]]:
         library, start, end = here.library, here.row(startSongId), here.row(endSongId)
@@ -91,7 +91,7 @@ def sonic_path(
 def _answer_with(
     find: Callable[[], list[dict[str, Any]]], **required: str
 ) -> dict[str, Any] | JSONResponse:
-    """The answer of `find`; whatever is wrong, in the protocol's form."""
+    """What `find` returns, or its error, in the protocol's form."""
     for name, value in required.items():
         if not value:
             return _failure(MISSING, f"the parameter {name} is missing")
@@ -123,7 +123,7 @@ def _failure(code: int, message: str) -> JSONResponse:
 
 
 def _found(library: Store, weights: query.Weights, found: list[Hit]) -> list[dict[str, Any]]:
-    """The protocol's sonicMatch of every hit: an entry and its similarity; and what is ours."""
+    """The protocol's sonicMatch for every hit, an entry and its similarity, and our additions."""
     matches = []
     for hit in hits.as_json(library, found):
         entry = _entry(hit.pop("track"))
@@ -154,8 +154,8 @@ def _entry(track: dict[str, Any]) -> dict[str, Any]:
 def similarity(library: Store, weights: query.Weights, score: float) -> float:
     """A score as a number from 0 to 1, in the same order.
 
-    The mean of the cosines, weighted as the score weights them, moved from -1..1 to 0..1; for a
-    negative weight, the greatest difference is 1.
+    The mean of the cosines, weighted as in the score, mapped from -1..1 to 0..1; for a negative
+    weight, the greatest difference is 1.
     """
     w = query.weight_vector(library, weights)
     size = float(np.abs(query.scales(library, w)).sum())

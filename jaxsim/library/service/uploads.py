@@ -21,10 +21,10 @@ from jaxsim.library.store import MODEL, Store
 
 MAX_BYTES = 100 << 20  # of a file
 MAX_SECONDS = 900.0  # of audio
-PATIENCE = 90.0  # seconds in which a file must be decoded
-START_PATIENCE = 300.0  # seconds in which the process must be ready; Numba may have to compile
-AT_ONCE = 4  # uploads that are received or wait for their turn
-REMEMBERED = 256  # uploads that can be searched with
+PATIENCE = 90.0  # seconds within which a file must be decoded
+START_PATIENCE = 300.0  # seconds within which the process must be ready; Numba may have to compile
+AT_ONCE = 4  # uploads being received or waiting for their turn
+REMEMBERED = 256  # uploads that can be used in searches
 COMMAND = (sys.executable, "-m", "jaxsim.library.intake.decoding")
 
 EmbedFile = Callable[[Path], tuple[np.ndarray, float]]  # embedding [E] and seconds of a file
@@ -38,7 +38,7 @@ class Uploads:
     """Embeddings of uploads by id; any number of threads may use it."""
 
     def __init__(self, embed_file: EmbedFile):
-        """`embed_file` raises UnusableTrack; it is called by any thread."""
+        """`embed_file` may raise UnusableTrack, and is called by any thread."""
         self._embed_file = embed_file
         self._places = threading.Semaphore(AT_ONCE)
         self._lock = threading.Lock()
@@ -46,9 +46,9 @@ class Uploads:
 
     @contextlib.contextmanager
     def place(self) -> Iterator[None]:
-        """Where an upload may be received; raises Busy if there is none."""
+        """A place where an upload may be received; raises Busy if none is free."""
         if not self._places.acquire(blocking=False):
-            raise Busy(f"{AT_ONCE} uploads are in progress, expected at most as many; try again")
+            raise Busy(f"{AT_ONCE} uploads are already in progress; try again later")
         try:
             yield
         finally:
@@ -58,7 +58,7 @@ class Uploads:
         """Embeds a file: its id for searches, the embedding [E] and the seconds of audio.
 
         Raises:
-          UnusableTrack: it is none that can be embedded; the message says why.
+          UnusableTrack: it cannot be embedded; the message says why.
         """
         vector, seconds = self._embed_file(path)
         name = f"upload:{secrets.token_urlsafe(12)}"
@@ -77,7 +77,7 @@ class UploadEmbedder:
     """Embeds files with the model of a library, one at a time."""
 
     def __init__(self, library: Store, *, patience: float = PATIENCE):
-        """`patience`: seconds in which a file must be decoded."""
+        """`patience`: seconds within which a file must be decoded."""
         self._model = library.path / MODEL
         self._config = library.description["feature_config"]
         self._patience = patience
@@ -86,7 +86,7 @@ class UploadEmbedder:
         self._embedder: Any = None  # an Embedder; importing it imports JAX
 
     def __call__(self, path: Path) -> tuple[np.ndarray, float]:
-        """The embedding [E] and the seconds of a file; raises UnusableTrack."""
+        """The embedding [E] and the seconds of a file; may raise UnusableTrack."""
         with self._turn:
             decoder, embedder = self._ready()
             with tempfile.TemporaryDirectory(prefix="jaxsim-") as folder:
@@ -104,7 +104,7 @@ class UploadEmbedder:
             return vector, seconds
 
     def warm(self) -> None:
-        """Starts the decoder, loads the model and compiles it, so that the first file finds it."""
+        """Starts the decoder and loads and compiles the model, before the first file needs them."""
         with self._turn:
             _, embedder = self._ready()
             frames = embedder.feature_config.segment_frames
@@ -132,7 +132,7 @@ class UploadEmbedder:
 
 
 class Decoder:
-    """A process of `jaxsim.library.intake.decoding`, which is killed when it takes too long."""
+    """A process running `jaxsim.library.intake.decoding`, killed when it takes too long."""
 
     def __init__(self, command: Sequence[str] = COMMAND):
         self._process = subprocess.Popen(
@@ -190,7 +190,7 @@ class Decoder:
         self.kill()
         if expired.is_set():
             raise UnusableTrack(f"takes more than {patience:.0f} seconds to decode")
-        raise UnusableTrack("cannot be decoded (the process that tried it died)")
+        raise UnusableTrack("cannot be decoded (the decoding process died)")
 
     def kill(self) -> None:
         """Ends the process and its children at once."""

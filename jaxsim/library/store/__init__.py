@@ -1,6 +1,6 @@
 """A library on disk: `open` it to read it.
 
-`schema` says what lies on the disk, `snapshot` reads it, `writing` writes tracks, `saved` keeps
+`schema` defines what is on disk, `snapshot` reads it, `writing` writes tracks, `saved` keeps
 presets and answers, and `conditions` turns conditions on metadata into SQL. No other module touches
 the database.
 """

@@ -5,12 +5,13 @@
     negation   = [ "not" ] ( comparison | "(" condition ")" )
     comparison = field operator value
 
-Numbers (`year`, `tempo`, `seconds`) compare by = != < <= > >=. Texts compare by = and != with any
-of their values (";" separates them), and by ~ (contains); case and accents do not count. A value is
-a number or a text in quotes, in which a doubled quote is a quote. An unknown value never matches.
+Numbers (`year`, `tempo`, `seconds`) are compared by = != < <= > >=. Texts are compared by = and !=
+with any of their values (";" separates them), and by ~ (contains), ignoring case and accents. A
+value is a number or a text in quotes, in which a doubled quote stands for a quote. An unknown value
+never matches.
 
 A condition becomes SQL with parameters: field names come from the schema, operators from the tables
-here, and values never enter the text.
+here, and values never enter the SQL text.
 """
 
 import re
@@ -88,7 +89,7 @@ class _Parser:
     def _negation(self) -> str:
         self.depth += 1
         if self.depth > MAX_DEPTH:
-            self._refuse(self._text(), f"at most {MAX_DEPTH} brackets and negations in each other")
+            self._refuse(self._text(), f"at most {MAX_DEPTH} nested brackets and negations")
         if self._skip_word("not"):
             sql = f"(NOT {self._negation()})"
         elif self._skip("bracket", "("):

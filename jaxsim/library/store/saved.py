@@ -1,7 +1,7 @@
-"""What people save in a library: presets by name, and the judges' answers in their order.
+"""What people save in a library: presets by name, and the judges' answers in order.
 
 Contents are JSON values whose meaning is not known here. Every call sees what others have written
-so far, not the snapshot of a `Store`; what a call writes is on the disk when it returns.
+so far, not the snapshot of a `Store`; what a call writes is on disk when it returns.
 """
 
 import contextlib
@@ -15,14 +15,14 @@ from jaxsim.library.store import schema
 
 
 def presets(path: Path) -> dict[str, Any]:
-    """Contents of the presets of the library in the folder `path`, by name, in the names' order."""
+    """The presets' contents by name, sorted by name; `path` is the library's folder."""
     with _reading(path) as connection:
         rows = connection.execute("SELECT name, content FROM presets ORDER BY name").fetchall()
     return {name: json.loads(content) for name, content in rows}
 
 
 def save_preset(path: Path, name: str, content: Any) -> None:
-    """Writes a preset, or replaces the one of this name."""
+    """Writes a preset, replacing any with the same name."""
     with _writing(path) as connection:
         connection.execute(
             "INSERT OR REPLACE INTO presets VALUES (?, ?)", (name, json.dumps(content))
@@ -30,13 +30,13 @@ def save_preset(path: Path, name: str, content: Any) -> None:
 
 
 def delete_preset(path: Path, name: str) -> None:
-    """Removes the preset of this name, if there is one."""
+    """Removes the preset with this name, if there is one."""
     with _writing(path) as connection:
         connection.execute("DELETE FROM presets WHERE name = ?", (name,))
 
 
 def answers(path: Path, judge: str) -> list[Any]:
-    """Contents of a judge's answers, in the order in which they were given."""
+    """The contents of a judge's answers, in the order in which they were given."""
     with _reading(path) as connection:
         rows = connection.execute(
             "SELECT content FROM answers WHERE judge = ? ORDER BY number", (judge,)
@@ -45,7 +45,7 @@ def answers(path: Path, judge: str) -> list[Any]:
 
 
 def save_answer(path: Path, judge: str, content: Any) -> None:
-    """Adds an answer to those of a judge."""
+    """Adds an answer to a judge's answers."""
     with _writing(path) as connection:
         connection.execute(
             "INSERT INTO answers (judge, content) VALUES (?, ?)", (judge, json.dumps(content))
@@ -61,6 +61,6 @@ def _reading(path: Path) -> Iterator[sqlite3.Connection]:
 @contextlib.contextmanager
 def _writing(path: Path) -> Iterator[sqlite3.Connection]:
     with contextlib.closing(schema.connect(path, write=True)) as connection:
-        connection.execute("PRAGMA synchronous = FULL")  # on the disk when the transaction ends
+        connection.execute("PRAGMA synchronous = FULL")  # on disk when the transaction ends
         with schema.transaction(connection):
             yield connection

@@ -4,13 +4,13 @@ A store is a folder:
 
   library.json: format, hash of the model, dimensions, embedding size, features; written last, so
     that a folder without it is not a store.
-  model.npz: the model in the form of `jaxsim.export`, so that queries are embedded by the same one.
+  model.npz: the model as `jaxsim.export` writes it, so that queries are embedded by the same one.
   library.sqlite: metadata, and which rows of the matrix hold a track.
   vectors-<n>.f16: the matrix [M, E] in float16, every sub-space at length 1; it only grows, until
     pruning writes the next one.
 
-Rows are appended to the matrix before the transaction that says whose they are, so a process that
-is killed leaves at most rows that nobody owns.
+Rows are appended to the matrix before the transaction that assigns them to tracks, so a killed
+process leaves at most rows that belong to no track.
 """
 
 import contextlib
@@ -76,12 +76,12 @@ def read_description(path: Path) -> dict[str, Any]:
 
     Raises:
       FileNotFoundError: there is no store.
-      ValueError: it is of another format version, or damaged.
+      ValueError: it has a different format version, or is damaged.
     """
     file = path / DESCRIPTION
     if not file.is_file():
         raise FileNotFoundError(
-            f"{path}: no library (it has no {DESCRIPTION}); make one with "
+            f"{path}: not a library (it has no {DESCRIPTION}); create one with "
             f"`python -m jaxsim.embed --model=MODEL --store={path} FOLDER`"
         )
     try:
@@ -99,17 +99,17 @@ def read_description(path: Path) -> dict[str, Any]:
 
 
 def connect(path: Path, *, write: bool) -> sqlite3.Connection:
-    """Opens the database of a store; transactions are begun and ended by the caller.
+    """Opens the database of a store; the caller begins and ends transactions.
 
-    Its SQL has two functions more: holds(values, wanted), whether one of the values of a text is
-    `wanted`, and contains(text, part); both are NULL where the text is.
+    Its SQL has two additional functions: holds(values, wanted), whether one of the values of a text
+    is `wanted`, and contains(text, part); both are NULL where the text is.
     """
     file = path / DATABASE
     if not file.is_file():
-        raise ValueError(f"{file}: missing, although {path / DESCRIPTION} is there")
+        raise ValueError(f"{file}: missing, although {path / DESCRIPTION} exists")
     options = "mode=rw" if write else "mode=ro"
     if not write and not os.access(path, os.W_OK):
-        options += "&immutable=1"  # writers' logs cannot be made there, and are not needed
+        options += "&immutable=1"  # writers' logs cannot be created there, and are not needed
     connection = sqlite3.connect(
         f"{file.absolute().as_uri()}?{options}",
         uri=True,
@@ -129,7 +129,7 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
 
 @contextlib.contextmanager
 def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Everything executed within is written, or nothing."""
+    """Everything executed inside is written, or nothing is."""
     connection.execute("BEGIN IMMEDIATE")
     try:
         yield connection
@@ -157,8 +157,8 @@ def open_matrix(file: Path, rows: int, size: int) -> np.ndarray:
 
 
 def folded(text: str) -> str:
-    """Without case and accents, for comparisons."""
-    if text.isascii():  # most are, and there are many
+    """The text without case and accents, for comparisons."""
+    if text.isascii():  # most are, and this is faster
         return text.lower().strip()
     parts = unicodedata.normalize("NFKD", text.casefold())
     return "".join(letter for letter in parts if not unicodedata.combining(letter)).strip()

@@ -1,4 +1,4 @@
-"""A library, read. A `Store` is a snapshot: what other processes write later is not seen."""
+"""Reads a library. A `Store` is a snapshot: it does not see what other processes write later."""
 
 import functools
 import os
@@ -20,18 +20,18 @@ class Store:
     """A snapshot of a library; any number of threads may use it.
 
     A track is known by its row in the matrix. Rows that belong to no track (of files that
-    changed or are gone) lie between them: `rows` says which ones do.
+    changed or are gone) lie in between; `rows` lists those that do.
 
     Attributes:
       path: the folder.
-      description: of `library.json`.
+      description: the content of `library.json`.
       dimensions: names of the similarity dimensions; each owns an equal slice of the embedding.
       matrix: name of the matrix's file.
       vectors: float16 [M, E], a memory map of it; a sub-space's length is 1 (to float16), or 0
         where the network's output was 0.
       rows: int64 [N], the rows of tracks, ascending.
-      ids: [M] the track's id per row; None in rows that belong to no track.
-      mean, deviation: float64 [S] of the cosine between random pairs of tracks, per dimension.
+      ids: [M], the id of each row's track; None in rows that belong to no track.
+      mean, deviation: float64 [S], of the cosine between random pairs of tracks, per dimension.
     """
 
     def __init__(self, path: str | Path):
@@ -80,7 +80,7 @@ class Store:
         return subspaces.slices(self.dimensions, self.embedding_size)
 
     def by_dimension(self, values: np.ndarray) -> dict[str, float]:
-        """Names values [S] by their dimensions."""
+        """Values [S] by the names of their dimensions."""
         return dict(zip(self.dimensions, values.tolist(), strict=True))
 
     def __len__(self) -> int:
@@ -97,10 +97,10 @@ class Store:
         self.close()
 
     def metadata(self, rows: Iterable[int] | np.ndarray) -> list[dict[str, Any]]:
-        """What is known of the tracks in `rows`, in their order: the fields of `METADATA`.
+        """What is known about the tracks in `rows`, in that order: the fields of `METADATA`.
 
-        Texts that have several values have "; " between them; what is unknown is None; a track
-        without a title has its file's name. tempo in beats per minute, seconds of audio.
+        Several values of a text are separated by "; "; what is unknown is None; a track without a
+        title has its file's name. tempo is in beats per minute, seconds the duration of the audio.
 
         Raises:
           KeyError: a row does not belong to a track.
@@ -135,10 +135,10 @@ class Store:
         return found and found[0]
 
     def find(self, text: str, limit: int | None = None) -> list[int]:
-        """Rows of the tracks whose title, artist and album hold every word of `text`.
+        """Rows of the tracks whose title, artist and album contain every word of `text`.
 
-        Case and accents do not count. Titles that equal the text come first, then those that begin
-        with it, then the others, each by title and artist.
+        Case and accents do not count. Titles equal to the text come first, then those that begin
+        with it, then all others; each group is sorted by title and artist.
         """
         words = folded(text).split()
         if not words:
@@ -163,14 +163,14 @@ class Store:
 
     @functools.cached_property
     def id_rank(self) -> np.ndarray:
-        """int64 [M]: the place of each track among all, in the order of ids."""
+        """int64 [M]: the position of each track when all are ordered by id."""
         rank = np.full(len(self.ids), -1)
         rank[self.rows[np.argsort(self.ids[self.rows], kind="stable")]] = np.arange(len(self))
         return rank
 
     @functools.cached_property
     def artist_number(self) -> np.ndarray:
-        """int64 [M]: equal for tracks of one artist, whatever the case; -1 if it is unknown."""
+        """int64 [M]: equal for tracks by the same artist, ignoring case; -1 if unknown."""
         numbers: dict[str, int] = {}
         result = np.full(len(self.ids), -1)
         for row, artist in self._select("SELECT row, artist FROM tracks WHERE present"):
@@ -179,8 +179,9 @@ class Store:
         return result
 
     def select(self, where: str | None) -> np.ndarray:
-        """bool [M], the tracks that meet a condition (`jaxsim.library.store.conditions`); None: all
-        tracks.
+        """bool [M]: the tracks that meet a condition (`jaxsim.library.store.conditions`).
+
+        None selects all tracks.
 
         Raises:
           ValueError: it is not a condition; the message says where.
@@ -208,7 +209,7 @@ def open(path: str | Path) -> Store:
 
     Raises:
       FileNotFoundError: there is no store.
-      ValueError: it is of another format version, or damaged.
+      ValueError: it has a different format version, or is damaged.
     """
     return Store(path)
 
@@ -218,13 +219,13 @@ def cosine_statistics(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Mean and deviation [S] of the cosine between two random tracks, per dimension.
 
-    All pairs if there are few tracks, else `COSINE_PAIRS` random ones, the same at every call. One
-    pair or none has no deviation: mean 0 and deviation 1.
+    All pairs if there are few tracks, otherwise `COSINE_PAIRS` random ones, the same at every call.
+    With one pair or none there is no deviation: mean 0 and deviation 1.
 
     Args:
       vectors: [M, E], every sub-space at length 1.
-      rows: [N], those of the tracks.
-      dimensions: their number.
+      rows: [N], the tracks' rows.
+      dimensions: how many there are.
     """
     count = len(rows)
     if count < 3:
@@ -245,5 +246,5 @@ def cosine_statistics(
 
 
 def name_of(track: Mapping[str, Any]) -> str:
-    """Title and artist of a track's metadata, for people."""
+    """Title and artist from a track's metadata, for people to read."""
     return ", ".join(filter(None, (track["title"], track["artist"])))

@@ -1,7 +1,7 @@
-"""Writes a library: appends embeddings, follows files that change, move or vanish.
+"""Writes a library: appends embeddings, and follows files that change, move or vanish.
 
-A transaction of SQLite is the only moment at which anything becomes true. Rows are in the matrix,
-and on the disk, before it.
+Nothing counts until an SQLite transaction is committed. Rows are in the matrix, and on disk, before
+that.
 """
 
 import contextlib
@@ -25,7 +25,7 @@ LOCK = ".lock"
 
 @dataclasses.dataclass(frozen=True)
 class Known:
-    """What the store knows of a file; see the columns of `schema.SCHEMA`."""
+    """What the store knows about a file; see the columns of `schema.SCHEMA`."""
 
     path: str
     id: str
@@ -41,8 +41,8 @@ class Entry:
     """A track to write.
 
     Attributes:
-      path, track_id, given: of its `sources.Source`.
-      size, modified, digest, tags, seconds: of its `examination.Examined`.
+      path, track_id, given: from its `sources.Source`.
+      size, modified, digest, tags, seconds: from its `examination.Examined`.
       vector: [E], sub-spaces at length 1.
     """
 
@@ -67,7 +67,7 @@ class Writer:
         file, self._rows = self._connection.execute("SELECT file, rows FROM matrix").fetchone()
         self._matrix = path / file
         for other in path.glob(schema.MATRICES):
-            if other != self._matrix:  # of a pruning that was killed
+            if other != self._matrix:  # left by a pruning that was killed
                 other.unlink()
 
     def close(self) -> None:
@@ -78,7 +78,7 @@ class Writer:
         return self.description["embedding_size"]
 
     def known(self) -> dict[str, Known]:
-        """All files that the store has a vector of, by path."""
+        """All files whose vectors the store has, by path."""
         select = "SELECT path, id, present, size, modified, digest, given FROM tracks"
         return {
             path: Known(path, track_id, bool(present), size, modified, digest, json.loads(given))
@@ -88,7 +88,7 @@ class Writer:
         }
 
     def vector_of(self, digest: str) -> tuple[np.ndarray, float]:
-        """The embedding and the seconds of a known file with this content."""
+        """The embedding and the duration in seconds of a known file with this content."""
         row, seconds = self._connection.execute(
             "SELECT row, seconds FROM tracks WHERE digest = ?", (digest,)
         ).fetchone()
@@ -96,7 +96,7 @@ class Writer:
         return np.array(matrix[row]), seconds
 
     def add(self, entries: Sequence[Entry]) -> None:
-        """Adds tracks, or replaces those of the same files; all of them or none."""
+        """Adds tracks, replacing those of the same files; all of them or none."""
         if not entries:
             return
         vectors = np.stack([entry.vector for entry in entries]).astype(np.float16)
@@ -108,7 +108,7 @@ class Writer:
         self._rows += len(entries)
 
     def _append(self, vectors: np.ndarray) -> None:
-        """Puts rows behind those that count, onto the disk."""
+        """Writes rows to disk, after those that count."""
         end = self._rows * self.embedding_size * 2
         with self._matrix.open("r+b" if self._matrix.exists() else "x+b") as file:
             if file.seek(0, os.SEEK_END) < end:
@@ -142,22 +142,22 @@ class Writer:
         self._connection.execute("DELETE FROM skipped WHERE path = ?", (entry.path,))
 
     def _release(self, track_id: str, path: str) -> None:
-        """Frees an id that belongs to a file which is gone."""
+        """Frees an id that belongs to a file that is gone."""
         owner = self._connection.execute(
             "SELECT path, present FROM tracks WHERE id = ? AND path != ?", (track_id, path)
         ).fetchone()
         if owner is not None and owner[1]:
-            raise ValueError(f"{path}: track_id is {track_id!r} as of {owner[0]}, expected unique")
+            raise ValueError(f"{path}: track_id {track_id!r} is already used by {owner[0]}")
         if owner is not None:
             self._connection.execute("DELETE FROM tracks WHERE path = ?", (owner[0],))
 
     def confirm(self, path: str, track_id: str, given: Mapping[str, Any], **changes: Any) -> None:
-        """Notes that a file still has the content that was embedded.
+        """Records that a file still has the content that was embedded.
 
         Args:
           path: a known file.
-          track_id, given: as its source says now.
-          changes: size, modified or tags where they have changed.
+          track_id, given: what its source says now.
+          changes: size, modified or tags, where they have changed.
         """
         with transaction(self._connection) as connection:
             self._release(track_id, path)
@@ -175,13 +175,13 @@ class Writer:
             connection.execute("DELETE FROM skipped WHERE path = ?", (path,))
 
     def skip(self, path: str, reason: str) -> None:
-        """Notes why a file is not a track now."""
+        """Records why a file is currently not a track."""
         with transaction(self._connection) as connection:
             connection.execute("UPDATE tracks SET present = 0 WHERE path = ?", (path,))
             connection.execute("INSERT OR REPLACE INTO skipped VALUES (?, ?)", (path, reason))
 
     def hide(self, paths: Iterable[str]) -> None:
-        """Takes files that are gone out of the library; their vectors stay for their return."""
+        """Hides files that are gone; their vectors are kept for their return."""
         with transaction(self._connection) as connection:
             for path in paths:
                 connection.execute("UPDATE tracks SET present = 0 WHERE path = ?", (path,))
@@ -204,10 +204,10 @@ class Writer:
             connection.executemany("INSERT INTO spread VALUES (?, ?, ?)", values)
 
     def prune(self) -> int:
-        """Forgets files that are gone, and writes a matrix of nothing but the tracks' rows.
+        """Forgets files that are gone, and writes a new matrix with only the tracks' rows.
 
         Returns:
-          Number of tracks that are forgotten.
+          The number of tracks forgotten.
         """
         select = "SELECT path, row FROM tracks WHERE present ORDER BY row"
         owners = self._connection.execute(select).fetchall()
@@ -229,7 +229,7 @@ class Writer:
 
 @contextlib.contextmanager
 def open(path: str | Path, description: Mapping[str, Any], model: bytes) -> Iterator[Writer]:
-    """Opens a store for writing, which is made if there is none.
+    """Opens a store for writing; it is created if it does not exist.
 
     Args:
       path: the folder.
@@ -237,8 +237,8 @@ def open(path: str | Path, description: Mapping[str, Any], model: bytes) -> Iter
       model: the content of its `model.npz`.
 
     Raises:
-      ValueError: it is of another model or damaged, another process writes it, or a folder of
-        other things is in its place.
+      ValueError: it is damaged or of another model, another process is writing to it, or the
+        folder holds something else.
     """
     path = Path(path)
     _check_place(path)
@@ -260,7 +260,7 @@ def open(path: str | Path, description: Mapping[str, Any], model: bytes) -> Iter
 
 def _check_place(path: Path) -> None:
     if path.exists() and not path.is_dir():
-        raise ValueError(f"{path}: a file, expected a folder for the library")
+        raise ValueError(f"{path}: is a file, expected a folder for the library")
     if path.is_dir() and not (path / DESCRIPTION).is_file():
         ours = (DATABASE, DESCRIPTION, MODEL, LOCK)
         for found in sorted(path.iterdir()):
@@ -274,13 +274,13 @@ def _check_same(path: Path, description: Mapping[str, Any]) -> None:
         if found.get(field) != description[field]:
             raise ValueError(
                 f"{path}: was embedded with {field} {str(found.get(field))[:12]}, found "
-                f"{str(description[field])[:12]}: vectors of two models cannot be compared; choose "
-                "another --store, or embed with the model of this one (leave out --model)"
+                f"{str(description[field])[:12]}: vectors from different models cannot be "
+                "compared; choose another --store, or leave out --model to use this store's model"
             )
 
 
 def _create(path: Path, description: Mapping[str, Any], model: bytes) -> None:
-    """Makes an empty store; the description comes last, so that what is there is whole."""
+    """Creates an empty store; the description comes last, so that a described one is complete."""
     for name in (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"):
         (path / name).unlink(missing_ok=True)
     (path / DATABASE).touch()
@@ -295,7 +295,7 @@ def _create(path: Path, description: Mapping[str, Any], model: bytes) -> None:
 
 
 def _metadata(path: str, tags: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns of metadata, in which what is given precedes the file's tags."""
+    """The metadata columns; what is given takes precedence over the file's tags."""
     fields = [name for name in METADATA if name not in ("id", "path", "seconds")]
     values = {"title": Path(path).stem} | dict(tags) | dict(given)
     return {name: values.get(name) for name in fields}

@@ -93,14 +93,17 @@ def test_search_refuses(library: store.Store, capsys: pytest.CaptureFixture, tmp
     like = [library.path, "--like"]
     (tmp_path / "text.mp3").write_text("no music")
     for arguments, message in (
-        ([*like, "nobody"], "error: --like 'nobody': neither a track of"),
-        ([*like, "blue"], "several tracks, choose one by its id:\n  0001  Blue, Joni Mitchell\n"),
+        ([*like, "nobody"], "error: --like 'nobody': neither a track in"),
+        (
+            [*like, "blue"],
+            "matches several tracks; choose one by its id:\n  0001  Blue, Joni Mitchell\n",
+        ),
         ([*like, "0000", "--weights", "genre"], "error: weights: 'genre' found, expected"),
         ([*like, "0000", "--weights", "mood=1"], "error: weights: 'mood' is not a dimension"),
         ([*like, "0000", "--preset", "x"], "error: preset 'x': unknown"),
         ([*like, "0000", "--where", "1=1"], "error: where: '1=1' has '1', expected a field"),
         ([*like, "0000", "--approximate"], "has no index; build it with"),
-        ([tmp_path / "nowhere", "--like", "x"], "nowhere: no library"),
+        ([tmp_path / "nowhere", "--like", "x"], "nowhere: not a library"),
     ):
         assert message in refused(capsys, search.main, *arguments)
 

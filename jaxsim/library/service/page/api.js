@@ -1,4 +1,4 @@
-// Requests to the service; whatever goes wrong is an Error with a message for people.
+// Requests to the service; any failure is an Error with a message for people.
 
 async function send(path, options) {
   let answer;
@@ -6,14 +6,14 @@ async function send(path, options) {
     answer = await fetch(path, options);
   } catch (error) {
     if (error.name === "AbortError") throw error;
-    throw new Error("The server does not answer. Is it still running?");
+    throw new Error("The server is not responding. Is it still running?");
   }
   if (answer.ok) return answer;
   let message = `${answer.status} ${answer.statusText}`;
   try {
     message = (await answer.json()).error ?? message;
   } catch {
-    // Not of the service: the status says all.
+    // Not from the service: the status is all we know.
   }
   throw new Error(message);
 }
@@ -31,7 +31,7 @@ export async function write(method, path, body) {
 
 export const post = (path, body) => write("POST", path, body);
 
-/** Embeds a file, so that one can search for what is like it. */
+/** Embeds a file so that it can be used in searches. */
 export async function upload(file) {
   const answer = await send(`/api/embed?${new URLSearchParams({ name: file.name.slice(-300) })}`, {
     method: "POST",
@@ -41,7 +41,7 @@ export async function upload(file) {
   return answer.json();
 }
 
-/** Points of the map, or null while they are computed. */
+/** Points of the map, or null while they are being computed. */
 export async function points(space) {
   const answer = await send(`/api/map/${encodeURIComponent(space)}`);
   return answer.status === 202 ? null : answer.arrayBuffer();

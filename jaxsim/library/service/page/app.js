@@ -14,7 +14,7 @@ import { named, tags } from "./tracks.js";
 
 const PAGE = 20;
 const MOST = 200;
-const MAX_BYTES = 100 * 2 ** 20; // as the server has it
+const MAX_BYTES = 100 * 2 ** 20; // the server's limit
 const views = { search: null, map, playlist, judge };
 let top = PAGE;
 
@@ -142,7 +142,7 @@ function makeSliders() {
         html("output", { for: id }),
         html("button", { class: "quiet small", "aria-label": `Only ${name}`, onclick: () => setWeights({ [name]: 1 }) }, "only"),
         input,
-        !speaks && html("p", { class: "hint" }, "All tracks of this library are alike in it."),
+        !speaks && html("p", { class: "hint" }, "All tracks of this library are alike in this dimension."),
       );
     }),
   );
@@ -212,7 +212,7 @@ addEventListener("keydown", (event) => {
 
 // Colours
 
-const THEMES = { auto: ["◐", "as the system"], light: ["☀", "light"], dark: ["☾", "dark"] };
+const THEMES = { auto: ["◐", "follow the system"], light: ["☀", "light"], dark: ["☾", "dark"] };
 
 function setTheme(theme) {
   document.documentElement.dataset.theme = theme;
@@ -228,8 +228,7 @@ byId("theme").addEventListener("click", () => {
   setTheme(next);
 });
 
-// Begin
-
+// Start
 async function begin() {
   setTheme(localStorage.getItem("theme") in THEMES ? localStorage.getItem("theme") : "auto");
   takeFiles();

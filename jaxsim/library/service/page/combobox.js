@@ -1,4 +1,4 @@
-// A field that lists tracks while one types: the combobox pattern of the ARIA authoring practices.
+// A field that lists tracks as you type: the combobox pattern of the ARIA authoring practices.
 
 import { get } from "./api.js";
 import { announce, html, latest } from "./dom.js";
@@ -6,7 +6,7 @@ import { named } from "./tracks.js";
 
 /**
  * Makes a combobox of an element with an input in it.
- * chosen(track) is called with what is chosen; it returns the text that the field then has.
+ * chosen(track) is called with the chosen track and returns the text that the field then shows.
  */
 export function combobox(element, chosen) {
   const input = element.querySelector("input");
@@ -14,9 +14,9 @@ export function combobox(element, chosen) {
   element.append(list);
   let found = [];
   let active = -1;
-  let listed = ""; // the text that the list is of
-  let taken = ""; // the text of what was chosen: Enter there is not for the list
-  let hasty = false; // whether Enter came before the list of what was typed
+  let listed = ""; // the text that the list belongs to
+  let taken = ""; // the text of the chosen track: Enter on it is not meant for the list
+  let hasty = false; // whether Enter came before the list for the typed text
 
   for (const [name, value] of Object.entries({
     role: "combobox", "aria-expanded": "false", "aria-controls": list.id, "aria-autocomplete": "list",
@@ -62,7 +62,7 @@ export function combobox(element, chosen) {
         ),
       ),
     );
-    if (!found.length) list.append(html("li", { class: "nothing" }, `No track is called “${text}”`));
+    if (!found.length) list.append(html("li", { class: "nothing" }, `No track matches “${text}”`));
     announce(found.length ? `${found.length} tracks` : "No track");
     open(true);
     activate(found.length ? 0 : -1);

@@ -56,7 +56,7 @@ byId("docs").append(
   html(
     "section",
     {},
-    html("h2", {}, "What is answered"),
+    html("h2", {}, "Requests and answers"),
     ...Object.entries(spec.components.schemas).map(([name, schema]) =>
       html("article", {}, html("h3", {}, name), schema.description && html("p", {}, schema.description), table(fields(schema))),
     ),

@@ -1,4 +1,4 @@
-// Elements, made without ever reading text as markup.
+// Makes elements without ever interpreting text as markup.
 
 const SVG = "http://www.w3.org/2000/svg";
 
@@ -29,7 +29,7 @@ export function announce(text) {
   waiting = setTimeout(() => (byId("live").textContent = text), 400);
 }
 
-/** Calls an async function; while it runs, one more call is remembered, and others are dropped. */
+/** Calls an async function; while it runs, one more call is remembered and further ones dropped. */
 export function latest(action) {
   let running = false;
   let wanted = false;

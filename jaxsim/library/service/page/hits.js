@@ -1,4 +1,4 @@
-// The list of hits: it is ranked anew while sliders move, and its items move with it.
+// The list of hits: it is re-ranked while sliders move, and its items glide to their new places.
 
 import { announce, byId, html, reducedMotion, signed } from "./dom.js";
 import { playButton } from "./player.js";
@@ -23,7 +23,7 @@ export function show(answer) {
   answer.hits.forEach((hit, index) => {
     const card = cards.get(hit.track.row) ?? make(hit.track);
     card.show(hit, index, { answer, scale, reach });
-    // Moving an element takes the focus from it; so only what is out of place is moved.
+    // Moving an element takes the focus from it, so only those out of place are moved.
     if (list.children[index] !== card.element) list.insertBefore(card.element, list.children[index] ?? null);
   });
   move(before);
@@ -124,7 +124,7 @@ const drawing = (hit, { answer, scale }) => ({
   dimensions: state.dimensions, values: hit.contributions, query: answer.query, scale,
 });
 
-/** Tags that a track has in common with the only seed. */
+/** Tags that a track has in common with the seed, if there is only one. */
 function sharedTags(track) {
   const [only] = state.seeds;
   if (state.seeds.length !== 1) return [];

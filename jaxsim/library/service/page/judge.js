@@ -7,7 +7,7 @@ import { showPresets } from "./presets.js";
 import { state } from "./state.js";
 import { named, tags } from "./tracks.js";
 
-let asked = null; // the state that the service answered last
+let asked = null; // the latest answer of the service
 let busy = false;
 let turn = 0; // of the newest request
 
@@ -38,12 +38,12 @@ async function choose(choice) {
       return await post(path(), { ...ids, choice });
     } catch (error) {
       byId("judge-status").textContent = error.message;
-      return get(path()); // as when it is answered in another window
+      return get(path()); // it may have been answered in another window
     }
   });
 }
 
-/** Shows the state that a request answers, unless there is a newer request. */
+/** Shows the state that a request returns, unless there is a newer request. */
 async function show(request) {
   const mine = ++turn;
   const question = byId("question");
@@ -77,14 +77,14 @@ function showQuestion() {
       html("p", { class: "letter" }, title),
       playButton(track, { label, secret }),
       secret ? html("p", { class: "by" }, "title hidden") : html("div", {}, html("strong", {}, track.title ?? track.id), html("span", { class: "by" }, track.artist ?? ""), tags(track)),
-      which !== "anchor" && html("button", { class: "primary", onclick: () => choose(which) }, `${title} is more like it`),
+      which !== "anchor" && html("button", { class: "primary", onclick: () => choose(which) }, `${title} is closer`),
     );
   };
   byId("question").replaceChildren(
     card("anchor", "The first"),
     card("a", "A"),
     card("b", "B"),
-    html("button", { class: "quiet", onclick: () => choose("skip") }, "Cannot say: skip"),
+    html("button", { class: "quiet", onclick: () => choose("skip") }, "Cannot tell: skip"),
   );
   announce(`Question ${asked.given + 1}`);
 }
@@ -93,12 +93,12 @@ function showWeights() {
   const count = asked.fitted;
   const text = count
     ? `${count} answers${asked.given > count ? `, ${asked.given - count} skipped` : ""}.` +
-      (asked.agreement === null ? "" : ` Weights fitted to all others predict ${Math.round(100 * asked.agreement)} % of them; the questions are the hardest ones, guessing gives 50 %.`)
-    : "No answers yet: all weights are taken to be equal. 10 to 20 answers are enough for a first idea.";
+      (asked.agreement === null ? "" : ` Weights fitted to all the others predict ${Math.round(100 * asked.agreement)}% of them correctly; guessing gives 50%, and the questions asked are the hardest.`)
+    : "No answers yet: all weights are assumed to be equal. 10 to 20 answers are enough for a first estimate.";
   byId("fitted-weights").replaceChildren(
     html("p", {}, text),
     chart(),
-    html("p", { class: "hint" }, "Dots: fitted weights, scaled to a mean size of 1; lines: two standard deviations to both sides."),
+    html("p", { class: "hint" }, "Dots: fitted weights, scaled to a mean absolute value of 1; lines: two standard deviations either side."),
     count ? html("button", { class: "primary", onclick: save }, "Save as a preset") : "",
   );
 }
@@ -107,7 +107,7 @@ async function save() {
   try {
     await post(`${path()}/preset`);
     await showPresets();
-    byId("judge-status").textContent = "Saved: it is among the weights on the left now.";
+    byId("judge-status").textContent = "Saved: it is now among the weights on the left.";
   } catch (error) {
     byId("judge-status").textContent = error.message;
   }

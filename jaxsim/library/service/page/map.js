@@ -1,4 +1,4 @@
-// The map: every track is a point, near what is alike.
+// The map: every track is a point, close to tracks that are alike.
 
 import { get, points, post } from "./api.js";
 import { byId, html, latest } from "./dom.js";
@@ -29,7 +29,7 @@ export function prepare() {
   const numbers = Object.keys(state.fields).filter((field) => state.fields[field] === "number");
   byId("map-colour").replaceChildren(
     option("none", "nothing"),
-    html("optgroup", { label: "What is known" }, ...[...texts, ...numbers].map((field) => option(`field ${field}`, field))),
+    html("optgroup", { label: "Metadata" }, ...[...texts, ...numbers].map((field) => option(`field ${field}`, field))),
     html("optgroup", { label: "Likeness to the query" }, option("query score", "score"), ...state.dimensions.map(({ name }) => option(`query ${name}`, name))),
   );
   if (texts.includes("genre")) byId("map-colour").value = "field genre";
@@ -76,7 +76,7 @@ const load = latest(async () => {
   await colour();
 });
 
-/** Rows and places of the points, and a grid to find them in. */
+/** Rows and positions of the points, and a grid to find them in. */
 function read(buffer) {
   const data = new DataView(buffer);
   const count = buffer.byteLength / 8;
@@ -110,7 +110,7 @@ const colour = latest(async () => {
   }
   if (values?.kind === "number") {
     const sorted = values.values.filter((value) => value !== null).sort((a, b) => a - b);
-    // Without the extremes, one of which would leave one colour to all others.
+    // Without the extremes: a single one would leave one colour for all the others.
     values.low = sorted[Math.floor(0.02 * (sorted.length - 1))] ?? 0;
     values.high = sorted[Math.ceil(0.98 * (sorted.length - 1))] ?? 1;
   }
@@ -152,11 +152,11 @@ function byColour(colours) {
     if (!groups.has(fill)) groups.set(fill, []);
     groups.get(fill).push(i);
   }
-  // What is unknown lies below.
+  // Unknown values are drawn below the others.
   return [...groups].sort(([one], [other]) => (other === unknown) - (one === unknown));
 }
 
-/** The colours of the style sheet as the canvas understands them, in the present theme. */
+/** The colours of the style sheet as the canvas understands them, in the current theme. */
 function resolved() {
   const probe = byId("map-frame");
   const colour = (name) => {

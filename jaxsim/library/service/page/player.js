@@ -1,4 +1,4 @@
-// One player for the page. Buttons of tracks follow it.
+// One player for the page; the tracks' buttons follow it.
 
 import { byId, clock, html } from "./dom.js";
 import { named } from "./tracks.js";
@@ -11,7 +11,7 @@ const buttons = new Set();
 
 export const element = audio;
 
-/** A button that plays a track and pauses it. `label`: instead of the title, where that is secret. */
+/** A button that plays and pauses a track. `label` replaces the title where that is secret. */
 export function playButton(track, { label = named(track), secret = false } = {}) {
   const button = html("button", { class: "play", type: "button", onclick: () => toggle(track, { label, secret }) });
   const entry = { button, track, label };
@@ -20,7 +20,7 @@ export function playButton(track, { label = named(track), secret = false } = {})
   return button;
 }
 
-/** Plays a track, or pauses it if it plays; `then`: what comes after it. */
+/** Plays a track, or pauses it if it is playing; `then`: the tracks to play after it. */
 export function toggle(track, { label = named(track), secret = false, then = [] } = {}) {
   if (current?.track.audio === track.audio) {
     if (audio.paused) audio.play().catch(failed);
@@ -40,7 +40,7 @@ export function playAll(tracks) {
   toggle(tracks[0], { then: tracks.slice(1) });
 }
 
-/** Stops what plays, as when the secret of its title would be told. */
+/** Stops what is playing, so that the player cannot give a secret title away. */
 export function stop() {
   audio.pause();
   audio.removeAttribute("src");
@@ -58,13 +58,13 @@ function failed(error) {
   explain();
 }
 
-/** Asks the server why a file is not played; if it sends it, the browser does not know its format. */
+/** Asks the server why a file does not play; if the server sends it, its format is the problem. */
 async function explain() {
   const failing = current;
   const answer = await fetch(failing.track.audio, { headers: { range: "bytes=0-0" } }).catch(() => null);
   if (!answer || current !== failing) return;
   fields.message.textContent = answer.ok
-    ? "Your browser does not play this format."
+    ? "Your browser cannot play this format."
     : ((await answer.json().catch(() => ({}))).error ?? `${answer.status}`);
 }
 

@@ -39,7 +39,7 @@ export function prepare() {
   });
 }
 
-/** Begins with the query, and ends with what is least like it, where nothing else was chosen. */
+/** Starts with the query and ends with the track least like it, unless something was chosen. */
 export async function open() {
   const first = state.seeds.find(({ row }) => row !== null);
   if (byId("start").value || byId("end").value || !first) return;
@@ -124,7 +124,7 @@ function way(steps, { name }, number) {
   return html("figure", {}, caption, picture);
 }
 
-/** A playlist of addresses of this server, for any player on this machine. */
+/** A playlist of this server's addresses, for any player on this machine. */
 function save(tracks) {
   const line = (text) => text.replaceAll(/[\r\n]+/g, " ");
   const lines = tracks.flatMap((track) => [

@@ -1,4 +1,4 @@
-// Weights with a name.
+// Named weights.
 
 import { get, write } from "./api.js";
 import { byId, html, signed } from "./dom.js";
@@ -30,7 +30,7 @@ export async function showPresets() {
   markPresets();
 }
 
-/** Weights within the sliders' reach: a common factor changes no ranking. */
+/** Weights within the sliders' range: a common factor does not change the ranking. */
 function bounded(weights) {
   const most = Math.max(...Object.values(weights).map(Math.abs), 0);
   const factor = most > 2 ? 2 / most : 1;
@@ -40,7 +40,7 @@ function bounded(weights) {
 async function forget(name) {
   try {
     await write("DELETE", `/api/presets/${encodeURIComponent(name)}`);
-    byId("preset-status").textContent = `${name} is deleted`;
+    byId("preset-status").textContent = `Deleted ${name}`;
   } catch (error) {
     byId("preset-status").textContent = error.message;
   }
@@ -56,7 +56,7 @@ export function markPresets() {
   }
 }
 
-/** Saves the weights under the name that is typed. */
+/** Saves the weights under the name typed in. */
 export function takeNames() {
   byId("save-preset").addEventListener("submit", async (event) => {
     event.preventDefault();
@@ -65,7 +65,7 @@ export function takeNames() {
     try {
       await write("PUT", `/api/presets/${encodeURIComponent(name)}`, { weights: state.weights });
       byId("preset-name").value = "";
-      byId("preset-status").textContent = `${name} is saved`;
+      byId("preset-status").textContent = `Saved ${name}`;
       await showPresets();
     } catch (error) {
       byId("preset-status").textContent = error.message;

@@ -2,7 +2,7 @@
 
 import { signed, svg } from "./dom.js";
 
-const HOLE = 0.08; // of the radius: the smallest value is not in the centre, so that forms can be seen
+const HOLE = 0.08; // of the radius: the smallest value is not in the centre, so that shapes can be seen
 
 /** The scale that all hits of an answer share: from the lowest contribution (or 0) to the highest. */
 export function scaleOf(dimensions, hits, query) {
@@ -11,7 +11,7 @@ export function scaleOf(dimensions, hits, query) {
   return { low, high: Math.max(...values, low + 1e-6) };
 }
 
-/** An SVG of `size` pixels; with `labels`, names and numbers stand around it. */
+/** An SVG of `size` pixels; with `labels`, names and numbers are placed around it. */
 export function radar({ dimensions, values, query, scale, size, labels = false }) {
   const middle = size / 2;
   const radius = middle - (labels ? 46 : 4);
@@ -75,7 +75,7 @@ export function bar(dimensions, contributions, reach) {
   return picture;
 }
 
-/** How far the bars of an answer reach to both sides. */
+/** How far the bars of an answer reach on either side. */
 export function reachOf(hits) {
   let left = 0;
   let right = 1e-6;

@@ -1,4 +1,4 @@
-// What is searched for: seeds, weights and filters. Whoever shows them listens for "change".
+// The query: seeds, weights and filters. Whatever shows them listens for "change".
 
 export const state = Object.assign(new EventTarget(), {
   dimensions: [], // as the service describes them
@@ -10,7 +10,7 @@ export const state = Object.assign(new EventTarget(), {
   answer: null, // of the last search
 });
 
-/** Says that something changed; `seeds` if it is another query, not other weights of the same. */
+/** Announces a change; `seeds` if the query is a new one, not the same with new weights. */
 export function changed(detail = {}) {
   remember();
   state.dispatchEvent(new CustomEvent("change", { detail }));
@@ -43,7 +43,7 @@ export const request = () => ({
   where: state.where || null,
 });
 
-/** Puts the query into the address, so that it can be kept and sent. */
+/** Puts the query into the address, so that it can be bookmarked and shared. */
 function remember() {
   const parameters = new URLSearchParams();
   for (const { id, row } of state.seeds) if (row !== null) parameters.append("like", id);
@@ -54,7 +54,7 @@ function remember() {
   history.replaceState(null, "", `${query ? `?${query}` : location.pathname}${location.hash}`);
 }
 
-/** Ids and weights that the address names. */
+/** The ids, weights and condition in the address. */
 export function remembered() {
   const parameters = new URLSearchParams(location.search);
   const weights = parameters.get("weights")?.split(",").map(Number);

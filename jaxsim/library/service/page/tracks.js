@@ -1,4 +1,4 @@
-// How a track is written, and how alike two are in words.
+// Tracks in words: their names and tags, and how alike two of them are.
 
 import { html } from "./dom.js";
 
@@ -18,9 +18,9 @@ export function degree(likeness, dimension) {
   if (!dimension.speaks) return "cannot be told apart";
   const share = likeness / ((1 - dimension.mean) / dimension.deviation);
   if (share > 0.9) return "almost the same";
-  if (share > 0.6) return "much alike";
+  if (share > 0.6) return "very alike";
   if (share > 0.25) return "somewhat alike";
-  if (share > -0.25) return "neither like nor unlike";
+  if (share > -0.25) return "neither alike nor unlike";
   if (share > -0.6) return "rather unlike";
   return "very unlike";
 }
@@ -48,5 +48,5 @@ export function why(hit, dimensions, weights) {
   if (alike.length) parts.push(`Alike ${within(alike)}`);
   if (unlike.length) parts.push(`${parts.length ? "unlike" : "Unlike"} ${within(unlike)}, as asked`);
   if (against.length) parts.push(`${parts.length ? "against" : "Against"} it: ${listed(against)}`);
-  return parts.length ? `${parts.join("; ")}.` : "No dimension tells it from the others.";
+  return parts.length ? `${parts.join("; ")}.` : "No dimension sets it apart from the others.";
 }

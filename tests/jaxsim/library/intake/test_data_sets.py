@@ -179,7 +179,7 @@ def test_an_id_of_another_track_is_left_out(music: Path) -> None:
     report, embedded, opened = run_on(music.parent / "data", library=[listed])
     path = str(music / "0.wav")
     (reason,) = report.skipped.values()
-    assert reason == f"track_id is 'id 0' as of {path}, expected unique ids"
+    assert reason == f"track_id 'id 0' is already used by {path}"
     assert (embedded, len(opened)) == ([], 3)
 
 
@@ -190,7 +190,7 @@ def test_two_tracks_of_one_file_are_one(music: Path) -> None:
     report, _, opened = run_on(data)
     (place,) = report.skipped
     assert place == f"{data}, track id 0"  # the data set has them by id
-    assert report.skipped[place] == "its audio is that of track again"
+    assert report.skipped[place] == "its audio is already that of track again"
     assert len(opened) == 3
 
 

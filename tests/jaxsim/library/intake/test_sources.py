@@ -47,7 +47,7 @@ def test_a_manifest_in_a_folder_adds_to_what_is_found_there(music: Path, name: s
         Source(str(music / "a.wav"), "one", {"title": "One"}),
         *walked(music / "b.wav", music / "elsewhere.dat", music / "sub" / "c.wav"),
     ]
-    reason = f"track_id is 'one' as of {music / 'a.wav'}, expected unique ids"
+    reason = f"track_id 'one' is already used by {music / 'a.wav'}"
     assert (found.skipped, found.labels_left_out) == ({f"{name}, line 4": reason}, {})
 
 
@@ -58,7 +58,11 @@ def test_a_manifest_in_a_folder_adds_to_what_is_found_there(music: Path, name: s
         ("tracks.csv", b"path,colour\na.wav,red\n", "column 'colour' is unknown"),
         ("manifest.csv", b"path\na\xff\n", "cannot be read as UTF-8 text"),
         ("manifest.csv", b'path\na.wav\n"b\0' + b"x" * 200_000, "cannot be read as UTF-8 text"),
-        ("manifest.jsonl", b"{}\n[1]\n", "no row can be used; the first: manifest.jsonl, line 1: "),
+        (
+            "manifest.jsonl",
+            b"{}\n[1]\n",
+            "no row can be used; the first is manifest.jsonl, line 1: ",
+        ),
     ],
 )
 def test_another_file_of_that_name_is_reported(
@@ -89,7 +93,7 @@ def test_two_rows_of_one_file(music: Path) -> None:
     listed.write_text("path,title\nmusic/a.wav,One\nmusic/../music/a.wav,Two\n")
     found = find(listed)
     assert [source.given for source in found.sources] == [{"title": "One"}]
-    reason = "path is 'music/../music/a.wav' as of listed.csv, line 2"
+    reason = "path 'music/../music/a.wav' is already used by listed.csv, line 2"
     assert found.skipped == {"listed.csv, line 3": reason}
 
 
@@ -101,7 +105,7 @@ def test_whatever_is_reported_can_be_printed(music: Path) -> None:
     assert [source.path for source in found.sources] == [str(music / odd)]
     ((place, reason),) = found.skipped.items()
     assert f"{place}: {reason}".encode()
-    assert "as of" in reason and "\\xff.wav" in reason
+    assert "is already used by" in reason and "\\xff.wav" in reason
 
 
 def test_values_of_a_row(music: Path) -> None:

@@ -196,7 +196,7 @@ def test_bad_rows_are_reported_and_end_nothing(music: Path) -> None:
     report, embedded, opened = run(music, library=[music / "tracks.csv"])
     assert embedded == ["0.wav", "3.FLAC"]
     assert report.skipped == {
-        "tracks.csv, line 3": f"track_id is 'a' as of {music / '0.wav'}, expected unique ids",
+        "tracks.csv, line 3": f"track_id 'a' is already used by {music / '0.wav'}",
         "tracks.csv, line 4": "path is '', expected an audio file",
         "tracks.csv, line 5": "number of cells is 2, expected 6 as in the header",
     }

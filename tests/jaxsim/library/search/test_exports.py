@@ -88,5 +88,5 @@ def test_qdrant(library: store.Store) -> None:
         np.testing.assert_allclose([point.score for point in found], scores, atol=0.01)
     (point,) = client.retrieve("jaxsim", [exports.point_id("0000")])
     assert point.payload | ODD == point.payload
-    with pytest.raises(ValueError, match="has a collection 'jaxsim' already"):
+    with pytest.raises(ValueError, match="the collection 'jaxsim' already exists"):
         exports.to_qdrant(library, client)

@@ -109,7 +109,7 @@ def test_refuses_an_index_of_another_state(library: store.Store) -> None:
     with writing.open(library.path, describe(), b"model") as writer:
         writer.add([entry(2000, subspaces.normalised(random_vectors(1), 3)[0])])
     index.Index(library)  # the snapshot is as it was
-    with pytest.raises(ValueError, match="library has changed; build it again with"):
+    with pytest.raises(ValueError, match="library has changed; rebuild the index with"):
         index.Index(store.open(library.path))
     (library.path / "index.json").unlink()
     with pytest.raises(FileNotFoundError, match="has no index; build it with"):

@@ -116,7 +116,7 @@ def test_two_songs_are_a_playlist(make_store: MakeStore) -> None:
         ({"end": 0}, "first and the last song are the same"),
         ({"end": 77}, "row 77 does not belong to a track"),
         ({"weights": {"genre": -1}}, "expected none below 0"),
-        ({"weights": {}}, "expected none below 0 and one above"),
+        ({"weights": {}}, "expected none below 0 and at least one above"),
         ({"schedule": {"colour": (0, 1)}}, "'colour' is not a dimension"),
         ({"schedule": {"key": (0.6, 0.5)}}, r"key moves from 0\.6 to 0\.5"),
         ({"schedule": {"key": (0, float("nan"))}}, "key moves from 0 to nan"),

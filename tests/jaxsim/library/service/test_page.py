@@ -174,7 +174,7 @@ def test_a_track_is_found_by_keyboard(page: Page, library: Store) -> None:
     assert "Song 10" in page.one("#seeds").text
     assert not page.one("#welcome").is_displayed()
     find.send_keys("nothing like it")
-    page.wait(lambda: "No track is called" in page.one("#find-list").text)
+    page.wait(lambda: "No track matches" in page.one("#find-list").text)
     find.send_keys(Keys.ESCAPE)
     assert find.get_attribute("aria-expanded") == "false"
 
@@ -284,7 +284,7 @@ def test_a_file_is_a_query(page: Page, library: Store, tmp_path: Path) -> None:
     (tmp_path / "notes.mp3").write_bytes(b"text")
     page.open()
     page.one("#file").send_keys(str(tmp_path / "notes.mp3"))
-    refusal = "notes.mp3: not audio in a format that is known here"
+    refusal = "notes.mp3: not audio in a known format"
     page.wait(lambda: page.one("#upload-status").text == refusal)
     page.one("#file").send_keys(str(tmp_path / "my song.mp3"))
     page.shows(library, [vector], None)

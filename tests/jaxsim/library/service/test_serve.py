@@ -96,7 +96,7 @@ def test_what_cannot_be_served_is_one_line(folder: Path, tmp_path: Path, kind: s
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         options, message = {
-            "no store": ([str(tmp_path)], f"error: {tmp_path}: no library"),
+            "no store": ([str(tmp_path)], f"error: {tmp_path}: not a library"),
             "port": (
                 [str(folder), f"--port={port}"],
                 f"error: cannot listen on 127.0.0.1, port {port}: ",

@@ -133,7 +133,7 @@ def test_the_steps_of_a_playlist_are_hits(client: TestClient, library: Store) ->
     ("change", "status", "message"),
     [
         ({"like": ["nobody"]}, 404, "'nobody': no such track"),
-        ({"like": ["upload:gone"]}, 404, "no such upload (it may be forgotten)"),
+        ({"like": ["upload:gone"]}, 404, "no such upload (it may have been forgotten)"),
         ({"like": []}, 422, "like: "),
         ({"weights": {"colour": 1}}, 422, "'colour' is not a dimension of this library"),
         ({"weights": {"genre": "much"}}, 422, "weights.genre: "),
@@ -373,7 +373,7 @@ def test_an_upload_is_a_seed(client: TestClient, library: Store) -> None:
 def test_what_is_no_audio_is_refused_and_the_server_lives(client: TestClient) -> None:
     answer = client.post("/api/embed?name=song.mp3", content=b"text")
     assert answer.status_code == 422
-    assert problem(answer) == "not audio in a format that is known here"
+    assert problem(answer) == "not audio in a known format"
     assert client.get("/api/library").status_code == 200
 
 

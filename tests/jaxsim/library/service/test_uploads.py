@@ -42,9 +42,9 @@ FILES = {
     "cut.flac": write_cut,
 }
 REASONS = {
-    "text.mp3": "not audio in a format that is known here",
-    "playlist.m4a": "not audio in a format that is known here",
-    "empty.wav": "not audio in a format that is known here",
+    "text.mp3": "not audio in a known format",
+    "playlist.m4a": "not audio in a known format",
+    "empty.wav": "not audio in a known format",
     "short.wav": "too short",
     "silent.wav": "silent",
     "day.flac": "too long: 86400 s, expected at most 900 s",
@@ -120,7 +120,7 @@ def test_what_takes_too_long_is_killed_with_its_children(tmp_path: Path) -> None
 @pytest.mark.parametrize("when", ["asked", "unasked"])
 def test_a_process_that_dies_is_an_answer(tmp_path: Path, when: str) -> None:
     decoder = Decoder(programs.command("decode_and_die", when))
-    with pytest.raises(UnusableTrack, match="the process that tried it died"):
+    with pytest.raises(UnusableTrack, match="the decoding process died"):
         ask(decoder, tmp_path, tmp_path)
     assert not decoder.lives
 

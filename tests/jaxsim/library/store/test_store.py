@@ -160,7 +160,7 @@ def test_a_creation_that_was_killed_is_begun_again(make_store: MakeStore) -> Non
     path = make_store(random_vectors(4)).path
     for name in ("library.json", "vectors-0.f16"):  # which come last
         (path / name).unlink()
-    with pytest.raises(FileNotFoundError, match=r"no library \(it has no library.json\)"):
+    with pytest.raises(FileNotFoundError, match=r"not a library \(it has no library.json\)"):
         store.open(path)
     with writing.open(path, describe(), b"model"):
         pass
@@ -172,7 +172,7 @@ def test_an_interrupted_addition_is_none(make_store: MakeStore) -> None:
     vectors = subspaces.normalised(random_vectors(3), 3)
     with writing.open(path, describe(), b"model") as writer:
         taken = [entry(7, vectors[0]), entry(8, vectors[1], id="0002")]
-        with pytest.raises(ValueError, match=r"track_id is '0002' as of /music/2\.wav"):
+        with pytest.raises(ValueError, match=r"track_id '0002' is already used by /music/2\.wav"):
             writer.add(taken)
         writer.add([entry(9, vectors[2])])
     opened = store.open(path)
