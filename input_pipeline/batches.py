@@ -138,7 +138,8 @@ def partners_of(
             octaves = 2.0 ** np.array(TEMPO_OCTAVES)
             # Stricter than the relation by what the rounding of both tempi may hide.
             tolerance = np.maximum(tempo_tolerance - 0.05 * (1 + octaves), 0)
-            related = (np.abs(tempi[:, None, None] - tempi[:, None] * octaves) <= tolerance).any(-1)
+            apart = np.abs(tempi[:, None, None] - tempi[:, None] * octaves)
+            related = np.any(apart <= tolerance, axis=-1)
             partners = Partners(classes, related)
         elif dimension == "key":
             group = key_group(data.key, key_relation)
