@@ -1,7 +1,7 @@
 """Which pairs of tracks are similar, dissimilar or not comparable, per dimension (A §3.3).
 
 Every function looks at one dimension. A pair in which a track has no label is neither similar nor
-dissimilar: it takes no part in the dimension (B's other rule, `unlabelled="negative"`, is of tags).
+dissimilar: it takes no part in the dimension. (B's rule for tags, `unlabelled="negative"`, differs.)
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,7 +17,7 @@ TAG_RULES = ("any_shared", "sampled_label")
 UNLABELLED = ("excluded", "negative")
 KEY_RELATIONS = ("parallel", "relative")
 KEY_CLASSES = 24
-TEMPO_OCTAVES = range(-4, 5)  # 2**k of any two tempi between 20 and 320 BPM
+TEMPO_OCTAVES = range(-4, 5)  # 2**k for any two tempi between 20 and 320 BPM
 
 
 class Relation(NamedTuple):
@@ -80,7 +80,7 @@ def by_key(anchor: Int[Array, " A"], candidate: Int[Array, " B"], *, relation: s
 
     Args:
       anchor, candidate: 0 to 11 = C to B major, 12 to 23 = C to B minor, -1 = unknown.
-      relation: "parallel" or "relative": what is similar beside the same key.
+      relation: "parallel" or "relative": what is similar besides the same key.
     """
 
     def group(key):
@@ -93,7 +93,7 @@ def by_key(anchor: Int[Array, " A"], candidate: Int[Array, " B"], *, relation: s
 
 
 def tempo_classes(tempo: Float[Array, " B"], *, count: int, tolerance: float) -> Bool[Array, "B C"]:
-    """Which of `count` tempo classes each tempo is similar to; none of an unknown tempo.
+    """Which of `count` tempo classes each tempo is similar to; none for an unknown tempo.
 
     The classes divide the octave from 60 to 120 BPM evenly on a logarithmic scale.
     """
@@ -102,7 +102,7 @@ def tempo_classes(tempo: Float[Array, " B"], *, count: int, tolerance: float) ->
 
 
 def key_classes(key: Int[Array, " B"], *, relation: str) -> Bool[Array, "B 24"]:
-    """Which of the 24 keys are similar to each key, itself included; none of an unknown key."""
+    """Which of the 24 keys are similar to each key, itself included; none for an unknown key."""
     return by_key(key, jnp.arange(KEY_CLASSES), relation=relation).similar
 
 
@@ -120,10 +120,10 @@ def relations(
     """Stacks the relations of all `dimensions` [S, A, B]; an example is never its own positive.
 
     Args:
-      anchors, candidates: per dimension its labels (tags bool [B, C], tempo [B], key [B]), and
+      anchors, candidates: labels per dimension (tags bool [B, C], tempo [B], key [B]), and
         "index" [B]: the example's place in the global batch.
       tags: "any_shared" or "sampled_label", see `by_tags` and `by_sampled_tag`.
-      random: per tag dimension uniform numbers [A, C], for "sampled_label".
+      random: uniform numbers [A, C] per tag dimension, for "sampled_label".
     """
 
     def one(dimension: str) -> Relation:

@@ -58,7 +58,7 @@ def test_a_run_that_starts_in_the_middle_records_the_rest(recorded):
 def test_a_run_that_starts_later_says_so(recorded):
     (said,) = run(recorded, steps=range(2, 4), first_step=4, last_step=6)
     assert recorded == [4, 5]
-    assert said == "--profile: the run is at step 4 already; nothing is recorded"
+    assert said == "--profile: the run is already at step 4; nothing is recorded"
 
 
 def test_a_run_that_is_stopped_in_the_middle_keeps_what_there_is(recorded):
