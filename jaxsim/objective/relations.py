@@ -1,7 +1,7 @@
 """Which pairs of tracks are similar, dissimilar or not comparable, per dimension (A §3.3).
 
 Every function looks at one dimension. A pair in which a track has no label is neither similar nor
-dissimilar: it takes no part in the dimension. (B's rule for tags, `unlabelled="negative"`, differs.)
+dissimilar: it takes no part in the dimension (for tags, B's rule is `unlabelled="negative"`).
 """
 
 from collections.abc import Mapping, Sequence

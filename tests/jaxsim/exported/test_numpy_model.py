@@ -114,7 +114,7 @@ def test_refuses_segments(model: numpy_model.Model, change: dict[str, Any], mess
 def test_refuses_tracks(model: numpy_model.Model) -> None:
     with pytest.raises(ValueError, match="has 128 frames, expected at least 129"):
         model.embed_track(np.zeros((128, 128)), np.zeros((128, 12)), np.zeros(128))
-    with pytest.raises(ValueError, match=r"one length, found \{'mel': 129, 'cens': 130"):
+    with pytest.raises(ValueError, match=r"same length, found \{'mel': 129, 'cens': 130"):
         model.embed_track(np.zeros((129, 128)), np.zeros((130, 12)), np.zeros(129))
 
 

@@ -126,8 +126,8 @@ def test_only_damaged_checkpoints(run):
 
 def test_a_checkpoint_of_another_network_is_refused_with_the_difference(run):
     message = (
-        r"checkpoints/4: belongs to a different network: moments/mu/stem/kernel is float32\[50, 30\], "
-        r"expected float32\[50, 32\]"
+        r"checkpoints/4: belongs to a different network: moments/mu/stem/kernel is "
+        r"float32\[50, 30\], expected float32\[50, 32\]"
     )
     with pytest.raises(ValueError, match=message):
         restore(run, channels=32)
