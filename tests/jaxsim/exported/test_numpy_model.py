@@ -199,7 +199,7 @@ REFUSALS = [
     (
         change_metadata("feature_config.n_mels", 64),
         "feature_config is {'mel': (8, 16), 'tempogram': (16, 16), 'cens': (16, 16)}, "
-        "expected maps of one size at the end of the inputs' blocks",
+        "expected maps of equal size at the end of the inputs' blocks",
     ),
     (
         change_metadata("model.inputs", ["mel", "audio"]),
