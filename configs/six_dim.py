@@ -56,7 +56,7 @@ def paper() -> ConfigDict:
     model.trunk_width = 1.0  # scales those of the trunk (for one input: of blocks 3 to 6) further
     model.blocks = 6  # from an input to the embedding
     model.branch_blocks = (
-        2  # of those, that each of several inputs has to itself; the rest is the trunk
+        2  # how many of those each of several inputs has to itself; the rest form the trunk
     )
     model.trunk_start = "mixed"  # of the trunk; or "separate": one network per input at first
     # What a sub-space reads at first in a separate trunk, if the network has it; else all inputs.

@@ -33,7 +33,7 @@ def evaluate(
 
     Args:
       runs: directories of runs or of checkpoints; the first is compared with the others.
-      data_dir: a prepared data set; "" for the one of the training.
+      data_dir: a prepared data set; "" for the one used in training.
       split: of the data set.
       triplet_files: of human judgements, as `judgements.read` reads them.
       embedding_files: as `systems.external` reads them.

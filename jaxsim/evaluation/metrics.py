@@ -81,7 +81,7 @@ def subsets(dimensions: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def subset_predictions(gaps: np.ndarray, dimensions: Sequence[str]) -> np.ndarray:
-    """`right` of every triplet in every subset of sub-spaces [n, 2^S - 1], as `subsets` orders."""
+    """`right` of every triplet in every subset of sub-spaces [n, 2^S - 1], in `subsets` order."""
     chosen = [[name in subset for name in dimensions] for subset in subsets(dimensions)]
     return right(gaps @ np.array(chosen, np.float64).T)
 
@@ -112,7 +112,7 @@ def recall_at(
     query's own group (itself, other renderings of its piece) are not candidates.
 
     Args:
-      vectors: [N, D]; the nearest are those at the least Euclidean distance.
+      vectors: [N, D]; the nearest are those at the smallest Euclidean distance.
       labels: bool [N, C].
       groups: int [N].
     """

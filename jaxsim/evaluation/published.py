@@ -3,7 +3,8 @@
 A: Ribecky, Abeßer, Lukashevich 2021; B: Lee, Bryan, Salamon, Jin, Nam, ISMIR 2020.
 """
 
-# A Table 1: share of dim-sim's 426 triplets; by the row's config in `configs/ribecky2021`.
+# A Table 1: share of dim-sim's 426 triplets that are predicted correctly, by the row's config in
+# `configs/ribecky2021`.
 A_TRIPLET_SCORE = {
     "four_single_256": ("baseline: 4 dimensions, single input, 256", 0.8192),
     "four_multi_256": ("4 dimensions, three inputs, 256", 0.8286),

@@ -102,7 +102,7 @@ class Model:
     ) -> np.ndarray:
         """Embeds a track: the mean over its non-overlapping segments (A §4.1).
 
-        Frames after the last whole segment are seen by its tempogram only.
+        Only the tempogram sees the frames after the last whole segment.
 
         Args:
           mel: [T, n_mels], as in `embed`.

@@ -18,7 +18,7 @@ def parse(text: str, *, num_steps: int) -> range:
     steps = range(int(match[1]), int(match[2])) if match else range(0)
     if not 0 < len(steps) <= num_steps or steps.stop > num_steps:
         raise ValueError(
-            f"--profile is {text!r}, expected the steps first:last such as 100:110, "
+            f"--profile is {text!r}, expected steps first:last, such as 100:110, "
             f"with first < last <= {num_steps} (config.num_steps)"
         )
     return steps

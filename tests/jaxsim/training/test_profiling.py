@@ -40,7 +40,7 @@ def test_parse():
     "text", ["", "5", "5:", ":5", "5:5", "6:5", "-1:5", "1.0:2", "100:111", "0:1:2", "a:b", "٣:5"]
 )
 def test_a_wrong_range_is_one_clear_line(text):
-    with pytest.raises(ValueError, match=r"--profile is .*, expected the steps .* last <= 110 "):
+    with pytest.raises(ValueError, match=r"--profile is .*, expected steps .* last <= 110 "):
         profiling.parse(text, num_steps=110)
 
 

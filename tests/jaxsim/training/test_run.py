@@ -188,7 +188,7 @@ def test_steps_that_the_run_does_not_have_cannot_be_profiled(prepared_directory,
     workdir = tmp_path / "run"
     assert trained(tiny(prepared_directory), workdir, profile="3:5") == stopping.FAILED
     assert capsys.readouterr().err == (
-        "error: --profile is '3:5', expected the steps first:last such as 100:110, "
+        "error: --profile is '3:5', expected steps first:last, such as 100:110, "
         "with first < last <= 4 (config.num_steps)\n"
     )
     assert not workdir.exists()
