@@ -3,7 +3,7 @@
 python -m jaxsim.train --config=configs/six_dim.py --workdir=runs/six_dim
     the papers' network and recipe; for accelerators and a large data set (config.data.dir)
 python -m jaxsim.train --config=configs/six_dim.py:demo --workdir=runs/demo
-    the same job for a laptop: a narrow network, the embedded scores, some minutes of training
+    the same job for a laptop: a narrow network, the embedded scores, a few minutes of training
 python -m jaxsim.train --config=configs/six_dim.py:scores --workdir=runs/scores
     the same with more pieces and 2,800 steps
 """
@@ -33,7 +33,7 @@ def paper() -> ConfigDict:
     config.steps_per_epoch = 788  # between validations: 201,680 training tracks of the MSD / 256
 
     config.data = data = ConfigDict()
-    data.dir = ""  # a prepared data set; empty = the embedded scores, built at first use
+    data.dir = ""  # a prepared data set; empty = the embedded scores, built on first use
     data.group_size = 2  # rows of a batch that are drawn to be similar in a dimension; even
     data.read_ahead = 4  # batches
     data.scores = scores = ConfigDict()
@@ -53,10 +53,10 @@ def paper() -> ConfigDict:
     model.inputs = ("mel", "tempogram", "cens")  # one input, ("mel",), is B's network
     model.embedding_size = 384  # E = 6 x 64
     model.width = 1.0  # scales all channel counts
-    model.trunk_width = 1.0  # scales those of the trunk (for one input: of blocks 3 to 6) once more
+    model.trunk_width = 1.0  # scales those of the trunk (for one input: of blocks 3 to 6) further
     model.blocks = 6  # from an input to the embedding
     model.branch_blocks = (
-        2  # of those, each of several inputs has its own; the others are the trunk
+        2  # how many of those each of several inputs has to itself; the rest form the trunk
     )
     model.trunk_start = "mixed"  # of the trunk; or "separate": one network per input at first
     # What a sub-space reads at first in a separate trunk, if the network has it; else all inputs.
@@ -68,13 +68,13 @@ def paper() -> ConfigDict:
 
     config.relation = relation = ConfigDict()
     relation.tempo_tolerance = 5.0  # BPM (A §3.3)
-    relation.key = "parallel"  # similar beside the same key: "parallel" or "relative"
-    relation.tags = "any_shared"  # tag of both (A, C); or "sampled_label": one drawn per step (B)
+    relation.key = "parallel"  # similar besides the same key: "parallel" or "relative"
+    relation.tags = "any_shared"  # a tag of both (A, C); or "sampled_label": one drawn per step (B)
     relation.unlabelled = "excluded"  # a track without tags; or "negative" (B)
 
     config.loss = loss = ConfigDict()
     loss.method = "triplet"  # or "proxy" (B §3.2) or "classification" (B §3.3)
-    loss.disentangled = True  # every dimension has its own sub-space; False = all have the whole
+    loss.disentangled = True  # every dimension has its own sub-space; False = all share the whole
     loss.normalised = True  # unit embeddings in classification (B Eq. 8); the others always are
     loss.track_weight = 0.0  # of the track regularisation beside the triplets; C: 0.5
     loss.tempo_classes = 30  # of an octave, for proxies and classification
@@ -97,7 +97,7 @@ def paper() -> ConfigDict:
     config.parallel = ConfigDict()
     config.parallel.mapping = "pmap"  # or "shard_map": the same numbers
     config.parallel.mining_group = 0  # neighbouring devices that mine together; 0 = all of them
-    config.parallel.parts = 1  # of a device's batch that are embedded one after the other: memory
+    config.parallel.parts = 1  # of a device's batch, embedded one after another to save memory
 
     config.evaluation = evaluation = ConfigDict()
     evaluation.triplets = 4000  # per dimension, of the validation split
@@ -113,13 +113,13 @@ def laptop(config: ConfigDict) -> None:
     """What two cores can do in minutes, with the papers' objective; see benchmarks/RESULTS.md."""
     config.model.width = 0.125  # an eighth of all channels: 1/64 of the arithmetic
     config.model.trunk_width = 4.0  # three narrow inputs need room; costs a tenth of the time
-    # What only the tempogram or CENS says drowns beside mel, unless all branches are equally loud
+    # Mel drowns out what only the tempogram or CENS carries, unless all branches are equally loud
     # and the trunk learns for itself what to mix.
     config.model.branch_norm = "batch"
     config.model.trunk_start = "separate"
     config.model.dtype = "float32"  # XLA has no fast bfloat16 product on CPUs
-    # The papers' network maps the first batches to one point, from where 100 steps of semi-hard
-    # triplets move nothing but the instrument; centred embeddings start apart.
+    # The papers' network maps the first batches to one point, from which 100 steps of semi-hard
+    # triplets move only the instrument dimension; centred embeddings start apart.
     config.model.embedding_norm = "batch_layer"
     standardise = config.features.standardise  # mean and deviation of the training split
     standardise.mel, standardise.tempogram, standardise.cens = (
@@ -129,8 +129,8 @@ def laptop(config: ConfigDict) -> None:
     )
     config.batch_size = 32  # more steps; every dimension still finds its pairs
     config.loss.pick = "all"  # every negative of the band: the most gradient from a small batch
-    config.loss.average = "possible"  # a dimension that is learned gives way to the others
-    config.loss.weights.key = 2.0  # else it may lose the branch of CENS to the four kinds of tags
+    config.loss.average = "possible"  # a dimension that has been learned gives way to the others
+    config.loss.weights.key = 2.0  # else it may lose the CENS branch to the four kinds of tags
     config.num_steps = 360
     config.steps_per_epoch = 180
     config.optimiser.learning_rate = 2e-3

@@ -14,7 +14,7 @@ SPLITS = ("train", "validation", "test")
 TONICS = ("C", "C#", "D", "D#", "E", "F", "F#", "G", "G#", "A", "A#", "B")
 KEYS = tuple(f"{tonic} {mode}" for mode in ("major", "minor") for tonic in TONICS)
 
-TEMPO_OCTAVES = range(-4, 5)  # k of 2**k: enough for any two tempi between 20 and 320 BPM
+TEMPO_OCTAVES = range(-4, 5)  # k of 2**k, for any two tempi between 20 and 320 BPM
 KEY_RELATIONS = ("parallel", "relative")
 
 _NATURALS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}

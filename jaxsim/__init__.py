@@ -4,10 +4,10 @@ from typing import TYPE_CHECKING
 
 __version__: str
 
-if not TYPE_CHECKING:  # or every name would be taken for one that this module has
+if not TYPE_CHECKING:  # else a type checker would accept any name as an attribute
 
     def __getattr__(name: str) -> str:
-        """The version, looked up when it is asked for; "unknown" where jaxsim is not installed."""
+        """The version, looked up on access; "unknown" where jaxsim is not installed."""
         if name != "__version__":
             raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
         import importlib.metadata

@@ -1,7 +1,7 @@
 """Options that several commands share; among them `--config=FILE[:VARIANT]` and its fields.
 
-`--config.FIELD=VALUE` changes a field, with the types and the syntax of `ml_collections`; what is
-wrong with a configuration or its fields is one line on standard error and exit code 1.
+`--config.FIELD=VALUE` changes a field, with the types and the syntax of `ml_collections`. An error
+in a configuration or its fields is one line on standard error, with exit code 1.
 """
 
 import argparse
@@ -40,7 +40,7 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
         default="",
         type=comma_separated,
         metavar="FILE,...",
-        help="embeddings from elsewhere, to compare with: .npz files with a vector per track id",
+        help="external embeddings to compare with: .npz files with one vector per track id",
     )
 
 
@@ -57,8 +57,8 @@ def parse_with_config(
       The options, and the configuration with its fields changed, locked.
 
     Raises:
-      SystemExit: as argparse does; or the configuration cannot be made, has no such field, a value
-        is not of its field's type, or there is an unexpected argument (one line, exit code 1).
+      SystemExit: as in argparse; or the configuration cannot be built or has no such field, a value
+        is not of its field's type, or an argument is unexpected (one line, exit code 1).
     """
     group = parser.add_argument_group("configuration", _FIELDS)
     group.add_argument(
@@ -79,8 +79,8 @@ def load(name: str) -> ConfigDict:
 
     Raises:
       OSError: there is no such file, or it cannot be read.
-      ValueError: it is not Python, imports what is not there, has no such variant, or returns no
-        ConfigDict.
+      ValueError: it is not Python, imports a missing module, has no such variant, or does not
+        return a ConfigDict.
     """
     path, separator, variant = name.partition(":")
     given = [variant] if separator else []
@@ -105,13 +105,13 @@ def load(name: str) -> ConfigDict:
 
 
 def with_fields(config: ConfigDict, arguments: Sequence[str]) -> ConfigDict:
-    """The configuration, locked, after the changes of arguments such as "--config.batch_size=32".
+    """The configuration, locked, changed by arguments such as "--config.batch_size=32".
 
     Raises:
       ValueError: the configuration has no such field, the value is not of its type, or an argument
-        is of another kind.
+        does not change a field.
     """
-    known = flags.FlagValues()  # its own, so that nothing here is a flag of other programs
+    known = flags.FlagValues()  # separate, so that other programs do not see these flags
     try:
         changed = config_flags.DEFINE_config_dict(
             "config", config, flag_values=known, sys_argv=list(arguments)

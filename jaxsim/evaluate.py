@@ -2,7 +2,7 @@
 
 python -m jaxsim.evaluate --checkpoint=runs/demo --out=runs/demo/evaluation
 
-Writes `evaluation.json` (every number) and the report of it, `report.html` and `report.md`.
+Writes `evaluation.json` (every number) and its report, `report.html` and `report.md`.
 """
 
 import argparse
@@ -41,7 +41,7 @@ def _parser() -> argparse.ArgumentParser:
         required=True,
         type=command_line.comma_separated,
         metavar="RUN,...",
-        help="run directories; RUN/checkpoints/STEP is the checkpoint of one step",
+        help="run directories; RUN/checkpoints/STEP selects the checkpoint of one step",
     )
     add(
         "--data_dir",

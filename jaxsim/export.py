@@ -26,7 +26,7 @@ def _parser() -> argparse.ArgumentParser:
         "--checkpoint",
         required=True,
         metavar="RUN",
-        help="a run's directory; RUN/checkpoints/STEP is the checkpoint of one step",
+        help="a run's directory; RUN/checkpoints/STEP selects the checkpoint of one step",
     )
     add("--out", required=True, metavar="FILE", help="the .npz or .safetensors file to write")
     add(

@@ -24,7 +24,7 @@ def _parser() -> argparse.ArgumentParser:
         "evaluation",
         nargs="+",
         metavar="FILE",
-        help="evaluation.json, as jaxsim.evaluate writes it; several must be of the same data",
+        help="evaluation.json, as jaxsim.evaluate writes it; several must be on the same data",
     )
     parser.add_argument("--out", required=True, metavar="FOLDER", help="where to write the report")
     return parser

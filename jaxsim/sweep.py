@@ -1,11 +1,11 @@
-r"""Trains several configurations one after the other on one data set, and compares them.
+r"""Trains several configurations one after another on one data set, and compares them.
 
 python -m jaxsim.sweep --workdir=runs/table \
     --configs=configs/ribecky2021/six_single_384.py:demo,configs/ribecky2021/six_multi_384.py:demo
 
 Everything after `--` is passed to every training: `-- --config.num_steps=1000`. Each run is written
-to WORKDIR/NAME, after the name of its configuration, and the report to WORKDIR/report. If it is
-interrupted, the same command carries on where it stopped; finished runs are not trained again.
+to WORKDIR/NAME, named after its configuration, and the report to WORKDIR/report. Running the same
+command again resumes an interrupted sweep where it stopped; finished runs are not trained again.
 """
 
 import argparse
@@ -25,7 +25,7 @@ def run_directories(configs: Sequence[str], workdir: Path) -> dict[str, Path]:
     """The run directory of each configuration, by `--config`'s value.
 
     Raises:
-      ValueError: two configurations have one name.
+      ValueError: two configurations have the same name.
     """
     names = {config: Path(config.partition(":")[0]).stem for config in configs}
     for name, count in Counter(names.values()).items():

@@ -27,9 +27,9 @@ from jaxsim.training.machines import processes, stopping
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command_line.parser("jaxsim.train", __doc__)
     add = parser.add_argument
-    add("--workdir", required=True, type=Path, help="where everything of this run is written")
+    add("--workdir", required=True, type=Path, help="where the run writes everything")
     add("--profile", default="", metavar="A:B", help="steps to record, such as 100:110")
-    add("--distributed", action="store_true", help="this is one process of several")
+    add("--distributed", action="store_true", help="this process is one of several")
     options, config = parse_with_config(parser, arguments)
     compilation.prepare()
     logging.set_verbosity(logging.WARNING)  # JAX and orbax log through absl

@@ -1,7 +1,7 @@
 r"""C's model: triplets of Euclidean distances, disentangled, with track regularisation.
 
-Lee et al., "Disentangled multidimensional metric learning for music similarity", ICASSP 2020. B
-Table 4 has its successor at 0.852 of the human-labelled triplets.
+Lee et al., "Disentangled multidimensional metric learning for music similarity", ICASSP 2020. In
+B Table 4 its successor scores 0.852 on the human-labelled triplets.
 
 python -m jaxsim.train \
     --config=configs/lee2020_icassp/euclidean_track.py --workdir=runs/euclidean

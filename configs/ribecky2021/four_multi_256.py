@@ -1,6 +1,6 @@
 r"""Four dimensions, three inputs, an embedding of 256.
 
-A Table 1: triplet score 0.8286 on dim-sim's 426 triplets of people.
+A Table 1: triplet score 0.8286 on dim-sim's 426 human-judged triplets.
 
 python -m jaxsim.train \
     --config=configs/ribecky2021/four_multi_256.py --workdir=runs/four_multi_256

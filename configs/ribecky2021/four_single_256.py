@@ -1,6 +1,6 @@
 r"""Four dimensions, one input, an embedding of 256 (their baseline).
 
-A Table 1: triplet score 0.8192 on dim-sim's 426 triplets of people.
+A Table 1: triplet score 0.8192 on dim-sim's 426 human-judged triplets.
 
 python -m jaxsim.train \
     --config=configs/ribecky2021/four_single_256.py --workdir=runs/four_single_256

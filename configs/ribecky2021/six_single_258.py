@@ -1,6 +1,6 @@
 r"""Six dimensions, one input, an embedding of 258.
 
-A Table 1: triplet score 0.7934 on dim-sim's 426 triplets of people.
+A Table 1: triplet score 0.7934 on dim-sim's 426 human-judged triplets.
 
 python -m jaxsim.train \
     --config=configs/ribecky2021/six_single_258.py --workdir=runs/six_single_258

@@ -1,5 +1,5 @@
 """How good a model is: runs, files of embeddings and human judgements come in, a report goes out.
 
-`metrics` measures, `systems` are what is compared, `comparison` compares them, and `sections` says
-it in words. It must not change a model, nor know how one is searched.
+`metrics` measures, `systems` are what is compared, `comparison` compares them, and `sections` puts
+it into words. It must not change a model, nor know how one is searched.
 """

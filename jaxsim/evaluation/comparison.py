@@ -16,7 +16,7 @@ from jaxsim.evaluation.metrics import KS, Score, Triplets
 from jaxsim.evaluation.sampled_triplets import sample_triplets, track_triplets
 from jaxsim.evaluation.systems import System
 
-AGREEMENT = 0.9  # of judgements that are reported by themselves too (A §4.1)
+AGREEMENT = 0.9  # at least; such judgements are also reported separately (A §4.1)
 MAP_TRACKS = 1500  # at most in the t-SNE
 SEED = 0
 
@@ -33,14 +33,14 @@ def compare(
     """Measures every system; everything is a function of the arguments.
 
     Args:
-      compared: systems on these data; the first is the one that others are compared with.
+      compared: systems on these data; the first is compared with the others.
       data, training: the evaluated split, and the one that prototypes come from.
-      config: with `dimensions` and `relation`: which triplets there are.
+      config: with `dimensions` and `relation`, which decide the triplets.
       count: triplets per dimension.
-      judgements: triplets of people, for tracks of `data`.
+      judgements: triplets judged by people, for tracks of `data`.
 
     Returns:
-      What `report` shows: plain dictionaries, lists, numbers and strings.
+      What the report shows: plain dictionaries, lists, numbers and strings.
     """
     sampled = sample_triplets(data, config, count=count, seed=SEED)
     judgements = _with_agreement(judgements)
@@ -118,7 +118,7 @@ def _gaps(system: System, rows: Triplets) -> np.ndarray:
 
 
 def _predictions(system: System, gaps: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Of every set, per triplet, whether own sub-space and whole space are right; NaN = unknown."""
+    """Whether own sub-space and whole space are right, by set and triplet; NaN = unknown."""
     result = {}
     for name, gap in gaps.items():
         whole = _right(gap.sum(axis=1))
@@ -139,7 +139,7 @@ def _groups(data: DataSet) -> np.ndarray:
 
 
 def _score(values: np.ndarray, groups: np.ndarray) -> dict[str, float] | None:
-    """Mean and interval of the values that are known; None if none is."""
+    """Mean and interval of the known values; None if there are none."""
     known = np.isfinite(values)
     if not known.any():
         return None
@@ -181,7 +181,7 @@ def _judged_scores(predictions, judged: Mapping[str, Triplets], data: DataSet):
 
 
 def _subsets(system: System, gaps, sampled, judged, data: DataSet) -> dict[str, Any]:
-    """Scores of all 2^S - 1 subsets of sub-spaces (A Table 2), of judged and of all triplets."""
+    """Scores of all 2^S - 1 subsets of sub-spaces (A Table 2), on judged and on all triplets."""
     if not system.dimensions:
         return {}
     sets = {name: (gaps[name], rows.anchor) for name, rows in judged.items()}
@@ -221,7 +221,7 @@ def _track_triplets(system: System, data: DataSet, count: int):
 
 
 def _retrieval(system: System, data: DataSet) -> dict[str, dict[str, Any]]:
-    """Multi-label R@K: of all tags in the whole space, of each dimension's in its sub-space."""
+    """Multi-label R@K: for all tags in the whole space, for each dimension's in its sub-space."""
     rows = np.flatnonzero(system.covered)
     group = _groups(data)[rows]
     result = {}
@@ -246,7 +246,7 @@ def _spaces(system: System, data: DataSet):
 
 
 def _tagging(system: System, data: DataSet, training: DataSet) -> dict[str, dict[str, Any]]:
-    """ROC AUC per dimension, macro over its tags, of the classifier or of prototypes (B §4.3.3)."""
+    """ROC AUC per dimension, averaged over its tags, by classifier or prototypes (B §4.3.3)."""
     rows, known = np.flatnonzero(system.covered), np.flatnonzero(system.training_covered)
     groups = _groups(data)[rows]
     result = {}
@@ -325,7 +325,7 @@ def _labelled(data: DataSet) -> dict[str, int]:
 
 
 def _differences(predictions, data: DataSet, sets: Mapping[str, Triplets]) -> dict[str, Any]:
-    """The first system's score less every other's, on the triplets that both know (paired)."""
+    """The first system's score minus every other's, on the triplets that both know (paired)."""
     groups = _groups(data)
     first, *others = predictions
     return {

@@ -33,8 +33,8 @@ def evaluate(
     """Evaluates runs, writes the report and prints its summary.
 
     Args:
-      runs: directories of runs or of checkpoints; others are compared with the first.
-      data_dir: a prepared data set; "" for that of the training.
+      runs: directories of runs or of checkpoints; the first is compared with the others.
+      data_dir: a prepared data set; "" for the one used in training.
       split: of the data set.
       triplet_files: of human judgements, as `judgements.read` reads them.
       embedding_files: as `systems.external` reads them.
@@ -43,7 +43,8 @@ def evaluate(
       batch_size: segments of all devices together.
 
     Raises:
-      OSError, ValueError: a run, the data set or a file cannot be used; two systems have one name.
+      OSError, ValueError: a run, the data set or a file cannot be used; or two systems have the
+        same name.
     """
     began = time.monotonic()
     if not runs:
@@ -80,7 +81,7 @@ def _systems(
     *,
     batch_size: int,
 ) -> list[System]:
-    """The trained models, then what they are compared with."""
+    """The trained models, then the baselines they are compared with."""
     trained: list[System] = []
     baselines: list[System] = []
     for run in tqdm.tqdm(restored, desc="embedding", unit="model", file=sys.stderr):
@@ -93,5 +94,5 @@ def _systems(
     baselines += [systems.external(path, data) for path in embedding_files]
     for name, count in Counter(system.name for system in (*trained, *baselines)).items():
         if count > 1:
-            raise ValueError(f"{count} systems are called {name!r}; rename their folder or file")
+            raise ValueError(f"{count} systems are called {name!r}; rename a folder or file")
     return [*trained, *baselines]

@@ -1,4 +1,4 @@
-"""The figures of a report, as SVG text that stands in the page itself."""
+"""The figures of a report, as SVG text to embed in the page."""
 
 import io
 from collections.abc import Mapping, Sequence
@@ -19,8 +19,8 @@ STYLE: Any = {
     "font.size": 9,
     "axes.spines.top": False,
     "axes.spines.right": False,
-    "svg.fonttype": "none",  # letters stay letters: smaller, and one can search them
-    "svg.hashsalt": "jaxsim",  # the same figure is the same text
+    "svg.fonttype": "none",  # text stays text: smaller, and searchable
+    "svg.hashsalt": "jaxsim",  # the same figure gives the same SVG
     "font.family": "sans-serif",
 }
 
@@ -46,7 +46,7 @@ def kiviat(scores: Mapping[str, Mapping[str, float]]) -> str:
 
 
 def leakage(matrix: np.ndarray, sub_spaces: Sequence[str], triplets: Sequence[str]) -> str:
-    """Score of the triplets of dimension j in sub-space i, as a table of colours."""
+    """Score of the triplets of dimension j in sub-space i, as a heat map."""
     with plt.rc_context(STYLE):
         figure, axes = plt.subplots(figsize=(4.6, 3.6))
         shades = axes.imshow(matrix, cmap="RdBu_r", vmin=0.0, vmax=1.0)
@@ -71,7 +71,7 @@ def leakage(matrix: np.ndarray, sub_spaces: Sequence[str], triplets: Sequence[st
 
 
 def maps(points: Mapping[str, Sequence[Sequence[float]]], labels: Sequence[Sequence[str]]) -> str:
-    """The same tracks in two spaces, those of the two commonest tags lit (B Fig. 3)."""
+    """The same tracks in two spaces, with the two most common tags highlighted (B Fig. 3)."""
     names, counts = np.unique([tag for tags in labels for tag in tags], return_counts=True)
     lit = names[np.argsort(-counts, kind="stable")][:2]
     with plt.rc_context(STYLE):
@@ -93,7 +93,7 @@ def maps(points: Mapping[str, Sequence[Sequence[float]]], labels: Sequence[Seque
 
 
 def curves(log: Sequence[Mapping[str, Any]], dimensions: Sequence[str]) -> str:
-    """Whatever the log has of loss, active pairs and validation score over the training steps."""
+    """Loss, active pairs and validation score over the training steps, as far as logged."""
     titles = {
         "loss": "training loss",
         "active": "active pairs",

@@ -7,7 +7,7 @@ Three forms are told apart by their columns:
     song1_vote, song2_vote. The song with more votes is the positive; equal votes are left out.
   MagnaTagATune's comparisons_final.csv (tab-separated): clip1_id .. clip3_id, clip1_numvotes ..:
     votes for the odd one out. v votes for k of (i, j, k) say v times that i is closer to j than to
-    k, and j closer to i; opposing votes are subtracted.
+    k, and that j is closer to i than to k; opposing votes are subtracted.
 """
 
 import csv
@@ -68,7 +68,7 @@ def read(path: str | Path) -> Judgements:
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: it has none of the three forms, or a value is missing or no number; the message
+      ValueError: it has none of the three forms, or a value is missing or not a number; the message
         names the file, the row and the column.
     """
     path = Path(path)
@@ -109,7 +109,7 @@ def _rows(path: Path) -> list[dict[str, Any]]:
             file.seek(0)
             return list(csv.DictReader(file, delimiter=delimiter))
     except (ValueError, TypeError, RecursionError, csv.Error) as error:
-        raise ValueError(f"{path}: no table of triplets ({error})") from None
+        raise ValueError(f"{path}: not a table of triplets ({error})") from None
 
 
 def _value(row: dict[str, Any], column: str, number: int, path: Path) -> str:
@@ -162,5 +162,5 @@ def _odd_one_out(table: Table) -> Parsed:
 
 
 def _shown(names: Iterable[Any]) -> list[str]:
-    """Names in order, on one line whatever is in them."""
+    """Names in order, on one line whatever they contain."""
     return [name if name.isprintable() else repr(name) for name in sorted(map(str, names))]

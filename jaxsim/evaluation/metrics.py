@@ -1,9 +1,9 @@
 """Measures of embeddings: triplet scores, retrieval, tagging, collapse (A §4.1; B §4.3).
 
-Embeddings are float [N, S, D]: every track's sub-spaces at length 1, or [N, 1, E] of a space that
-is not divided. Euclidean distances then rank as cosine distances do, and the squared distance in
-several sub-spaces together is the sum of their squared distances. What grows with N² or with N K
-runs on the devices in blocks; no N x N array is ever made.
+Embeddings are float [N, S, D]: every track's sub-spaces at length 1, or [N, 1, E] of an undivided
+space. Euclidean distances then rank as cosine distances do, and the squared distance in several
+sub-spaces together is the sum of their squared distances. What grows with N² or with N K runs on
+the devices in blocks; no N x N array is ever made.
 """
 
 import dataclasses
@@ -81,7 +81,7 @@ def subsets(dimensions: Sequence[str]) -> list[tuple[str, ...]]:
 
 
 def subset_predictions(gaps: np.ndarray, dimensions: Sequence[str]) -> np.ndarray:
-    """`right` of every triplet in every subset of sub-spaces [n, 2^S - 1], as `subsets` orders."""
+    """`right` of every triplet in every subset of sub-spaces [n, 2^S - 1], in `subsets` order."""
     chosen = [[name in subset for name in dimensions] for subset in subsets(dimensions)]
     return right(gaps @ np.array(chosen, np.float64).T)
 
@@ -108,11 +108,11 @@ def recall_at(
 ) -> np.ndarray:
     """Multi-label R@K of every query (B Eq. 12) [N, len(ks)]; NaN for a query without labels.
 
-    The share of the query's labels that its K nearest tracks have together. Tracks of the query's
-    own group (itself, other renderings of its piece) are not candidates.
+    The share of the query's labels that its K nearest tracks have between them. Tracks of the
+    query's own group (itself, other renderings of its piece) are not candidates.
 
     Args:
-      vectors: [N, D]; the nearest are those at the least Euclidean distance.
+      vectors: [N, D]; the nearest are those at the smallest Euclidean distance.
       labels: bool [N, C].
       groups: int [N].
     """
@@ -162,7 +162,7 @@ def nearest_of_others(
     count: int,
 ) -> Int[Array, "Q K"]:
     vectors, groups = library
-    # -|q - x|² without the query's own square, which ranks nothing.
+    # -|q - x|² without the query's own square, which does not affect the ranking.
     closeness = jnp.matmul(2 * vectors[index], vectors.T, precision="highest")
     closeness -= jnp.sum(vectors**2, axis=1)
     closeness = jnp.where(groups[index][:, None] == groups, -jnp.inf, closeness)
@@ -229,7 +229,7 @@ def roc_auc(scores: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.n
     values, place = np.unique(scores, return_inverse=True)
     order = np.argsort(place, kind="stable")
     starts = np.searchsorted(place[order], np.arange(len(values)))
-    # Weight of the positives and of the negatives at every different score, in rising order.
+    # Weight of the positives and of the negatives at every distinct score, in ascending order.
     positive = np.add.reduceat((weights * labels)[:, order], starts, axis=1)
     negative = np.add.reduceat((weights * ~labels)[:, order], starts, axis=1)
     below = np.cumsum(negative, axis=1) - negative

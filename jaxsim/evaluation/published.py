@@ -1,9 +1,10 @@
-"""The papers' numbers, beside which a report shows ours. They come from the Million Song Dataset.
+"""The papers' numbers, which a report shows beside ours. They come from the Million Song Dataset.
 
 A: Ribecky, Abeßer, Lukashevich 2021; B: Lee, Bryan, Salamon, Jin, Nam, ISMIR 2020.
 """
 
-# A Table 1: share of dim-sim's 426 triplets; by the row's config in `configs/ribecky2021`.
+# A Table 1: share of dim-sim's 426 triplets that are predicted correctly, by the row's config in
+# `configs/ribecky2021`.
 A_TRIPLET_SCORE = {
     "four_single_256": ("baseline: 4 dimensions, single input, 256", 0.8192),
     "four_multi_256": ("4 dimensions, three inputs, 256", 0.8286),
@@ -12,7 +13,7 @@ A_TRIPLET_SCORE = {
     "six_multi_384": ("6 dimensions, three inputs, 384", 0.8380),
     "openl3": ("OpenL3, 512", 0.7958),
 }
-A_TRIPLETS = 426  # one of them is 0.23 points
+A_TRIPLETS = 426  # one of them counts 0.23 points
 
 # A Table 2: one sub-space alone on the same triplets.
 A_SINGLE_DIMENSION = {

@@ -40,8 +40,9 @@ def print_summary(results: Results) -> None:
     """Prints the score of every dimension's own sub-space, one column per system."""
     data, systems = results["data"], results["systems"]
     shown = rich.table.Table(
-        title=f"Triplet score in the own sub-space, {data['tracks']} tracks of {data['groups']} "
-        f"groups, split {data['split']} (chance {CHANCE}, 95 % interval over groups)"
+        title=f"Triplet score in each dimension's own sub-space, {data['tracks']} tracks of "
+        f"{data['groups']} groups, split {data['split']} (chance {CHANCE}, 95 % interval over "
+        "groups)"
     )
     shown.add_column("dimension")
     for name in systems:
@@ -53,10 +54,10 @@ def print_summary(results: Results) -> None:
 
 
 def merged(several: Sequence[Results]) -> Results:
-    """One report of several evaluations of the same data.
+    """One report of several evaluations on the same data.
 
     Raises:
-      ValueError: they are not of the same data, or name two systems alike.
+      ValueError: they are not on the same data, or give two systems the same name.
     """
     first = several[0]
     systems = dict(first["systems"])
@@ -87,7 +88,7 @@ def read(path: str | Path) -> Results:
         kind = type(results).__name__
         raise ValueError(f"{path}: not an evaluation ({kind}, expected an object)")
     if missing := sorted(FIELDS - results.keys()):
-        raise ValueError(f"{path}: not a whole evaluation: {', '.join(missing)} is missing")
+        raise ValueError(f"{path}: not a complete evaluation: {', '.join(missing)} is missing")
     return results
 
 
@@ -99,4 +100,4 @@ def write_merged(paths: Sequence[str | Path], folder: Path) -> tuple[Path, Path]
         return write(results, folder)
     except KeyError as error:
         names = ", ".join(map(str, paths))
-        raise ValueError(f"{names}: not a whole evaluation: {error} is missing") from None
+        raise ValueError(f"{names}: not a complete evaluation: {error} is missing") from None

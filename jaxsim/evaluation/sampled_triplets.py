@@ -1,4 +1,4 @@
-"""Triplets of a split's tracks, drawn by what their labels say (A §4.1, B §4.3.4)."""
+"""Triplets of a split's tracks, drawn by their labels (A §4.1, B §4.3.4)."""
 
 from collections.abc import Sequence
 
@@ -73,7 +73,8 @@ def track_triplets(track: np.ndarray, *, count: int, seed: int) -> Triplets:
     """Segments: anchor and positive of one track, the negative of another (B Table 4).
 
     Args:
-      track: of every segment; empty triplets if no track has two segments, or there is only one.
+      track: of every segment. If no track has two segments or there is only one track, the result
+        is empty.
     """
     random = np.random.default_rng(seed)
     by_track = [np.flatnonzero(track == number) for number in np.unique(track)]

@@ -1,4 +1,4 @@
-"""What a report says of an evaluation, section by section: text, tables and figures."""
+"""What a report says about an evaluation, section by section: text, tables and figures."""
 
 import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,7 +17,7 @@ TOP_SUBSETS = 6  # A Table 2
 
 @dataclasses.dataclass(frozen=True)
 class Table:
-    """Rows of text under headings; numbers stand to the right."""
+    """Rows of text under headings; all but the first column are right-aligned."""
 
     headings: Sequence[str]
     rows: Sequence[Sequence[str]]
@@ -48,7 +48,7 @@ def sections(results: Results) -> Iterator[Section]:
 
 
 def triplet_section(results: Results) -> Section:
-    """Own sub-space and whole space per dimension, and what beats what."""
+    """Own sub-space and whole space per dimension, and which system beats which."""
     dimensions, systems = results["dimensions"], results["systems"]
     tables = []
     for space, title in (
@@ -77,14 +77,14 @@ def triplet_section(results: Results) -> Section:
     }
     text = (
         f"Share of triplets in which the similar track is nearer than the dissimilar one; chance "
-        f"0.5; {results['triplets_per_dimension']} triplets per dimension of three different "
-        f"groups, 95 % intervals over groups of tracks."
+        f"is 0.5. {results['triplets_per_dimension']} triplets per dimension, each from three "
+        f"different groups; 95 % intervals over groups of tracks."
     )
     if (comparisons := _comparisons(results)).rows:
         tables.append(("Differences of paired triplets (95 %, own sub-space)", comparisons))
     shown = dict(list(by_dimension.items())[: len(figures.COLOURS)])
     chart = figures.kiviat(shown) if len(dimensions) > 2 else None
-    caption = "Own sub-space's score of every dimension (A Fig. 3); dotted: chance."
+    caption = "Score of every dimension's own sub-space (A Fig. 3); dotted: chance."
     return Section("Triplet prediction", text, tables, [(chart, caption)] if chart else [])
 
 
@@ -127,11 +127,11 @@ def _judged_section(results: Results) -> Section:
         for title, score in published.A_TRIPLET_SCORE.values()
     ]
     coverage = "; ".join(
-        f"{name}: {each['used']} of {each['of']} triplets have all tracks here"
+        f"{name}: {each['used']} of {each['of']} triplets have all their tracks here"
         for name, each in sets.items()
     )
     fewest = min(each["used"] for each in sets.values())
-    text = f"{coverage}. One of {fewest} triplets is {100 / fewest:.2f} points."
+    text = f"{coverage}. One of {fewest} triplets counts {100 / fewest:.2f} points."
     return Section("Triplets that people judged", text, [("", Table(["system", *sets], rows))])
 
 
@@ -157,7 +157,7 @@ def _leakage_section(results: Results) -> Iterator[Section]:
             and system["dimensions"][int(np.argmax(matrix[:, column]))] == dimension
         ]
         common = [d for d in dimensions if d in system["dimensions"]]
-        caption = f"{name}: own sub-space is the best one in {len(best)} of {len(common)}."
+        caption = f"{name}: own sub-space is best in {len(best)} of {len(common)}."
         shown.append((figures.leakage(matrix, system["dimensions"], dimensions), caption))
     if shown:
         text = (
@@ -199,11 +199,11 @@ def _retrieval_section(results: Results) -> Section:
                     ]
                 )
     text = (
-        "R@K: share of a track's tags that its K nearest tracks have together (B Eq. 12), tracks "
-        "of its own group left out; whole space and all tags. AUC: macro over tags; of the "
-        "classifier where there is one, else of distances to prototypes, the mean embeddings of "
-        "the tags' training tracks. Track triplets: two segments of one track against one of "
-        "another, whole space."
+        "R@K: share of a track's tags that its K nearest tracks have between them (B Eq. 12), "
+        "without tracks of its own group; whole space and all tags. AUC: averaged over tags "
+        "(macro); from the classifier where there is one, else from distances to prototypes, the "
+        "mean embeddings of the tags' training tracks. Track triplets: two segments of one track "
+        "against one of another, whole space."
     )
     detail = Table(["system", "dimension", *(f"R@{k}" for k in KS), "tagging AUC"], by_dimension)
     return Section(
@@ -237,10 +237,10 @@ def _subset_section(results: Results) -> Iterator[Section]:
             tables.append((f"{name}, {which}", Table(headings, rows)))
     if tables:
         text = (
-            f"The best {TOP_SUBSETS} of all subsets of sub-spaces and the single ones, all other "
-            "sub-spaces switched off (A Table 2)."
+            f"The best {TOP_SUBSETS} of all subsets of sub-spaces, and the single ones, with all "
+            "other sub-spaces switched off (A Table 2)."
         )
-        yield Section("Which sub-spaces together", text, tables)
+        yield Section("Combinations of sub-spaces", text, tables)
 
 
 def _collapse_section(results: Results) -> Section:
@@ -250,7 +250,7 @@ def _collapse_section(results: Results) -> Section:
         for part, each in system["collapse"].items()
     ]
     text = (
-        "Spread: 1 less the squared length of the mean unit vector; 0 = all tracks in one point. "
+        "Spread: 1 minus the squared length of the mean unit vector; 0 = all tracks at one point. "
         "Effective rank: the number of directions that the tracks fill."
     )
     table = Table(["system", "sub-space", "spread", "effective rank"], rows)
@@ -265,9 +265,11 @@ def _map_section(results: Results) -> Iterator[Section]:
             if dimension != "whole space" and any(system["map"]["labels"][dimension]):
                 pair = {space: points[space] for space in ("whole space", dimension)}
                 svg = figures.maps(pair, system["map"]["labels"][dimension])
-                shown.append((svg, f"{name}: the two commonest tags of {dimension}."))
+                shown.append((svg, f"{name}: the two most common tags of {dimension}."))
     if shown:
-        text = "t-SNE of the whole space and of one sub-space, two of its tags lit (B Fig. 3)."
+        text = (
+            "t-SNE of the whole space and of one sub-space, two of its tags highlighted (B Fig. 3)."
+        )
         yield Section("Maps", text, figures=shown)
 
 

@@ -54,11 +54,11 @@ class System:
 def of_run(
     directory: str | Path, restored: Restored, data: Splits, *, batch_size: int, untrained: bool
 ) -> list[System]:
-    """The trained network of a run and, if asked for, the same network before its first step.
+    """The trained network of a run and, if `untrained`, the same network before its first step.
 
     Args:
       directory: of the run, which names the system, of its checkpoints, or of one of them.
-      restored: what `checkpoints.restore_for_inference` gives for it.
+      restored: what `checkpoints.restore_for_inference` returns for it.
       batch_size: segments of all devices together.
 
     Raises:
@@ -92,7 +92,7 @@ def of_run(
 
 
 def mfcc(data: Splits) -> System:
-    """Mean and covariance of 20 MFCCs of every track, each at deviation 1 in the training split."""
+    """Mean and covariance of every track's 20 MFCCs, standardised over the training split."""
 
     def of(split: DataSet) -> np.ndarray:
         return np.stack([mfcc_statistics(split.read_track(i)[0]) for i in range(len(split))])
@@ -107,10 +107,10 @@ def external(path: str | Path, data: Splits) -> System:
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: it is no `.npz`, knows none of the tracks, or has vectors of different lengths or
-        with values that are not finite; the message names the file and the track.
+      ValueError: it is not an `.npz`, has none of the tracks, or has vectors of different lengths
+        or with values that are not finite; the message names the file and the track.
     """
-    with archives.opened(path, "an .npz of track id to vector") as file:
+    with archives.opened(path, "an .npz with one vector per track id") as file:
         ids = set(file.files)
         found = {}
         for split in ("train", "test"):
@@ -120,12 +120,12 @@ def external(path: str | Path, data: Splits) -> System:
     if not any(track_id in found for track_id in data["test"].track_ids):
         raise ValueError(
             f"{path}: has none of the {len(data['test'])} tracks of {data['test'].directory}; its "
-            f"first id is {min(ids, default='')!r}, theirs {data['test'].track_ids[0]!r}"
+            f"first id is {min(ids, default='')!r}, theirs is {data['test'].track_ids[0]!r}"
         )
     sizes = {len(vector): track_id for track_id, vector in found.items()}
     if len(sizes) > 1:
         (one, first), (other, second), *_ = sizes.items()
-        raise ValueError(f"{path}: {second!r} has {other} values, expected {one} as {first!r} has")
+        raise ValueError(f"{path}: {second!r} has {other} values, expected {one} like {first!r}")
     (size,) = sizes
     gap = np.zeros(size)
     training, test = (
@@ -212,13 +212,13 @@ def _tag_scores(config, state, segments, track, data: DataSet) -> dict[str, np.n
 
 
 def completed(config: ConfigDict) -> ConfigDict:
-    """A stored configuration, refused in one line if this version does not know it."""
+    """A stored configuration; raises ValueError if another version of jaxsim stored it."""
     for field in ("loss.weights", "model.trunk_width", "relation.tags"):
         value: Any = config
         for part in field.split("."):
             value = value.get(part) if value is not None else None
         if value is None:
             raise ValueError(
-                f"the checkpoint's configuration has no {field}: it is of another version of jaxsim"
+                f"the checkpoint's configuration has no {field}: another version of jaxsim wrote it"
             )
     return config

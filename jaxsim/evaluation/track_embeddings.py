@@ -1,9 +1,8 @@
 """Embeddings of the segments and tracks of a data set, on all devices.
 
 A track's embedding is the mean over its non-overlapping segments (A §4.1), with every sub-space at
-length 1: the loss compares directions, so lengths mean nothing. Euclidean distances then are
-distances in a dimension's own sub-space, or in the whole space, in which all dimensions count the
-same.
+length 1: the loss compares directions, so lengths mean nothing. Euclidean distances are then
+distances in a dimension's own sub-space, or in the whole space, where all dimensions count equally.
 """
 
 import functools
@@ -25,7 +24,7 @@ Embed = Callable[[Batch], np.ndarray]  # segments [B, ...] to embeddings [B, E]
 
 
 def embedder(config: ConfigDict) -> Callable[[State, Batch], np.ndarray]:
-    """Embeds host batches [B, ...] on all devices, filled up with zeros to a multiple of these.
+    """Embeds host batches [B, ...] on all devices, padded with zeros to a multiple of their number.
 
     Several processes call it with the same batches and get all embeddings.
     """

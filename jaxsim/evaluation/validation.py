@@ -1,4 +1,4 @@
-"""Validation: what a run measures of itself on unseen tracks, and the table that it ends with."""
+"""Validation: what a run measures on unseen tracks, and the table it ends with."""
 
 import dataclasses
 import functools
@@ -41,10 +41,10 @@ class Validation:
         if not self.triplets:
             raise ValueError(
                 f"{data.directory}: the validation split has no triplet (two similar tracks and a "
-                f"dissimilar one) in any of {', '.join(config.dimensions)}; hold more out of a "
-                "small collection (a folder's --option=held_out=0.4)"
+                f"dissimilar one) in any of {', '.join(config.dimensions)}; hold out more of a "
+                "small collection (for a folder, --option=held_out=0.4)"
             )
-        # Validation data may lack a dimension; whoever trains on one must have it.
+        # Validation data may lack a dimension; training data must have them all.
         self._feed = Feed(config, data, dimensions=tuple(self.triplets))
         self._loss_step = parallel.map_over_devices(
             functools.partial(train_step.validation_terms, config),
@@ -83,7 +83,7 @@ class Validation:
         )
 
     def compare(self, trained: State, untrained: State) -> Table:
-        """The table of a run: what the trained network does, and what the untrained one did."""
+        """The table of a run: the scores of the trained and of the untrained network."""
         return triplet_table(
             self._embeddings(trained),
             self._embeddings(untrained),
@@ -102,7 +102,7 @@ def own_and_whole(gaps: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray
     """Predictions [n] in dimension `number`'s own sub-space and in the whole space.
 
     Args:
-      gaps: see `metrics.gaps`; with one column, the space is not divided and its own.
+      gaps: see `metrics.gaps`; with one column, the undivided space counts as its own.
     """
     own = gaps[:, number if gaps.shape[1] > 1 else 0]
     return metrics.right(own), metrics.right(gaps.sum(axis=1))

@@ -1,4 +1,4 @@
-"""Reads `.npz` archives from elsewhere, of which anything may be wrong. NumPy alone."""
+"""Reads untrusted `.npz` archives, in which anything may be wrong. Needs NumPy alone."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,17 +14,17 @@ def opened(path: str | Path, what: str) -> np.lib.npyio.NpzFile:
 
     Args:
       path: of the file.
-      what: the archive should be, for the message.
+      what: what the archive should be, for the message.
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: it is no `.npz` archive.
+      ValueError: it is not an `.npz` archive.
     """
     try:
         file = np.load(path, allow_pickle=False)
     except FileNotFoundError:
         raise
-    except Exception as error:  # NumPy, zipfile and zlib have no error in common
+    except Exception as error:  # NumPy, zipfile and zlib share no error class
         raise ValueError(f"{path}: not {what} ({first_line(error)})") from None
     if not isinstance(file, np.lib.npyio.NpzFile):
         raise ValueError(f"{path}: not {what} (one array, expected an .npz archive)")
@@ -35,7 +35,7 @@ def array(arrays: Mapping[str, Any], name: str, source: str | Path) -> np.ndarra
     """One array of an archive.
 
     Raises:
-      ValueError: it is damaged, or no array.
+      ValueError: it is damaged, or not an array.
     """
     try:
         found = arrays[name]

@@ -1,19 +1,19 @@
 """The file of an exported network: what is in it, and how it is read and checked. NumPy alone.
 
 An `.npz` archive without pickles, or a safetensors file. The archive's array `metadata` (uint8),
-or the text of that name in the header of the other, is UTF-8 JSON:
+or the text of that name in the safetensors header, is UTF-8 JSON:
 
   format, format_version: "jaxsim-model" and 2.
   jaxsim_version: of the exporting program.
   dimensions: names of the similarity dimensions; each owns an equal slice of the embedding.
   tag_names: per tag dimension, the names of its tags.
   model: config of the model: the fields of `jaxsim.network.plan.Plan` and how it was trained;
-    blocks and branch_blocks are absent where they are those of the papers.
+    blocks and branch_blocks are absent where they equal the papers'.
   standardise: per input, mean and deviation of its z-scoring.
-  feature_config, feature_version: how the features that it takes are extracted.
+  feature_config, feature_version: how the features that the model takes are extracted.
 
-Every other array is a parameter under its path in the network (see `expected_shapes`), float32, or
-float16 for half the size; either is float32 once read.
+Every other array is a parameter, named by its path in the network (see `expected_shapes`): float32,
+or float16 for half the size. Both become float32 when read.
 All batch normalisation is folded into the kernels and biases around it: `model.norm` and
 `model.branch_norm` say only how the network was trained, and an `embedding_norm` "batch_layer" has
 become "layer".
@@ -43,7 +43,7 @@ FORMAT_VERSION = 2  # Raise it whenever the metadata, the array names or the net
 METADATA = "metadata"
 
 DTYPES = ("float32", "float16")  # of parameters in a file
-MAX_SIZE, MAX_NUMBER = 10**6, 1e9  # far above what any network has
+MAX_SIZE, MAX_NUMBER = 10**6, 1e9  # far above any real network's
 
 _FIELDS: dict[str, tuple[type, ...]] = {
     "dimensions": (list,),
@@ -65,15 +65,15 @@ _FIELDS: dict[str, tuple[type, ...]] = {
 
 
 def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Reads and checks a file; executes nothing that it says.
+    """Reads and checks a file; executes nothing in it.
 
     Returns:
       The metadata and the parameters by name.
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: it is no export, is of another format version, is damaged, or has missing, extra,
-        misshapen or non-finite arrays; the message names the file and the field.
+      ValueError: it is not an export, has another format version, is damaged, or has missing,
+        extra, misshapen or non-finite arrays; the message names the file and the field.
     """
     try:
         if safetensors_format.is_one(path):
@@ -97,10 +97,10 @@ def _parsed(text: str | bytes, path: str | Path) -> Any:
 
 
 def check(metadata: Any, arrays: Mapping[str, Any], source: str | Path) -> dict[str, np.ndarray]:
-    """Returns the parameters, in the network's order, if all is as it must be.
+    """Returns the parameters, in the network's order, if everything is valid.
 
     Args:
-      metadata: as above.
+      metadata: as described above.
       arrays: the parameters by name; an entry "metadata" is ignored.
       source: where they come from, for the messages.
 
@@ -135,7 +135,7 @@ def _read_array(
 
 
 def _check_metadata(metadata: Any, source: str | Path) -> None:
-    """Raises ValueError unless every field that the network needs is there and makes sense."""
+    """Raises ValueError unless every field that the network needs is present and valid."""
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise ValueError(f"{source}: not a jaxsim export (format is not {FORMAT!r})")
     if metadata.get("format_version") != FORMAT_VERSION:
@@ -156,7 +156,7 @@ def _check_metadata(metadata: Any, source: str | Path) -> None:
 
 
 def _conditions(metadata: dict[str, Any]) -> Iterator[tuple[str, Any, str, bool]]:
-    """Field, value, what is expected of it, whether it is so; each may rely on those before it."""
+    """Field, value, what is expected, whether it holds; each may rely on those before it."""
     model, dimensions = metadata["model"], metadata["dimensions"]
     yield "dimensions", dimensions, "at least one name", _are_names(dimensions)
     for name, tags in metadata["tag_names"].items():
@@ -183,7 +183,7 @@ def _conditions(metadata: dict[str, Any]) -> Iterator[tuple[str, Any, str, bool]
     plan, images = _plan(metadata), image_sizes(metadata)
     sizes = {kind: plan.branch_map(kind, images[kind]) for kind in inputs}
     right = len(set(sizes.values())) == 1 and min(sizes[inputs[0]]) > 0
-    yield "feature_config", sizes, "maps of one size at the end of the inputs' blocks", right
+    yield "feature_config", sizes, "maps of equal size at the end of the inputs' blocks", right
 
 
 def _are_names(value: Any) -> bool:
@@ -208,7 +208,7 @@ def _count(field: str, value: Any, least: int) -> tuple[str, Any, str, bool]:
 
 
 def _plan(metadata: dict[str, Any]) -> Plan:
-    """Of the exported network, which has no batch normalisation."""
+    """The plan of the exported network, which has no batch normalisation."""
     return plan_of(metadata["model"]).folded()
 
 
@@ -224,7 +224,7 @@ def image_sizes(metadata: dict[str, Any]) -> dict[str, tuple[int, int]]:
 
 
 def expected_shapes(metadata: dict[str, Any]) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every array that the network of this metadata has."""
+    """Name and shape of every array in the network that this metadata describes."""
     plan = _plan(metadata)
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in plan.layers(image_sizes(metadata)):

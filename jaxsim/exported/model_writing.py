@@ -31,9 +31,9 @@ def write(
 ) -> None:
     """Writes the network of `params` to `path`, whole or not at all.
 
-    Batch normalisation is folded into kernels and biases with its running statistics. It follows
-    its layer directly, before ReLU and maximum, so that the network stays the same; that of the
-    branches precedes 1 x 1 convolutions, alone or with a maximum between, which it does not change.
+    Batch normalisation is folded into kernels and biases with its running statistics. It directly
+    follows its layer, before ReLU and maximum, so the network stays the same. That of the branches
+    precedes 1 x 1 convolutions, directly or with a maximum in between, with which it commutes.
 
     Args:
       params, batch_stats: of `jaxsim.network.inception.Inception`; without any batch normalisation
@@ -43,7 +43,7 @@ def write(
       feature_config: the fields of the data set's `input_pipeline.features.FeatureConfig`.
       feature_version: the `input_pipeline.features.FEATURE_VERSION` of the data set.
       path: ends in .safetensors for a file of that format (needs the extra safetensors), else it
-        is an `.npz`; a file there is replaced, and its folder is made if there is none.
+        is an `.npz`. An existing file is replaced; the folder is created if it does not exist.
       dtype: of the parameters in the file: "float32", or "float16" for half the size.
 
     Raises:
@@ -51,7 +51,7 @@ def write(
         dtype, or config and feature_config contradict each other; or safetensors is missing.
     """
     metadata = _metadata(config, tag_names, feature_config, feature_version, path)
-    with np.errstate(over="ignore"):  # what float16 cannot hold is not finite, and told below
+    with np.errstate(over="ignore"):  # float16 overflows to infinity; the check below reports it
         arrays = {
             name: array.astype(dtype)
             for name, array in parameters(params, batch_stats, config).items()
@@ -76,7 +76,7 @@ def parameters(
     """Float32 parameters by their path joined with "/", all batch normalisation folded.
 
     Raises:
-      ValueError: a norm of this config is not there.
+      ValueError: a norm that this config needs is missing.
     """
     plan = plan_of(config.model)
     network = {name: layer for name, layer in params.items() if name != "classes"}
@@ -114,7 +114,7 @@ def _fold(
     scale: Any = 1.0,
     shift: Any = 0.0,
 ) -> None:
-    """Makes one layer, in `arrays`, of a layer and the batch normalisation that follows it."""
+    """Merges a layer, in `arrays`, with the batch normalisation that follows it."""
     mean, variance = (_norm(statistics, f"{norm}/{name}") for name in ("mean", "var"))
     factor = scale / np.sqrt(variance + BATCH_NORM_EPSILON)
     kernel, bias = arrays[f"{layer}/kernel"], arrays[f"{layer}/bias"]
@@ -125,7 +125,7 @@ def _fold(
 def _fold_branches(
     arrays: dict[str, np.ndarray], statistics: Mapping[str, Any], plan: Plan
 ) -> None:
-    """Makes 1 x 1 convolutions of raw maps of those of normalised maps."""
+    """Turns 1 x 1 convolutions of normalised maps into convolutions of raw maps."""
     mean, variance = (
         np.concatenate([_norm(statistics, f"{kind}_centre/{name}") for kind in plan.inputs])
         for name in ("mean", "var")
@@ -155,7 +155,7 @@ def _metadata(
     feature_version: int,
     source: str | Path,
 ) -> dict[str, Any]:
-    """The metadata that `model_format` describes, as JSON gives it back."""
+    """The metadata that `model_format` describes, as read back from JSON."""
     window, extracted = config.features.tempogram_window, feature_config["tempogram_window"]
     if window != extracted:
         raise ValueError(
@@ -177,7 +177,7 @@ def _metadata(
 
 
 def _described(model: dict[str, Any]) -> dict[str, Any]:
-    """The configuration of a model, as its file has it."""
+    """The configuration of a model, as its file stores it."""
     published = PUBLISHED_DEPTH.items()
     described = {name: value for name, value in model.items() if (name, value) not in published}
     return described | {"embedding_norm": plan_of(model).folded().embedding_norm}

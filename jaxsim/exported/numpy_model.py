@@ -1,8 +1,8 @@
 """An exported network in NumPy alone: reads what `jaxsim.export` wrote, embeds segments and tracks.
 
 The network is written plainly after the papers (A Fig. 2; B §4.2), without the rearrangements of
-`jaxsim.network.inception`, so that each is a check of the other. It computes in float32, whatever
-the training computed in. There is no batch normalisation here: the export has folded it into the
+`jaxsim.network.inception`, so that each checks the other. It computes in float32, whatever the
+training computed in. There is no batch normalisation here: the export has folded it into the
 layers.
 
     model = numpy_model.load()  # the one that comes with jaxsim; or load("runs/demo/model.npz")
@@ -33,8 +33,8 @@ class Model:
     Attributes:
       config: of the model, as in training: inputs, embedding_size, width, norm, embedding_norm, ...
       dimensions: names of the similarity dimensions, in the order of their sub-spaces.
-      tag_names: per tag dimension, the tags that it was trained with.
-      feature_config: how the features that it takes are extracted.
+      tag_names: per tag dimension, the tags it was trained on.
+      feature_config: how the features that the network takes are extracted.
       feature_version: `input_pipeline.features.FEATURE_VERSION` of those features.
       standardise: per input, the mean and deviation of its z-scoring.
       arrays: float32 kernels and biases by their path in the network.
@@ -77,7 +77,7 @@ class Model:
           float32 [B, E].
 
         Raises:
-          ValueError: a shape is another or a value is not finite.
+          ValueError: a shape is wrong or a value is not finite.
         """
         config = self.feature_config
         frames = config["segment_frames"]
@@ -102,7 +102,7 @@ class Model:
     ) -> np.ndarray:
         """Embeds a track: the mean over its non-overlapping segments (A §4.1).
 
-        Frames after the last whole segment are seen by its tempogram only.
+        Only the tempogram sees the frames after the last whole segment.
 
         Args:
           mel: [T, n_mels], as in `embed`.
@@ -113,13 +113,13 @@ class Model:
           float32 [E].
 
         Raises:
-          ValueError: the features differ in length, are shorter than a segment or not finite.
+          ValueError: the features differ in length, are shorter than a segment, or are not finite.
         """
         given = {"mel": mel, "cens": cens, "onset": onset}
         track = {k: np.asarray(v, np.float32) for k, v in given.items() if v is not None}
         lengths = {name: len(array) for name, array in track.items()}
         if len(set(lengths.values())) != 1:
-            raise ValueError(f"the features of a track must have one length, found {lengths}")
+            raise ValueError(f"the features of a track must have the same length, found {lengths}")
         length, frames = next(iter(lengths.values())), self.feature_config["segment_frames"]
         if length < frames:
             raise ValueError(f"the track has {length} frames, expected at least {frames}")
@@ -203,8 +203,8 @@ def load(path: str | Path = SHIPPED) -> Model:
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: it is no export, of another format version, damaged or incomplete; the message
-        names the file and the field.
+      ValueError: it is not an export, has another format version, is damaged or is incomplete; the
+        message names the file and the field.
     """
     metadata, arrays = model_format.read(path)
     return Model(
@@ -234,7 +234,7 @@ def average_pool(x: np.ndarray, window: tuple[int, int]) -> np.ndarray:
 
 
 def tempogram(onset: np.ndarray, window: int) -> np.ndarray:
-    """Local autocorrelation of the onset envelope, as `librosa.feature.tempogram` has it.
+    """Local autocorrelation of the onset envelope, as `librosa.feature.tempogram` computes it.
 
     Args:
       onset: [B, T + window - 1].

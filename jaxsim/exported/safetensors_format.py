@@ -1,8 +1,8 @@
 """Reads safetensors files with NumPy alone.
 
 The format: the length of the header (8 bytes, little-endian), the header (JSON), then the arrays'
-bytes without a gap. The header gives of every array dtype, shape and its first and last byte, and
-under "__metadata__" texts by name. https://github.com/huggingface/safetensors#format
+bytes without gaps. The header gives the dtype, shape and byte range of every array, and texts by
+name under "__metadata__". https://github.com/huggingface/safetensors#format
 """
 
 import json
@@ -17,13 +17,13 @@ SUFFIX = ".safetensors"
 DTYPES: dict[str, np.dtype[Any]] = {
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),
-}  # those of models
+}  # that models use
 MAX_HEADER = 100_000_000  # bytes, as in the format's own reader
 FIELDS = {"dtype", "shape", "data_offsets"}
 
 
 def is_one(path: str | Path) -> bool:
-    """Whether a file looks like one: its header is an object."""
+    """Whether a file looks like a safetensors file: its header is an object."""
     with open(path, "rb") as file:
         return file.read(9)[8:] == b"{"
 
@@ -33,24 +33,26 @@ def read(path: str | Path) -> tuple[dict[str, str], dict[str, np.ndarray]]:
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: it is no safetensors file, is cut or has more than its header says, or has an
-        array that is not of `DTYPES`; the message names the file and the array.
+      ValueError: it is not a safetensors file, is shorter or longer than its header says, or has an
+        array whose type is not in `DTYPES`; the message names the file and the array.
     """
     with open(path, "rb") as file:
         size = os.fstat(file.fileno()).st_size
         length = int.from_bytes(file.read(8), "little")
         if not 2 <= length <= min(size - 8, MAX_HEADER):
             raise ValueError(
-                f"{path}: no safetensors file (a header of {length} bytes in a file of {size})"
+                f"{path}: not a safetensors file (a header of {length} bytes in a file of {size})"
             )
         header = file.read(length)
         content = file.read()
     try:
         entries = json.loads(header)
     except (ValueError, RecursionError) as error:
-        raise ValueError(f"{path}: no safetensors file (the header is no JSON: {error})") from None
+        raise ValueError(
+            f"{path}: not a safetensors file (the header is not JSON: {error})"
+        ) from None
     if not isinstance(entries, dict):
-        raise ValueError(f"{path}: no safetensors file (the header is no object)")
+        raise ValueError(f"{path}: not a safetensors file (the header is not an object)")
     metadata = entries.pop("__metadata__", {})
     if not isinstance(metadata, dict) or not all(isinstance(x, str) for x in metadata.values()):
         raise ValueError(f"{path}: __metadata__ is {metadata!r:.100}, expected texts by name")
@@ -84,7 +86,7 @@ def _span(name: str, entry: Any, path: str | Path) -> tuple[int, int]:
 def _are_sizes(value: Any) -> bool:
     return (
         isinstance(value, list)
-        and len(value) <= 32  # dimensions of any array of NumPy
+        and len(value) <= 32  # dimensions that any NumPy array can have
         and all(type(size) is int and 0 <= size < 2**48 for size in value)
     )
 

@@ -1,6 +1,6 @@
 """The multi-input Inception network (A Fig. 2; B §4.2) as pure-functional Flax modules.
 
-Its structure is that of a `jaxsim.network.plan.Plan`. Inputs are channels-last images
+A `jaxsim.network.plan.Plan` gives its structure. Inputs are channels-last images
 `[B, bins, frames, 1]`; every convolution has a bias and is followed by a ReLU.
 """
 
@@ -23,8 +23,8 @@ class Convolution(nn.Module):
     """Convolution with bias and optional batch normalisation; the caller applies the ReLU.
 
     Attributes:
-      apart: whether the gradient of the output is put together from parts or a part of another, as
-        where maps are joined and split, so that the bias's gradient takes a pass of its own.
+      apart: whether the output's gradient is assembled from parts or is part of another one, as
+        where maps are joined and split, so that the bias's gradient needs a separate pass.
     """
 
     features: int
@@ -85,7 +85,7 @@ class Stem(nn.Module):
         x = x.astype(self.dtype)
         if self.norm == "none":
             return convolved_and_pooled(x, kernel, bias, axes)
-        # The normalisation's statistics are of what the pooling reads.
+        # The normalisation takes its statistics over what the pooling reads.
         positions = convolved_by_patches(x, kernel, axes) + bias
         return nn.relu(maximum(batch_normalise(positions, train=train)))
 
@@ -123,9 +123,9 @@ class NaiveModule(nn.Module):
 class ReductionModule(nn.Module):
     """Inception module with dimension reduction: four branches, 256 channels in all.
 
-    The branches' 1 x 1 convolutions read the same input, so they are one product; the average
-    pooling comes after its 1 x 1 convolution instead of before it, on 32 channels instead of all
-    (both are linear, and a bias is its own average).
+    The branches' 1 x 1 convolutions read the same input, so they are computed as one product. The
+    average pooling comes after its 1 x 1 convolution instead of before it, on 32 channels instead
+    of all (both are linear, and a bias is its own average).
     """
 
     block: Block
@@ -188,7 +188,7 @@ class Inception(nn.Module):
         return self.normalised(x.astype(jnp.float32), train=train)
 
     def branch(self, kind: str, x: Float[Array, "B H W 1"], *, train: bool):
-        """The stem and the blocks that an input has for itself."""
+        """An input's own stem and blocks."""
         plan = self.plan
         stem = Stem(kind, plan.stem_channels, plan.norm, self.dtype, name=stem_name(kind))
         x = stem(x, train=train)

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from jaxsim.network.forms.tempogram import tempogram
 from jaxsim.network.plan import CHROMA_ROWS
 
-FEATURES = ("mel", "cens", "onset")  # of a batch, which the network needs
+FEATURES = ("mel", "cens", "onset")  # what the network needs from a batch
 
 
 def images(batch: Mapping[str, Array], config: ConfigDict) -> dict[str, Array]:

@@ -1,7 +1,7 @@
 """The plan of the network: everything about its structure, written down once (A Fig. 2; B §4.2).
 
-The Flax network, its initialisation, the export and the NumPy network all read it; what each of
-them computes with it is its own. This module needs nothing but Python.
+The Flax network, its initialisation, the export and the NumPy network all read it; each decides for
+itself what to compute from it. This module needs nothing but Python.
 
     input image -> stem -> own blocks \
     input image -> stem -> own blocks  -> side by side -> trunk -> dense layer -> embedding norm
@@ -19,7 +19,7 @@ Size = tuple[int, int]  # (bins, frames)
 
 
 class Input(NamedTuple):
-    """How much smaller an input's map becomes."""
+    """How much an input's map shrinks."""
 
     stem_strides: Size  # of the stem's convolution
     reduction: Size  # by the stem's pooling, and again by each of the input's own blocks
@@ -30,7 +30,7 @@ class Convolution(NamedTuple):
 
     kernel: int
     channels: int
-    reduces: bool = False  # whether it has the block's strides
+    reduces: bool = False  # whether it uses the block's strides
 
 
 class Layer(NamedTuple):
@@ -69,7 +69,7 @@ BRANCH_NORMS = ("none", "batch")
 # Embedding norms, and what is left of each once batch normalisation is folded into the layers.
 EMBEDDING_NORMS = {"layer": "layer", "batch_layer": "layer", "none": "none"}
 PUBLISHED_DEPTH = {"blocks": 6, "branch_blocks": 2}
-MAX_WIDTH, MAX_BLOCKS = 1000, 100  # far above those of any network
+MAX_WIDTH, MAX_BLOCKS = 1000, 100  # far above any real network's
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,9 +77,9 @@ class Block:
     """A naive module, then a dimension-reduction module.
 
     Attributes:
-      name: of the block, the first part of its layers' paths.
+      name: the first part of its layers' paths.
       width: scales its channels.
-      strides: of what reduces its map.
+      strides: of the layers that shrink its map.
     """
 
     name: str
@@ -93,7 +93,7 @@ class Block:
 
     @property
     def channels(self) -> int:
-        """Channels that the block gives: point, wide, deep and pooled."""
+        """Channels that the block outputs: point, wide, deep and pooled."""
         reduce = dict(zip(REDUCE, self.reduce_channels, strict=True))
         wide, deep = (self.channels_of(REDUCTION[name]) for name in ("wide", "deep_2"))
         return reduce["point"] + wide + deep + reduce["pooled"]
@@ -102,7 +102,7 @@ class Block:
         return scaled(convolution.channels, self.width)
 
     def layers(self, reads: int) -> Iterator[Layer]:
-        """The block's convolutions, if its input has `reads` channels."""
+        """The block's convolutions, for an input of `reads` channels."""
         point, deep_reduce, deep_1, deep_2 = map(self.channels_of, NAIVE.values())
         yield self._layer("naive", "point", reads, point)
         yield self._layer("naive", "deep_reduce", reads, deep_reduce)
@@ -128,17 +128,17 @@ class Plan:
       embedding_size: E.
       inputs: names of the input images, see `INPUTS`.
       width: scales all channels; 1.0 = the papers.
-      trunk_width: scales those of the blocks after the first `branch_blocks` once more. At a few
-        pixels they cost little, and three narrow inputs do not fit into one that is as narrow.
-      blocks: from an input to the embedding.
-      branch_blocks: of those, how many each of several inputs has for itself.
+      trunk_width: further scales the channels of the blocks after the first `branch_blocks`. On
+        maps of a few pixels they cost little, and a trunk as narrow as one input cannot hold three.
+      blocks: how many there are from an input to the embedding.
+      branch_blocks: how many of those each input has to itself, if there are several inputs.
       norm: after every convolution: "none" (the papers) or "batch".
       branch_norm: of the branches of several inputs before they meet: "none" (the papers) or
-        "batch", without scale and shift. The branches of tempogram and CENS are quieter than mel's
-        and would drown beside it.
+        "batch", without scale and shift. The branches of tempogram and CENS are quieter than mel's,
+        which would drown them out.
       embedding_norm: "layer" (A), "none", or "batch_layer": batch normalisation before the layer
-        normalisation. A deep stack of rectifiers maps all inputs to almost the same direction; the
-        mean over the batch is that direction, and without it the sub-spaces cannot collapse to it.
+        normalisation. A deep stack of rectifiers maps all inputs to almost the same direction. The
+        batch mean is that direction; once it is removed, the sub-spaces cannot collapse to it.
     """
 
     embedding_size: int
@@ -160,13 +160,13 @@ class Plan:
         return self.branch_norm == "batch" and len(self.inputs) > 1
 
     def branch(self, kind: str) -> list[Block]:
-        """The blocks that an input has for itself."""
+        """An input's own blocks."""
         count = self.blocks if len(self.inputs) == 1 else self.branch_blocks
         strides = INPUTS[kind].reduction
         return [self._block(f"{kind}_block_{i + 1}", i, strides) for i in range(count)]
 
     def trunk(self) -> list[Block]:
-        """The blocks after several inputs have met; none for a single input."""
+        """The blocks after several inputs are joined; none for a single input."""
         if len(self.inputs) == 1:
             return []
         numbers = range(self.branch_blocks, self.blocks)
@@ -177,7 +177,7 @@ class Plan:
         return Block(name, width, strides)
 
     def branch_map(self, kind: str, image: Size) -> Size:
-        """Size of the map at the end of an input's own blocks; `image` is that of the input."""
+        """Size of the map at the end of an input's own blocks, for an input of size `image`."""
         stem, reduction = INPUTS[kind]
 
         def reduced(length: int, stride: int, factor: int) -> int:
@@ -190,7 +190,7 @@ class Plan:
         return bins, frames
 
     def layers(self, images: Mapping[str, Size]) -> Iterator[Layer]:
-        """All layers of the network, in its order; `images` are the sizes of the inputs."""
+        """All layers of the network, in order; `images` are the sizes of the inputs."""
         joined = 0
         for kind in self.inputs:
             channels = self.stem_channels
@@ -217,7 +217,7 @@ class Plan:
 def plan_of(model: Mapping[str, Any]) -> Plan:
     """The plan that a configuration's `model`, or that of an exported file, describes.
 
-    Configurations and files from before the depth could be chosen do not name it.
+    Older configurations and files do not give the depth, which was fixed then.
     """
     names = (field.name for field in dataclasses.fields(Plan))
     given = {name: model[name] for name in names if name in model}

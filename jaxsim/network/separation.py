@@ -1,12 +1,12 @@
 """A trunk that starts as separate networks, one per input, and learns for itself what to mix.
 
-In a random trunk every channel mixes all inputs, and what only one of them says (tempo, key) is
-soon too faint to be found: logistic regression finds 96 % of the tempo classes after the
+In a random trunk every channel mixes all inputs, and what only one of them carries (tempo, key)
+soon becomes too faint to find: logistic regression finds 96 % of the tempo classes after the
 tempogram's own blocks and 48 % after the first block that sees all inputs. Here the trunk's kernels
-are zero between channels of different inputs at first. So is the dense layer's: a
-sub-space reads one input at first, or has units of each, and the scale of the LayerNorm after it
-chooses among them. Where tempo reads the tempogram and key the chromagram (A §3.1 has them for
-these), neither begins as noise in the other's network.
+start at zero between channels of different inputs. So does the dense layer's: a sub-space starts by
+reading one input, or has units for each, and the scale of the LayerNorm after it chooses among
+them. Where tempo reads the tempogram and key the chromagram (A §3.1 includes them for this
+purpose), neither starts as noise in the other's network.
 """
 
 from collections.abc import Mapping, Sequence
@@ -28,7 +28,7 @@ def separated(
     Args:
       params: as `jaxsim.network.inception.Inception` initialises them.
       plan: of the network.
-      first_inputs: those that each sub-space reads at first.
+      first_inputs: the inputs that each sub-space reads at first.
     """
     result, inputs = dict(params), plan.inputs
     sizes = [plan.branch(kind)[-1].channels for kind in inputs]
@@ -41,7 +41,7 @@ def separated(
     size = dense.shape[1] // len(first_inputs)
     read = [np.array([inputs.index(name) for name in names]) for names in first_inputs]
     units = np.concatenate([numbers[_dealt(size, len(numbers))] for numbers in read])
-    owners = np.tile(owners, len(dense) // len(owners))  # of every pixel of the last map
+    owners = np.tile(owners, len(dense) // len(owners))  # for every pixel of the last map
     result["embedding"] = params["embedding"] | {"kernel": _masked(dense, owners, units)}
     return result
 
@@ -49,7 +49,7 @@ def separated(
 def _separated_block(
     params: Mapping[str, Any], block: Block, owners: np.ndarray, count: int
 ) -> tuple[dict[str, Any], np.ndarray]:
-    """The block, and which input owns each channel that it gives; `owners` those that it reads."""
+    """The block, and the owner of each channel it outputs; `owners` are of those it reads."""
     naive, reduction = dict(params["naive"]), dict(params["reduction"])
 
     def own(module: dict[str, Any], name: str, reads: np.ndarray, gives=None) -> np.ndarray:
@@ -71,11 +71,11 @@ def _separated_block(
 
 
 def _dealt(channels: int, count: int) -> np.ndarray:
-    """The owner of each channel, of `count`: equal runs."""
+    """Deals channels to `count` owners in equal runs: the owner of each channel."""
     return np.arange(channels) * count // channels
 
 
 def _masked(kernel, reads: np.ndarray, gives: np.ndarray):
-    """Zero between owners, and as large in sum as before: He's variance is per input read."""
+    """Zero between owners; scaled up within, since He's variance depends on the inputs read."""
     same = reads[:, None] == gives
     return kernel * jnp.float32(same * np.sqrt(len(reads) / np.maximum(same.sum(axis=0), 1)))

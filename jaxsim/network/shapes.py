@@ -1,4 +1,4 @@
-"""The axis of devices, and checked shapes.
+"""The device axis, and checked shapes.
 
 Shapes are jaxtyping annotations, which the tests enforce and production runs skip.
 """
@@ -11,7 +11,7 @@ import jaxtyping
 
 Function = TypeVar("Function", bound=Callable)
 
-DEVICE_AXIS = "data"  # the name of the axis over which functions of one device are mapped
+DEVICE_AXIS = "data"  # the axis over which functions of one device are mapped
 
 
 def checked(function: Function) -> Function:

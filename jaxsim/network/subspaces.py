@@ -1,6 +1,6 @@
 """How the similarity dimensions share an embedding: S disjoint sub-spaces of equal size, in order.
 
-The one place that knows the layout. NumPy alone.
+The only place that knows the layout. Needs NumPy alone.
 """
 
 from collections.abc import Sequence
@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import ArrayLike
 
-SHORTEST = 1e-12  # of a vector that has a direction; shorter ones stay as short as they are
+SHORTEST = 1e-12  # of a vector that has a direction; shorter ones do not reach length 1
 
 
 def check(embedding_size: int, count: int) -> None:

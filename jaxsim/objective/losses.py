@@ -1,4 +1,4 @@
-"""The papers' losses, written for ONE dimension; `objective.py` maps them over the S masks."""
+"""The papers' losses, written for ONE dimension; `terms` maps them over the S masks."""
 
 from typing import NamedTuple
 
@@ -22,7 +22,7 @@ class Total(NamedTuple):
     weight: Float[Array, "*S"]
 
     def mean(self) -> Float[Array, "*S"]:
-        """The mean, 0 where nothing was counted; of NumPy's arrays it is computed by NumPy."""
+        """The mean, 0 where nothing was counted; NumPy computes it for NumPy arrays."""
         return self.sum / self.weight.clip(1.0)
 
 
@@ -78,10 +78,10 @@ def triplet_loss(
       margin: of the loss, as a distance.
       band: width of the semi-hard band, as a distance.
       pick: which negatives of a band: the "nearest", one at random ("uniform") or "all" of them.
-      average: what the loss's weight counts: the "mined" triplets, or all that were "possible" had
-        every negative been in every band. Mined triplets always lose about the margin's half, so
-        that a dimension with few of them left weighs as much as one with many; over the possible
-        ones, what is learned gives way to what is not.
+      average: what the loss's weight counts: the "mined" triplets, or all that would be "possible"
+        if every negative were in every band. Mined triplets always lose about half the margin, so a
+        dimension with few of them left weighs as much as one with many; averaged over the possible
+        ones, dimensions that are learned give way to those that are not.
       distance: "cosine" (B) or "euclidean" (C).
 
     Returns:
@@ -115,7 +115,7 @@ def _sum_over_bands(distances, bands: mining.Bands, size, margin: float):
     A band's sum of distances is the difference of two prefix sums over the ranked negatives.
     """
     ranked = jnp.take_along_axis(distances, bands.order, axis=1)
-    # Centred, so that the prefix sums stay small and their differences exact enough.
+    # Centred, so that the prefix sums stay small and their differences accurate.
     centre = jax.lax.stop_gradient(jnp.mean(ranked, axis=1, keepdims=True))
     prefix = jnp.pad(jnp.cumsum(ranked - centre, axis=1), ((0, 0), (1, 0)))
     in_band = jnp.take_along_axis(prefix, bands.upper, 1) - jnp.take_along_axis(
@@ -137,10 +137,10 @@ def proxy_loss(
     Args:
       mask: 1 inside the dimension's sub-space, 0 elsewhere; all ones = not disentangled (Eq. 6).
       targets: which classes an example belongs to.
-      counted: False for a class that only pads, and for all classes of an unlabelled example.
+      counted: False for a class that is only padding, and for all classes of an unlabelled example.
 
     Returns:
-      Sums over classes, summed over examples; the weight is the number of examples that count.
+      The sum over classes and examples; the weight is the number of examples that count.
     """
     return _cross_entropy(unit(embeddings, mask) @ (proxies * mask).T, targets, counted)
 
@@ -154,12 +154,12 @@ def classification_loss(
     *,
     normalised: bool,
 ) -> Total:
-    """Binary cross-entropy of a last layer without bias (B Eq. 8; of a sub-dense layer, Eq. 11).
+    """Binary cross-entropy of a last layer without bias (B Eq. 8; for a sub-dense layer, Eq. 11).
 
     Args:
       features: the embedding, or in the multi-task form the dimension's own part of it.
       targets, counted: see `proxy_loss`.
-      normalised: whether the features are brought to length 1 first.
+      normalised: whether the features are scaled to length 1 first.
     """
     if normalised:
         features = unit(features, jnp.ones(features.shape[1:]))
@@ -167,7 +167,7 @@ def classification_loss(
 
 
 def _cross_entropy(scores, targets, counted) -> Total:
-    """B Eq. 5: over the classes a sum, over the examples (sum, weight)."""
+    """B Eq. 5: a sum over the classes, a `Total` over the examples."""
     wrong = jnp.where(targets, -scores, scores)  # -log sigmoid(x) = softplus(-x)
     each = jnp.sum(jnp.where(counted, jax.nn.softplus(wrong), 0.0), axis=1)
     return Total(jnp.sum(each), jnp.sum(jnp.any(counted, axis=1).astype(each.dtype)))

@@ -1,4 +1,4 @@
-"""Semi-hard mining on the device, for ONE dimension, exact, without a B x B x B array (A §3.3).
+"""Exact semi-hard mining on the device, for ONE dimension, without a B x B x B array (A §3.3).
 
 For every (anchor, positive) pair the semi-hard band holds the negatives n with
 d(a, p) < d(a, n) <= d(a, p) + width. Sorting an anchor's negatives by distance makes each of its

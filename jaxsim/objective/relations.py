@@ -1,7 +1,7 @@
 """Which pairs of tracks are similar, dissimilar or not comparable, per dimension (A §3.3).
 
 Every function looks at one dimension. A pair in which a track has no label is neither similar nor
-dissimilar: it takes no part in the dimension (B's other rule, `unlabelled="negative"`, is of tags).
+dissimilar: it takes no part in the dimension (for tags, B's rule is `unlabelled="negative"`).
 """
 
 from collections.abc import Mapping, Sequence
@@ -79,7 +79,7 @@ def by_key(anchor: Int[Array, " A"], candidate: Int[Array, " B"], *, relation: s
 
     Args:
       anchor, candidate: 0 to 11 = C to B major, 12 to 23 = C to B minor, -1 = unknown.
-      relation: "parallel" or "relative": what is similar beside the same key.
+      relation: "parallel" or "relative": what is similar besides the same key.
     """
     same = key_group(anchor, relation)[:, None] == key_group(candidate, relation)
     known = (anchor >= 0)[:, None] & (candidate >= 0)
@@ -87,7 +87,7 @@ def by_key(anchor: Int[Array, " A"], candidate: Int[Array, " B"], *, relation: s
 
 
 def tempo_classes(tempo: Float[Array, " B"], *, count: int, tolerance: float) -> Bool[Array, "B C"]:
-    """Which of `count` tempo classes each tempo is similar to; none of an unknown tempo.
+    """Which of `count` tempo classes each tempo is similar to; none for an unknown tempo.
 
     The classes divide the octave from 60 to 120 BPM evenly on a logarithmic scale.
     """
@@ -96,7 +96,7 @@ def tempo_classes(tempo: Float[Array, " B"], *, count: int, tolerance: float) ->
 
 
 def key_classes(key: Int[Array, " B"], *, relation: str) -> Bool[Array, "B 24"]:
-    """Which of the 24 keys are similar to each key, itself included; none of an unknown key."""
+    """Which of the 24 keys are similar to each key, itself included; none for an unknown key."""
     return by_key(key, jnp.arange(KEY_CLASSES), relation=relation).similar
 
 
@@ -114,10 +114,10 @@ def relations(
     """Stacks the relations of all `dimensions` [S, A, B]; an example is never its own positive.
 
     Args:
-      anchors, candidates: per dimension its labels (tags bool [B, C], tempo [B], key [B]), and
+      anchors, candidates: labels per dimension (tags bool [B, C], tempo [B], key [B]), and
         "index" [B]: the example's place in the global batch.
       tags: "any_shared" or "sampled_label", see `by_tags` and `by_sampled_tag`.
-      random: per tag dimension uniform numbers [A, C], for "sampled_label".
+      random: uniform numbers [A, C] per tag dimension, for "sampled_label".
     """
 
     def one(dimension: str) -> Relation:

@@ -20,7 +20,7 @@ METHODS = ("triplet", "proxy", "classification")
 
 
 class Terms(NamedTuple):
-    """What one batch says of each dimension: [S], but for the track term."""
+    """What one batch says about each dimension: [S], except for the track term."""
 
     loss: Total  # over mined triplets, or over examples
     active: Total  # share of (anchor, positive) pairs with a semi-hard negative
@@ -49,8 +49,8 @@ def objective_terms(
 
     Args:
       embeddings: of this device's examples.
-      classes: of each dimension its class vectors, see `class_shapes`; empty for triplets.
-      labels: of this device's examples, see `relations.relations`; "track" too with a track term.
+      classes: the class vectors of each dimension, see `class_shapes`; empty for triplets.
+      labels: of this device's examples, see `relations.relations`; with a track term also "track".
       key: random key of this step, the same on every device.
       config: with `dimensions`, `relation` and `loss`.
       axis: name of the mapped device axis; None = there is only this batch.
@@ -79,7 +79,7 @@ def objective_terms(
         )
         relation = _relations(labels, candidate_labels, key, config)
         random = _random(key, labels["index"], (len(masks) + 1, len(candidates)))
-        # One dimension after the other: as fast as all at once, at a third to half of the memory.
+        # One dimension after another: as fast as all at once, with a third to half of the memory.
         loss, active = jax.lax.map(
             lambda each: mine(*each), (masks, relation, jnp.swapaxes(random, 0, 1)[:-1])
         )
@@ -174,7 +174,7 @@ def _class_loss(embeddings, classes, masks, labels, config: ConfigDict) -> Total
 
 
 def _targets(labels: Array, dimension: str, config: ConfigDict) -> tuple[Array, Array]:
-    """Which classes the examples are of, and which entries count: bool [B, C] each."""
+    """Which classes the examples belong to, and which entries count: bool [B, C] each."""
     if dimension == "tempo":
         targets = tempo_classes(
             labels, count=config.loss.tempo_classes, tolerance=config.relation.tempo_tolerance

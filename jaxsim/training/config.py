@@ -15,7 +15,7 @@ from jaxsim.objective.terms import METHODS
 from jaxsim.training.machines.parallel import MAPPINGS
 from jaxsim.training.schedule import SCHEDULES
 
-LARGE = 2**31  # of numbers; what is counted by them fits int32
+LARGE = 2**31  # bound on numbers; counts of this size fit int32
 POSITIVE = (
     "batch_size",
     "num_steps",
@@ -119,7 +119,7 @@ def check(config: ConfigDict, *, devices: int) -> None:
     if config.loss.track_weight and config.loss.method != "triplet":
         raise ValueError(
             f"config.loss.track_weight is {config.loss.track_weight}, expected 0 with the method "
-            f"{config.loss.method!r}: the track regularisation is of triplets"
+            f"{config.loss.method!r}: the track regularisation uses triplets"
         )
     if config.loss.pick == "all" and config.loss.band > config.loss.margin:
         raise ValueError(
@@ -152,7 +152,7 @@ def _check_parts(config: ConfigDict, devices: int) -> None:
     if parts > 1 and any(norm in ("batch", "batch_layer") for norm in norms):
         raise ValueError(
             f"config.parallel.parts is {parts}, expected 1 with batch normalisation (model.norm, "
-            "branch_norm or embedding_norm), whose statistics are of the whole batch"
+            "branch_norm or embedding_norm), whose statistics cover the whole batch"
         )
 
 

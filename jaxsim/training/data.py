@@ -19,9 +19,9 @@ def feature_config(config: ConfigDict) -> FeatureConfig:
 def open_splits(
     config: ConfigDict, splits: Sequence[str], *, directory: str = ""
 ) -> dict[str, DataSet]:
-    """Splits by name, of `directory`, else of `config.data.dir`, else of the embedded scores.
+    """Splits by name, from `directory`, else `config.data.dir`, else the embedded scores.
 
-    The scores are made first where they are absent. Raises what `dataset.open` raises.
+    The scores are prepared first if they are absent. Raises what `dataset.open` raises.
     """
     features = feature_config(config)
     found = directory or config.data.dir

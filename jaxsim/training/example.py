@@ -1,4 +1,4 @@
-"""The shapes of a training batch: all that an initial state and a compiler need to know of one."""
+"""The shapes of a training batch: all that an initial state and a compiler need to know."""
 
 from collections.abc import Mapping
 

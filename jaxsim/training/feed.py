@@ -12,10 +12,10 @@ from jaxsim.training.machines import parallel
 
 
 class Feed:
-    """The batches of one split, as the configuration composes them."""
+    """The batches of one split, composed as the configuration says."""
 
     def __init__(self, config: ConfigDict, data: DataSet, *, dimensions: Sequence[str] = ()):
-        """`dimensions`: in which every batch has pairs; by default all of the configuration."""
+        """`dimensions`: those in which every batch has pairs; by default all configured ones."""
         self.config, self.data = config, data
         self.dimensions = tuple(dimensions) or tuple(config.dimensions)
 
@@ -49,7 +49,7 @@ class Feed:
         )
 
     def place(self, batch: Batch):
-        """What the step needs of a batch of this process, on its devices."""
+        """What the step needs from a batch of this process, on its devices."""
         wanted = (*inputs.FEATURES, *self.config.dimensions, "index", "track")
         return parallel.to_devices(
             {name: batch[name] for name in wanted}, local_devices=jax.local_device_count()

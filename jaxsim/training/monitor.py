@@ -1,4 +1,4 @@
-"""What a run says while it runs: a progress line, TensorBoard scalars and a JSON-lines log."""
+"""What a run reports while it runs: a progress line, TensorBoard scalars and a JSON-lines log."""
 
 import json
 import math
@@ -21,14 +21,14 @@ from input_pipeline.files import write_text
 from jaxsim.objective.terms import Terms
 
 MIB = 2**20
-FLUSH_SECONDS = 60  # between the times when TensorBoard sees what is new: it waits for the disk
+FLUSH_SECONDS = 60  # between flushes for TensorBoard, which wait for the disk
 
 
 class Monitor:
     """Writes `log.jsonl`, TensorBoard events and the progress line of one run.
 
     Rows of steps that a resumed run will repeat are dropped from `log.jsonl`. A silent monitor does
-    nothing: of several processes one speaks.
+    nothing: of several processes, only one reports.
     """
 
     def __init__(self, workdir: Path, *, first_step: int, num_steps: int, silent: bool = False):
@@ -40,8 +40,8 @@ class Monitor:
             kept = [row for row in rows(self._path) if row["step"] <= first_step]
             write_text(self._path, "".join(json.dumps(row) + "\n" for row in kept))
         self._log = self._path.open("a")
-        # Not SummaryWriter: if its thread fails (a full disk, a clock that jumps), the next calls
-        # wait for it for ever. Here a failure is an error.
+        # Not SummaryWriter: if its thread fails (a full disk, a clock that jumps), later calls wait
+        # for it forever. Here a failure raises an error.
         folder = workdir / "tensorboard"
         folder.mkdir(exist_ok=True)
         self._events = EventsWriter(str(folder / "events"), f".{first_step}")
@@ -80,7 +80,7 @@ class Monitor:
             self._bar.write(text, file=sys.stderr)
 
     def close(self) -> None:
-        """Writes what is left; a second time does nothing."""
+        """Writes what is left; a second call does nothing."""
         if self._silent or self._log.closed:
             return
         self._bar.close()
@@ -89,7 +89,7 @@ class Monitor:
 
 
 def step_numbers(config: ConfigDict, terms: Terms) -> dict[str, Any]:
-    """What a step's `Terms` say, for a row: per dimension, and of the track regularisation."""
+    """A row of a step's `Terms`: per dimension, and for the track regularisation."""
     row: dict[str, Any] = {
         name: dict(zip(config.dimensions, np.round(total.mean(), 5).tolist(), strict=True))
         for name, total in (
@@ -104,9 +104,9 @@ def step_numbers(config: ConfigDict, terms: Terms) -> dict[str, Any]:
 
 
 def peak_memory() -> dict[str, float]:
-    """The most memory used so far [MiB]: on the fullest own device, or by a process on CPUs.
+    """The most memory used so far [MiB]: on the fullest own device, or by the process on CPUs.
 
-    The name of the number says which; CPUs tell nothing of their devices.
+    The name of the number says which; JAX reports no memory for CPU devices.
     """
     told = [device.memory_stats() or {} for device in jax.local_devices()]
     peaks = [stats["peak_bytes_in_use"] for stats in told if "peak_bytes_in_use" in stats]
@@ -118,9 +118,9 @@ def peak_memory() -> dict[str, float]:
 
 
 def rows(path: Path) -> list[dict[str, Any]]:
-    """The rows of a `log.jsonl`; none if there is none.
+    """The rows of a `log.jsonl`; none if the file does not exist.
 
-    The last one may be cut, of a run that was killed while it wrote: it is left out.
+    The last row is left out if it is cut off, as when a run is killed while writing.
     """
     if not path.is_file():
         return []

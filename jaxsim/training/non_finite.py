@@ -1,4 +1,4 @@
-"""What to do about numbers that are not finite: find them, and say where they came from."""
+"""What to do about numbers that are not finite: find them, and say where they come from."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -13,14 +13,14 @@ from jaxsim.objective.terms import Terms
 
 @jax.jit
 def all_finite(tree) -> jax.Array:
-    """Whether every number of a tree of arrays is finite."""
+    """Whether every number in a tree of arrays is finite."""
     return jnp.all(jnp.stack([jnp.all(jnp.isfinite(leaf)) for leaf in jax.tree.leaves(tree)]))
 
 
 def offending_tracks(
     batch: Mapping[str, np.ndarray], features: Sequence[str], track_ids: Sequence[str]
 ) -> dict[str, list[str]]:
-    """Of every track of a batch with a feature that is not finite: the names of those features.
+    """The names of the features that are not finite, of every track of a batch that has any.
 
     Args:
       batch: the features [B, ...] and `track` int [B], rows of `track_ids`.
@@ -46,7 +46,7 @@ def report_step(
     Args:
       terms: on the host.
       batch: of the step, with the rows of all processes.
-      track_ids: of the data set, of which `batch["track"]` holds rows.
+      track_ids: of the data set; `batch["track"]` holds their rows.
     """
     return report(
         step=step,
@@ -67,10 +67,10 @@ def report(
     offending: Mapping[str, Sequence[str]],
     tracks: Sequence[str],
 ) -> dict[str, Any]:
-    """What is known of a step that gave numbers that are not finite, for JSON.
+    """What is known about a step with numbers that are not finite, for JSON.
 
     Args:
-      numbers: by their name, then by dimension.
+      numbers: by name, then by dimension.
       offending: see `offending_tracks`.
       tracks: all of the batch.
     """
@@ -91,7 +91,7 @@ def report(
 
 
 def sentence(found: Mapping[str, Any]) -> str:
-    """A `report` in a sentence."""
+    """A `report` as a sentence."""
     numbers = "; ".join(f"{name} of {', '.join(bad)}" for name, bad in found["not_finite"].items())
     offending = found["tracks_with_features_that_are_not_finite"]
     blame = f"tracks with features that are not finite: {', '.join(offending)}"

@@ -12,13 +12,13 @@ def parse(text: str, *, num_steps: int) -> range:
     """The steps that "100:110" asks for: those after the first 100, up to the 110th.
 
     Raises:
-      ValueError: it is no range of steps, or none of this run's `num_steps`.
+      ValueError: it is not a range of steps, or not within this run's `num_steps`.
     """
     match = re.fullmatch(r"([0-9]{1,12}):([0-9]{1,12})", text)
     steps = range(int(match[1]), int(match[2])) if match else range(0)
     if not 0 < len(steps) <= num_steps or steps.stop > num_steps:
         raise ValueError(
-            f"--profile is {text!r}, expected the steps first:last such as 100:110, "
+            f"--profile is {text!r}, expected steps first:last, such as 100:110, "
             f"with first < last <= {num_steps} (config.num_steps)"
         )
     return steps
@@ -27,26 +27,26 @@ def parse(text: str, *, num_steps: int) -> range:
 def flops(step: Callable, *arguments: Any) -> float:
     """Floating-point operations of one call on one device, as the compiler counts them.
 
-    The later calls with such arguments find the function compiled: nothing is compiled twice.
+    Later calls with such arguments find the function compiled: nothing is compiled twice.
 
     Args:
-      step: of `parallel.map_over_devices`, or any that JAX compiles.
+      step: from `parallel.map_over_devices`, or any function that JAX compiles.
 
     Returns:
-      0 where the compiler does not tell.
+      0 where the compiler does not report it.
     """
     cost = step.lower(*arguments).compile().cost_analysis()  # type: ignore[attr-defined]
     return max((cost or {}).get("flops", 0.0), 0.0)
 
 
 class Trace:
-    """Records a run while it is in certain steps, for TensorBoard and XProf.
+    """Records certain steps of a run, for TensorBoard and XProf.
 
-    A run that starts between them records the rest; one that starts after them records nothing.
+    A run that starts among them records the rest; one that starts after them records nothing.
 
     Args:
-      steps: which; an empty range records nothing.
-      directory: where it is written.
+      steps: those to record; an empty range records nothing.
+      directory: where the recording is written.
       first_step: where the run starts.
       say: shows a sentence.
     """
@@ -57,23 +57,23 @@ class Trace:
         self._steps, self._directory, self._say = steps, directory, say
         self._recording = False
         if steps and first_step >= steps.stop:
-            say(f"--profile: the run is at step {first_step} already; nothing is recorded")
+            say(f"--profile: the run is already at step {first_step}; nothing is recorded")
 
     def before_step(self, step: int, state: Any) -> None:
-        """Begins to record if this is the first of the steps, once `state` is computed."""
+        """Starts recording at the first of the steps, once `state` is computed."""
         if step in self._steps and not self._recording:
             jax.block_until_ready(state)
             jax.profiler.start_trace(self._directory)
             self._recording = True
 
     def after_step(self, step: int, state: Any) -> None:
-        """Ends the recording if `step` was the last, once the `state` after it is computed."""
+        """Ends the recording after the last of the steps, once the `state` after it is computed."""
         if self._recording and step + 1 >= self._steps.stop:
             jax.block_until_ready(state)
             self.close()
 
     def close(self) -> None:
-        """Ends the recording, also in the middle."""
+        """Ends the recording, even before its last step."""
         if self._recording:
             self._recording = False
             jax.profiler.stop_trace()

@@ -27,7 +27,7 @@ class Progress:
         learning_rate: Callable[[int], float],
         at_non_finite: Callable[[int, Terms], None],
     ):
-        """Begins to measure time.
+        """Starts measuring time.
 
         Args:
           first_step: of the epoch.
@@ -42,13 +42,13 @@ class Progress:
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
-        """Measures what is waited for input."""
+        """Measures the time spent waiting for input."""
         asked = time.monotonic()
         yield
         self._waited += time.monotonic() - asked
 
     def add(self, step: int, terms: Terms) -> None:
-        """Takes the numbers to come of a step that has been started."""
+        """Takes the numbers of a step that has been started; they may still be computing."""
         self._pending = step, terms
 
     def report(self) -> None:

@@ -32,12 +32,12 @@ from jaxsim.training.schedule import Plateau, exhausted, learning_rate
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
-    """What a validation says.
+    """What a validation finds.
 
     Attributes:
-      loss: decides about the learning rate.
+      loss: decides when the learning rate is cut.
       own, whole: triplet score per dimension, in its own sub-space and in the whole space.
-      tracks: on how many tracks.
+      tracks: how many tracks it used.
     """
 
     loss: float
@@ -64,7 +64,7 @@ class Validator(Protocol):
 
 
 def guarded(job: Callable[[], int]) -> int:
-    """The exit code of `job`; what goes wrong is said in one line where it was foreseen."""
+    """The exit code of `job`; errors that were foreseen are reported in one line."""
     try:
         return job()
     except (ValueError, OSError, FloatingPointError) as error:
@@ -91,7 +91,7 @@ def train(
       profiled: steps to record for the profiler; see `profiling`.
 
     Returns:
-      The exit code: whether it came to the end, or was stopped, with its state saved.
+      The exit code: whether it finished, or was stopped with its state saved.
     """
     with Claim(workdir):
         run = Run(config, workdir, data, validator, profiled=profiled)
@@ -110,7 +110,7 @@ def train(
             else:
                 run.finish()
         except BaseException:
-            if jax.process_count() == 1:  # else closing would wait for all, who may be elsewhere
+            if jax.process_count() == 1:  # else closing would wait for processes that are elsewhere
                 run.close()
             raise
         run.close()
@@ -171,10 +171,10 @@ class Run:
         )
         batches = self.feed.batches(first_step=self.step, num_steps=last)
         while self.step < last and not self.requests.exchange(save=self._time_to_save()):
-            # Only what is asked for goes to a device or comes back, so nothing waits unawares.
+            # Only explicit transfers are allowed, so that no step waits for one unnoticed.
             with jax.transfer_guard("disallow"):
                 terms = self._start_step(batches, progress)
-                progress.report()  # of the step before
+                progress.report()  # of the previous step
             progress.add(self.step, terms)
             self.trace.after_step(self.step, self.state)
             self.step += 1
@@ -186,7 +186,7 @@ class Run:
         self._save(score=None if self.requests.stop else self._validate())
 
     def _start_step(self, batches: Iterator[Batch], progress: Progress) -> Terms:
-        """Gives the devices the next step, to whose state it moves; returns its numbers to come."""
+        """Starts the next step on the devices and moves to its state; returns its numbers."""
         with progress.waiting():
             batch = self.feed.place(next(batches))
         rate = parallel.replicate(np.float32(self._rate(self.step)))
@@ -269,7 +269,7 @@ class Run:
         self.saved_at = time.monotonic()
 
     def _stop_at_non_finite(self, step: int, terms: Terms) -> None:
-        """Raises FloatingPointError; what is known of the batch of the step goes to a file."""
+        """Raises FloatingPointError; what is known about the step's batch goes to a file."""
         report = non_finite.report_step(
             step,
             terms,
@@ -281,7 +281,7 @@ class Run:
         if processes.first():
             write_text(path, json.dumps(report, indent=1) + "\n")
         raise FloatingPointError(
-            f"{non_finite.sentence(report)} (all in {path}); {self._last_checkpoint()}"
+            f"{non_finite.sentence(report)} (details in {path}); {self._last_checkpoint()}"
         )
 
     def _last_checkpoint(self) -> str:

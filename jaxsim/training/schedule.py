@@ -10,7 +10,7 @@ SCHEDULES = ("plateau", "cosine")
 
 @dataclasses.dataclass(frozen=True)
 class Plateau:
-    """How often the rate was cut, and since when the validation loss has not decreased."""
+    """How often the rate was cut, and for how long the validation loss has not decreased."""
 
     cuts: int = 0
     best: float = math.inf

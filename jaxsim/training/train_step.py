@@ -21,7 +21,7 @@ from jaxsim.objective.losses import Total
 from jaxsim.objective.terms import Terms, class_shapes, objective_terms
 from jaxsim.training.machines import parallel
 
-# As of a last layer [D, C].
+# As for a last layer [D, C].
 CLASS_INIT = jax.nn.initializers.he_uniform(in_axis=-1, out_axis=-2)
 
 
@@ -30,7 +30,7 @@ class State:
     """Everything that a step changes."""
 
     step: Array
-    params: Any  # of the network; and "classes", the class vectors of proxies and classification
+    params: Any  # of the network; also "classes", the class vectors of proxies and classification
     batch_stats: Any  # running means and variances; empty without batch normalisation
     moments: optax.OptState
 
@@ -42,7 +42,7 @@ def network(config: ConfigDict) -> Inception:
 
 def initial_state(config: ConfigDict, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> State:
     """The state before step 0, a function of `config.seed` and the shapes of a batch."""
-    # It runs once: on CPUs more effort triples the time that it takes to compile.
+    # It runs only once, and on CPUs more optimisation triples its compile time.
     options = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
     initial = jax.jit(functools.partial(_initial_state, config), compiler_options=options)
     return initial({name: np.zeros(each.shape, each.dtype) for name, each in shapes.items()})
@@ -134,10 +134,10 @@ def _gradients(config: ConfigDict, state: State, batch: Mapping[str, Array], obj
 def _gradients_by_parts(
     config: ConfigDict, state: State, batch: Mapping[str, Array], objective: Callable
 ):
-    """As `_gradients`, exact, with the network's memory for one part of the batch.
+    """As `_gradients`, and exact, but with the network's memory for only one part of the batch.
 
-    The parts are embedded one after the other, the objective sees the embeddings of all, and its
-    gradient goes back through the network part by part, which embeds each a second time.
+    The parts are embedded one after another, the objective sees the embeddings of all, and its
+    gradient goes back through the network part by part, which embeds each part a second time.
     """
     count = config.parallel.parts
     features = {name: batch[name] for name in FEATURES if name in batch}

@@ -1,7 +1,7 @@
-"""Maps that are put together from groups of channels, and divided into them.
+"""Joining and splitting feature maps by channel.
 
-On a TPU a concatenation is a pass over the memory of its own. Writing each part into its place is
-done by what computes the part, most often a convolution.
+On a TPU a concatenation is a separate pass over memory. If each part is written into its place
+instead, the operation that computes the part, most often a convolution, writes it there itself.
 """
 
 import functools
@@ -33,7 +33,7 @@ def _join_forward(parts, sizes, rectified):
 
 
 def _join_backward(sizes, rectified, joined, gradient):
-    # The joined map tells where a ReLU was open, so the parts need not be stored besides it.
+    # The joined map shows where a ReLU was open, so the parts need not be stored as well.
     gradients, values = _parts(gradient, sizes), _parts(joined, sizes)
     opened = (
         jnp.where(value > 0, own, 0)

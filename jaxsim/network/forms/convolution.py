@@ -1,9 +1,9 @@
 """Convolution and matrix product whose gradients are fast on CPUs too.
 
-XLA's CPU backend computes three things slowly, and there are equal forms that it does not
-(benchmarks/RESULTS.md): a weight gradient, for which it transposes the whole batch, is the sum of
-those of a few examples at a time; the input gradient of a strided convolution is several small
-convolutions, one for each position of the stride; a 1 x 1 convolution is a matrix product.
+XLA's CPU backend computes three things slowly that have faster, equivalent forms
+(benchmarks/RESULTS.md). A weight gradient, for which it transposes the whole batch, becomes a sum
+over a few examples at a time. The input gradient of a strided convolution becomes several small
+convolutions, one for each position of the stride. A 1 x 1 convolution becomes a matrix product.
 """
 
 import functools
@@ -15,9 +15,9 @@ from jaxtyping import Array, Float
 
 from jaxsim.network.shapes import checked
 
-POSITIONS_AT_A_TIME = 2048  # of a weight gradient: so many stay in the cache
-PARTS = 16  # of a batch at most: each is compiled by itself
-LARGE_MAP = 32 * 32  # positions, from which a product's weight gradient is faster by example
+POSITIONS_AT_A_TIME = 2048  # of a weight gradient: this many stay in the cache
+PARTS = 16  # of a batch, at most: each is compiled separately
+LARGE_MAP = 32 * 32  # positions; from here on a product's weight gradient is faster by example
 
 
 @checked
@@ -79,7 +79,7 @@ def _convolve(x, kernel, strides, padding):
 
 
 def plain_convolution(x, kernel, strides, padding):
-    """XLA's own, with XLA's own gradients."""
+    """XLA's own convolution, with XLA's own gradients."""
     return lax.conv_general_dilated(
         x, kernel, strides, padding, dimension_numbers=("NHWC", "HWIO", "NHWC")
     )
@@ -127,10 +127,10 @@ def input_gradient_by_phases(
     strides: tuple[int, int],
     padding: str,
 ) -> Float[Array, "B H W C"]:
-    """The gradient of a strided convolution's input of `size`.
+    """The gradient with respect to a strided convolution's input, whose map has this `size`.
 
-    Position s q + r of the padded input is seen by the elements r, r + s, ... of the kernel alone:
-    for each r its gradient is a convolution of the output's gradient with those. No stride may be
+    Only the elements r, r + s, ... of the kernel see position s q + r of the padded input: for each
+    r its gradient is a convolution of the output's gradient with those elements. No stride may be
     larger than the kernel.
     """
     window = kernel.shape[:2]
@@ -174,12 +174,12 @@ add_bias.defvjp(_add_bias_forward, _add_bias_backward)
 def position_sum(x: Float[Array, "B H W D"]) -> Float[Array, "D"]:
     """Sum over examples and positions.
 
-    On a TPU it is the weight gradient of a convolution of ones: the matrix units add up three to
-    six times as fast.
+    On a TPU it is the weight gradient of a convolution of ones: the matrix units sum three to six
+    times as fast.
     """
 
     def by_matrix_units(x):
-        # Behind the barrier the compiler does not see that these are ones, and keeps the product.
+        # Behind the barrier the compiler cannot see that these are ones, so it keeps the product.
         one = lax.optimization_barrier(jnp.ones((), x.dtype))
         ones = jnp.broadcast_to(one, (*x.shape[:3], 1))
         kernel = jnp.zeros((1, 1, 1, x.shape[-1]), x.dtype)

@@ -1,9 +1,9 @@
 """Pooling as reductions over strided slices, one axis after the other.
 
 Equal to `flax.linen.max_pool` and `avg_pool` (padding SAME or VALID, padding not counted), but the
-maximum's gradient is a chain of selects instead of a scatter: on a CPU that of 2 x 2 is 17 times
-faster, on a GPU 1.5 times. There, where two positions of a window tie, they share the gradient. On
-a TPU the scatter is the faster one.
+maximum's gradient is a chain of selects instead of a scatter: for 2 x 2 windows that is 17 times
+faster on a CPU and 1.5 times on a GPU. There, tied positions of a window share the gradient. On a
+TPU the scatter is faster.
 """
 
 import functools

@@ -39,7 +39,7 @@ class StemAxis:
         self.high = (self.windows - 1) * self.step + self.seen - size - self.low
 
     def padding(self, position: int) -> tuple[int, int]:
-        """Of the convolution at one position of every pooling window."""
+        """Padding of the convolution at one position of every pooling window."""
         before = self.stride * position
         return self.low - before, self.high - self.stride * (self.window - 1) + before
 
@@ -49,7 +49,7 @@ class StemAxis:
 
 
 def stem_axes(kind: str, shape: tuple[int, ...]) -> tuple[StemAxis, ...]:
-    """Of the bins and the frames of an input image."""
+    """The axes of an input image: bins and frames."""
     sizes = zip(shape, INPUTS[kind].stem_strides, INPUTS[kind].reduction, strict=True)
     return tuple(StemAxis(*each) for each in sizes)
 
@@ -73,18 +73,18 @@ def convolved_and_pooled(
 
 @functools.partial(jax.custom_vjp, nondiff_argnums=(3,))
 def by_positions(x, kernel, bias, axes):
-    """One position of the pooling windows after the other.
+    """Goes through the positions of the pooling windows, one after another.
 
     The convolution at one position of all windows is a strided convolution that can take the
-    maximum with those before, so the map of all positions is never stored. The gradient asks which
-    position held the maximum.
+    maximum with those before it, so the map of all positions is never stored. The gradient goes to
+    the position that held the maximum.
     """
     return _by_positions(x, kernel, bias, axes)[0]
 
 
 def _by_positions(x, kernel, bias, axes):
     highest, *others = _convolutions(x, kernel, axes)
-    held = jnp.zeros_like(highest)  # as a float it is written by what writes the maximum
+    held = jnp.zeros_like(highest)  # a float: then one operation writes it and the maximum
     for number, other in enumerate(others, 1):
         held = jnp.where(other > highest, number, held)
         highest = jnp.maximum(highest, other)
@@ -118,10 +118,10 @@ def _convolutions(x, kernel, axes) -> list[Float[Array, "B h w D"]]:
 
 
 def maximum(positions: Float[Array, "B h w P D"]) -> Float[Array, "B h w D"]:
-    """Over the positions of a pooling window.
+    """The maximum over the positions of a pooling window.
 
-    Not jnp.max: its gradient asks which position equals the maximum, and none may where the
-    compiler computes the positions anew with other rounding. The gradient would be lost.
+    Not jnp.max: its gradient looks for the position that equals the maximum, and there may be none
+    where the compiler recomputes the positions with different rounding. The gradient would be lost.
     """
     return functools.reduce(jnp.maximum, jnp.unstack(positions, axis=3))
 
@@ -137,7 +137,7 @@ def convolved_by_patches(
     rows, columns = axes
     pad = [(0, 0, 0)] + [(axis.low, axis.high, 0) for axis in axes]
     x = lax.pad(x[..., 0], jnp.zeros((), x.dtype), pad)
-    # Frames, then bins: as one stack of single numbers it takes several times as long.
+    # Frames, then bins: one stack of single numbers takes several times as long.
     x = jnp.stack([x[:, :, columns.starts(j)] for j in range(columns.seen)], axis=-1)
     patches = jnp.concatenate([x[:, rows.starts(i)] for i in range(rows.seen)], axis=-1)
     placed = placed_kernels(kernel[:, :, 0], axes).reshape(patches.shape[-1], -1)
@@ -146,7 +146,7 @@ def convolved_by_patches(
 
 
 def placed_kernels(kernel: Float[Array, "5 5 D"], axes) -> Float[Array, "rows columns P D"]:
-    """The kernel at every position of a pooling window, in what the window sees."""
+    """The kernel placed at every position of a pooling window, within what the window sees."""
     rows, columns = axes
     placed = []
     for i in range(rows.window):

@@ -37,7 +37,7 @@ def tempogram(onset: Float[Array, "B N"], window: int) -> Float[Array, "B window
 
 
 def correlation_by_fft(onset: Float[Array, "B N"], window: int) -> Float[Array, "B window T"]:
-    """Local autocorrelation, by way of each frame's power spectrum."""
+    """Local autocorrelation, through each frame's power spectrum."""
     frames = onset.shape[1] - window + 1
     index = np.arange(frames)[:, None] + np.arange(window)
     windowed = onset[:, index] * _hann(jnp.arange(window), window)  # [B, T, W]
@@ -50,9 +50,9 @@ def correlation_by_fft(onset: Float[Array, "B N"], window: int) -> Float[Array, 
 def correlation_by_product(onset: Float[Array, "B N"], window: int) -> Float[Array, "B window T"]:
     """Local autocorrelation, as one matrix product per lag, for all examples.
 
-    sum_n w[n] w[n + l] o[t + n] o[t + n + l]: what depends on the example is o[m] o[m + l] alone,
-    the windows are the same matrix over (t, m) for all. A matrix unit does this seven times as fast
-    as the Fourier transforms (benchmarks/RESULTS.md).
+    sum_n w[n] w[n + l] o[t + n] o[t + n + l]: only o[m] o[m + l] depends on the example; the
+    windows are the same matrix over (t, m) for all. A matrix unit does this seven times as fast as
+    the Fourier transforms (benchmarks/RESULTS.md).
     """
     size = onset.shape[1]
     lag, frame, m = jnp.arange(window), jnp.arange(size - window + 1), jnp.arange(size)

@@ -1,4 +1,4 @@
-"""Devices, processes and signals: a function of one device comes in, one of all of them goes out.
+"""Devices, processes and signals: a function for one device comes in, one for all devices goes out.
 
 Everything that depends on how many machines there are is here, so that the step and the run read
 as if there were one. It must not know what is computed.

@@ -1,4 +1,4 @@
-"""Maps a function of one device over all devices; the only module that knows how it is done."""
+"""Maps a function of one device over all devices; the only module that knows how."""
 
 from collections.abc import Callable, Sequence
 
@@ -34,9 +34,9 @@ def map_over_devices(
     """Compiles `function`, written for one device of the axis `DEVICE_AXIS`, for all devices.
 
     Args:
-      function: of positional arguments that are trees of arrays.
-      split: for every argument whether it has a leading axis [devices, ...] that is dealt out, or
-        is the same on every device.
+      function: takes positional arguments that are trees of arrays.
+      split: for every argument, whether it has a leading axis [devices, ...] that is dealt out;
+        otherwise it is the same on every device.
       mapping: "pmap" or "shard_map"; both give the same numbers.
       split_result: whether the result gets a leading device axis, or is equal on all devices.
       donate: whether the first argument's memory may be reused for the result.
@@ -77,12 +77,12 @@ def map_over_devices(
 
 
 def to_devices(batch, *, local_devices: int):
-    """Splits the leading axis of every array over this process's devices: its rows of the batch."""
+    """Splits the leading axis of every array, this process's rows, over its devices."""
     sharding = NamedSharding(mesh(), PartitionSpec(DEVICE_AXIS))
 
     def place(x: np.ndarray) -> jax.Array:
         split = x.reshape(local_devices, x.shape[0] // local_devices, *x.shape[1:])
-        with jax.transfer_guard("allow"):  # of several processes JAX takes it for unasked
+        with jax.transfer_guard("allow"):  # with several processes JAX takes it for implicit
             return jax.make_array_from_process_local_data(sharding, split)
 
     return jax.tree.map(place, batch)
@@ -108,14 +108,14 @@ def to_host(x: jax.Array) -> np.ndarray:
     """All of an array that `map_over_devices` split over all devices, in every process."""
     if jax.process_count() == 1:
         return np.asarray(x)
-    # pmap gives each process its own part, shard_map the whole; both are gathered alike.
+    # pmap gives each process its own part, shard_map the whole; both are gathered the same way.
     return np.asarray(multihost_utils.process_allgather(x, tiled=True))
 
 
 def of_all_processes(tree):
-    """A tree that is equal on all devices, as arrays of all processes: what orbax saves.
+    """A tree that is equal on all devices, as arrays that span all processes: what orbax saves.
 
-    With several processes pmap gives each of them arrays of its own devices alone.
+    With several processes, pmap gives each of them arrays on its own devices only.
     """
     if jax.process_count() == 1:
         return tree

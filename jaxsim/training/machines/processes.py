@@ -1,6 +1,6 @@
 """Several processes that train one model: how they find each other, and what they agree on.
 
-With one process everything here is immediate.
+With one process, everything here returns at once.
 """
 
 import contextlib
@@ -15,14 +15,14 @@ VARIABLES = ("JAX_COORDINATOR_ADDRESS", "JAX_NUM_PROCESSES", "JAX_PROCESS_ID")
 
 
 def join(*, silence: int = 100) -> None:
-    """Joins the processes of this run; every one of them calls this before it uses JAX.
+    """Joins the processes of this run; each of them calls this before it uses JAX.
 
-    JAX knows by itself who they are on Cloud TPU, on GKE's TPUs and under Slurm. Elsewhere
-    `VARIABLES` say it: host:port of process 0, the number of processes, the number of this one.
+    On Cloud TPU, on GKE's TPUs and under Slurm, JAX finds them by itself. Elsewhere `VARIABLES`
+    give host:port of process 0, the number of processes and the number of this one.
 
     Args:
-      silence: seconds after which a process that says nothing is taken for dead, and all others
-        end with JAX's message of it and SIGABRT.
+      silence: seconds after which a silent process is taken for dead, and all others end with JAX's
+        message about it and SIGABRT.
 
     Raises:
       ValueError: the processes are not known, or do not answer.
@@ -43,8 +43,8 @@ def join(*, silence: int = 100) -> None:
         )
     except (RuntimeError, ValueError) as error:
         raise ValueError(
-            f"--distributed: the processes of the run did not come together ({error}); outside of "
-            f"Cloud TPU, GKE and Slurm set {', '.join(VARIABLES)}"
+            f"--distributed: the processes of the run could not connect ({error}); outside Cloud "
+            f"TPU, GKE and Slurm, set {', '.join(VARIABLES)}"
         ) from error
 
 
@@ -55,18 +55,18 @@ def _number(name: str, value: str) -> int:
 
 
 def first() -> bool:
-    """Whether this is the process that writes what is written once."""
+    """Whether this is the process that writes what only one writes."""
     return jax.process_index() == 0
 
 
 def wait_for_all(what: str) -> None:
-    """Returns when all processes have come here."""
+    """Returns once all processes have called it."""
     multihost_utils.sync_global_devices(what)
 
 
 @contextlib.contextmanager
 def first_goes_first(what: str) -> Iterator[None]:
-    """The first process runs the block alone, then the others: what it made is there for them."""
+    """The first process runs the block alone, then the others, which find what it made."""
     if not first():
         wait_for_all(what)
     yield

@@ -12,9 +12,9 @@ from jaxsim.network.shapes import DEVICE_AXIS
 from jaxsim.training.machines import parallel, processes
 
 FINISHED = 0  # trained to the end
-FAILED = 1  # something is wrong that starting again does not change; the message says what
-CRASHED = 70  # something unforeseen, with a traceback: starting again may help (EX_SOFTWARE)
-TERMINATED = 75  # stopped by SIGTERM, saved: to be started again (EX_TEMPFAIL)
+FAILED = 1  # something is wrong that a restart does not fix; the message says what
+CRASHED = 70  # something unforeseen, with a traceback: a restart may help (EX_SOFTWARE)
+TERMINATED = 75  # stopped by SIGTERM, saved: to be restarted (EX_TEMPFAIL)
 INTERRUPTED = 130  # stopped by Ctrl-C, saved (128 + SIGINT)
 
 CODES = {signal.SIGTERM: TERMINATED, signal.SIGINT: INTERRUPTED}
@@ -24,11 +24,12 @@ _SAVE = 1  # less than any code
 class Requests:
     """What the run is asked to do: to stop (by SIGTERM or SIGINT, from now on), or to save.
 
-    Several processes must do so after the same step, or those that go on wait forever. So what each
-    was asked goes into a maximum over all devices, which is read one step later, when it is there.
+    Several processes must do so after the same step, or those that continue wait forever. So each
+    one's request goes into a maximum over all devices, which is read one step later, when it is
+    ready.
 
     Attributes:
-      stop: the exit code to stop with; 0 = go on.
+      stop: the exit code to stop with; 0 = continue.
       save: whether to save after this step.
     """
 
@@ -66,7 +67,7 @@ class Requests:
 
 
 def leave(code: int) -> NoReturn:
-    """Ends this process; after an error without waiting for the other ones, which wait for it."""
+    """Ends this process; after an error without waiting for the others, which wait for it."""
     if jax.process_count() > 1 and code in (FAILED, CRASHED):
         sys.stdout.flush()
         sys.stderr.flush()

@@ -1,5 +1,5 @@
-"""What a run keeps in its directory: states come in, and go out again exactly as they were.
+"""What a run keeps in its directory: states go in, and come out again exactly as they were.
 
-A checkpoint is whole or absent, and says how it was trained; what of it is exported is one file.
+A checkpoint is complete or absent, and says how it was trained; an exported model is one file.
 Nothing here decides when to save.
 """

@@ -1,7 +1,7 @@
-"""Checkpoints (orbax): all that a run needs to go on exactly, and all that a model's user needs.
+"""Checkpoints (orbax): all that a run needs to resume exactly, and all that a model's user needs.
 
-A checkpoint holds the `State` and a JSON record: config, commit, plateau, names of the labels,
-features. Orbax writes into a temporary directory and renames it: a checkpoint is whole or absent.
+A checkpoint holds the `State` and a JSON record: config, commit, plateau, label names, features.
+Orbax writes into a temporary directory and renames it: a checkpoint is complete or absent.
 """
 
 import dataclasses
@@ -27,12 +27,12 @@ T = TypeVar("T")
 
 
 class Restored(NamedTuple):
-    """What a checkpoint has for whoever uses its network."""
+    """What a checkpoint holds for users of its network."""
 
     config: ConfigDict
     params: Any
     batch_stats: Any
-    record: dict[str, Any]  # see `jaxsim.training.saving.record`; and "step"
+    record: dict[str, Any]  # see `jaxsim.training.saving.record`; also "step"
 
 
 class Resumed(NamedTuple):
@@ -53,8 +53,8 @@ class Checkpoints:
             preservation_policy=policies.AnyPreservationPolicy([policies.LatestN(keep), best]),
             best_fn=_score,
             create=True,
-            # Made in the background, they are waited for by a signal between threads, and orbax
-            # 0.12.8 lost one: the save ended after five minutes with an error.
+            # Directories made in the background are awaited through a signal between threads, and
+            # orbax 0.12.8 lost one: the save failed after five minutes.
             async_options=ocp.AsyncOptions(create_directories_asynchronously=False),
         )
         self._manager = ocp.CheckpointManager(
@@ -76,10 +76,10 @@ class Checkpoints:
         *,
         score: float | None = None,
     ) -> None:
-        """Saves in the background; a step that is saved already is left as it is.
+        """Saves in the background; a step that is already saved is left unchanged.
 
         Args:
-          score: in validation, if there was one at this step; higher is better.
+          score: in validation, if this step was validated; higher is better.
         """
         step = int(state.step)
         if step in self._manager.all_steps():
@@ -95,16 +95,16 @@ class Checkpoints:
         )
 
     def restore(self, like: State, *, accept: Callable[[dict[str, Any]], None]) -> Resumed | None:
-        """The newest checkpoint that is whole, or None if there is no checkpoint.
+        """The newest intact checkpoint, or None if there is no checkpoint.
 
-        Damaged ones that are newer are moved beside the directory, and that is said.
+        Newer, damaged ones are moved next to the directory, with a warning.
 
         Args:
           like: gives the shapes and the placement.
-          accept: raises ValueError for a record with which this run must not go on.
+          accept: raises ValueError for a record that this run must not resume from.
 
         Raises:
-          ValueError: there are only damaged checkpoints, or the arrays are of another network.
+          ValueError: all checkpoints are damaged, or the arrays belong to a different network.
         """
         abstract = jax.tree.map(ocp.utils.to_shape_dtype_struct, like)
         damaged: dict[int, str] = {}
@@ -143,7 +143,7 @@ class Checkpoints:
         if differences:
             more = f" and {len(differences) - 3} more" if len(differences) > 3 else ""
             raise ValueError(
-                f"{self.directory / str(step)}: is of another network: "
+                f"{self.directory / str(step)}: belongs to a different network: "
                 f"{'; '.join(differences[:3])}{more}"
             )
 
@@ -159,14 +159,14 @@ class Checkpoints:
                 (self.directory / str(number)).rename(target)
             print(
                 f"WARNING: damaged checkpoints ({_reasons(damaged)}) are now in {aside}; "
-                f"going on from step {step}, the newest that is whole",
+                f"resuming from step {step}, the newest intact one",
                 file=sys.stderr,
             )
         processes.wait_for_all("set aside")
         self._manager.reload()
 
     def wait(self) -> None:
-        """Waits for the saving in the background."""
+        """Waits for saving in the background to finish."""
         self._manager.wait_until_finished()
 
     def close(self) -> None:
@@ -185,14 +185,14 @@ def located(directory: str | Path) -> tuple[Path, int | None]:
 
 
 def restore_for_inference(directory: str | Path) -> Restored:
-    """Config, parameters, batch statistics and record of the newest checkpoint that is whole.
+    """Config, parameters, batch statistics and record of the newest intact checkpoint.
 
     Args:
-      directory: the checkpoints' directory or the run's (its parent); or that of one checkpoint.
+      directory: the run's, its checkpoints' or that of one checkpoint.
 
     Raises:
       FileNotFoundError: there is no checkpoint.
-      ValueError: there are only damaged ones.
+      ValueError: all of them are damaged.
     """
     directory, only = located(directory)
     if (directory / "checkpoints").is_dir():
@@ -229,7 +229,7 @@ def restore_for_inference(directory: str | Path) -> Restored:
         if damaged:
             print(
                 f"WARNING: {directory}: damaged checkpoints ({_reasons(damaged)}); "
-                f"using step {step}, the newest that is whole",
+                f"using step {step}, the newest intact one",
                 file=sys.stderr,
             )
         return Restored(config, *arrays, record | {"step": step})
@@ -241,7 +241,7 @@ class _Damaged(Exception):
 
 
 def _attempt(read: Callable[[], T]) -> T:
-    """What `read` gives in all processes; in all of them `_Damaged` if it fails in one."""
+    """What `read` returns, in every process; if it fails in one, all raise `_Damaged`."""
     result: list[T] = []
     reason = "another process cannot read it"
     try:
@@ -262,7 +262,7 @@ def _handlers() -> dict[str, ocp.CheckpointHandler]:
 
 
 def _as_numpy(metadata):
-    """What orbax's metadata of a state asks for: arrays of that shape, on no device."""
+    """Arrays of the shapes that orbax's metadata of a state gives, on no device."""
     return jax.tree.map(lambda each: np.zeros(each.shape, each.dtype), metadata)
 
 
@@ -277,7 +277,7 @@ def _reasons(damaged: Mapping[int, str]) -> str:
 
 
 def _named(tree) -> dict[str, Any]:
-    """The arrays of a state by name; also of one that was restored as dictionaries."""
+    """The arrays of a state by name; also those of a state restored as dictionaries."""
     return {
         "/".join(str(getattr(key, "name", getattr(key, "key", ""))) for key in path): leaf
         for path, leaf in jax.tree_util.tree_leaves_with_path(tree)
@@ -301,7 +301,7 @@ def _digest(state) -> str:
 
 
 def _checked(record: Any) -> dict[str, Any]:
-    """The record, if it is one."""
+    """The record, if it is a valid one."""
     if not isinstance(record, dict) or not isinstance(record.get("config"), dict):
         raise ValueError("the record has no config")
     _plateau(record)
@@ -320,7 +320,7 @@ def _plateau(record: Mapping[str, Any]) -> Plateau:
 
 
 def _verified(state, record: Mapping[str, Any]):
-    """The state, if its bytes are those that were saved (older checkpoints do not say)."""
+    """The state, if its bytes are those that were saved (older checkpoints have no digest)."""
     if record.get("digest") not in (None, _digest(state)):
         raise ValueError("the numbers are not those that were saved")
     return state

@@ -24,15 +24,15 @@ def export_checkpoint(directory: str | Path, path: str | Path, *, dtype: str = "
 
     Raises:
       FileNotFoundError: there is no checkpoint.
-      ValueError: as `model_writing.write`; or there are only damaged checkpoints, or what the
-        checkpoint says of its run is not complete.
+      ValueError: as `model_writing.write`; or all checkpoints are damaged, or the checkpoint's
+        record is incomplete.
     """
     restored = restore_for_inference(directory)
     try:
         _write(restored, path, dtype=dtype)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(
-            f"{directory}: the checkpoint does not say all that an export needs ({error})"
+            f"{directory}: the checkpoint lacks something that an export needs ({error})"
         ) from error
 
 

@@ -1,4 +1,4 @@
-"""What a checkpoint says of its run, in JSON; and whether a run may go on from it."""
+"""What a checkpoint says about its run, in JSON; and whether a run may resume from it."""
 
 import dataclasses
 import json
@@ -13,9 +13,9 @@ from input_pipeline.dataset import DataSet
 from input_pipeline.features import FEATURE_VERSION
 from jaxsim.network.plan import PUBLISHED_DEPTH
 
-# Fields that older runs do not have, and the values with which they were trained.
+# Fields that older runs lack, and the values they were trained with.
 ADDED = {f"model.{name}": value for name, value in PUBLISHED_DEPTH.items()}
-FREE = (  # fields that may change when a run goes on
+FREE = (  # fields that may change when a run resumes
     "num_steps",
     "checkpoint_minutes",
     "log_steps",
@@ -32,12 +32,12 @@ def record(config: ConfigDict, data: DataSet) -> dict[str, Any]:
         "tag_names": {name: list(tags) for name, tags in data.tag_names.items()},
         "feature_config": dataclasses.asdict(data.feature_config),
         "commit": _commit(),
-        "feature_version": FEATURE_VERSION,  # the data set's too: others are not opened
+        "feature_version": FEATURE_VERSION,  # also the data set's: no other is opened
     }
 
 
 def check_same_config(saved: dict[str, Any], config: ConfigDict, workdir: Path) -> None:
-    """Raises ValueError if a run would go on with another configuration, but for `FREE` fields."""
+    """Raises ValueError if a run would resume with fields other than the `FREE` ones changed."""
     now, before = _flat(json.loads(config.to_json())), ADDED | _flat(saved)
     for name in sorted(now.keys() | before.keys()):
         if name not in FREE and now.get(name) != before.get(name):
@@ -57,8 +57,8 @@ def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, object]:
 
 
 def _commit() -> str | None:
-    """$JAXSIM_COMMIT; or that of the checkout of this file, "-dirty" if it is changed; or None."""
-    if told := os.environ.get("JAXSIM_COMMIT"):  # where launchers copied the files without git's
+    """$JAXSIM_COMMIT; else that of this file's checkout, with "-dirty" if changed; else None."""
+    if told := os.environ.get("JAXSIM_COMMIT"):  # for launchers that copy files without .git
         return told
     here = Path(__file__)
 
@@ -68,7 +68,7 @@ def _commit() -> str | None:
         ).stdout.strip()
 
     try:
-        git("ls-files", "--error-unmatch", here.name)  # an installed copy is of no commit
+        git("ls-files", "--error-unmatch", here.name)  # an installed copy has no commit
         return git("describe", "--always", "--dirty", "--abbrev=12")
     except (OSError, subprocess.CalledProcessError):
         return None

@@ -12,7 +12,7 @@ class Claim:
     """Keeps other runs out of `workdir` until it is released or the process ends, however it ends.
 
     Raises:
-      ValueError: another run is there, or the processes of this one see different directories.
+      ValueError: another run uses it, or the processes of this one see different directories.
     """
 
     def __init__(self, workdir: Path):
@@ -26,7 +26,7 @@ class Claim:
                 busy = True
         if processes.worst(busy):
             raise ValueError(
-                f"{workdir}: another run writes there; wait for its end or use another --workdir"
+                f"{workdir}: another run writes there; wait for it to end or use another --workdir"
             )
         _check_shared(workdir)
 
@@ -52,5 +52,5 @@ def _check_shared(workdir: Path) -> None:
     if different:
         raise ValueError(
             f"{workdir}: the processes of the run see different directories there; "
-            "--workdir must lie on a file system that all machines share"
+            "--workdir must be on a file system that all machines share"
         )

@@ -299,7 +299,7 @@ def test_the_report_of_several_evaluations(outcome, tmp_path: Path, capsys) -> N
     [
         ("{", "not an evaluation (Expecting"),
         ("[]", "not an evaluation (list, expected an object)"),
-        ('{"data": {}}', "not a whole evaluation: differences, dimensions, "),
+        ('{"data": {}}', "not a complete evaluation: differences, dimensions, "),
     ],
 )
 def test_what_is_no_evaluation_is_one_line(content: str, message: str, tmp_path: Path) -> None:
@@ -317,5 +317,5 @@ def test_an_evaluation_that_lacks_a_part_is_one_line(outcome, tmp_path: Path) ->
     system = {key: value for key, value in results["systems"][name].items() if key != "collapse"}
     file = tmp_path / "evaluation.json"
     file.write_text(json.dumps(results | {"systems": {name: system}}))
-    with pytest.raises(SystemExit, match=r"not a whole evaluation: 'collapse' is missing"):
+    with pytest.raises(SystemExit, match=r"not a complete evaluation: 'collapse' is missing"):
         report.main([str(file), f"--out={tmp_path}"])

@@ -83,8 +83,8 @@ def test_odd_one_out(tmp_path: Path) -> None:
             "row 1: song1_vote is 'many', expected a number of votes",
         ),
         ("t.csv", ",".join(COLUMNS) + "\nt,A,B,C,2,2\n", "no triplet on which the votes differ"),
-        ("t.json", "{", "no table of triplets"),
-        ("t.json", "[1, 2]", "no table of triplets"),
+        ("t.json", "{", "not a table of triplets"),
+        ("t.json", "[1, 2]", "not a table of triplets"),
     ],
 )
 def test_bad_files_are_refused_in_one_line(tmp_path: Path, name, text, message) -> None:

@@ -114,7 +114,7 @@ def test_refuses_segments(model: numpy_model.Model, change: dict[str, Any], mess
 def test_refuses_tracks(model: numpy_model.Model) -> None:
     with pytest.raises(ValueError, match="has 128 frames, expected at least 129"):
         model.embed_track(np.zeros((128, 128)), np.zeros((128, 12)), np.zeros(128))
-    with pytest.raises(ValueError, match=r"one length, found \{'mel': 129, 'cens': 130"):
+    with pytest.raises(ValueError, match=r"same length, found \{'mel': 129, 'cens': 130"):
         model.embed_track(np.zeros((129, 128)), np.zeros((130, 12)), np.zeros(129))
 
 
@@ -199,7 +199,7 @@ REFUSALS = [
     (
         change_metadata("feature_config.n_mels", 64),
         "feature_config is {'mel': (8, 16), 'tempogram': (16, 16), 'cens': (16, 16)}, "
-        "expected maps of one size at the end of the inputs' blocks",
+        "expected maps of equal size at the end of the inputs' blocks",
     ),
     (
         change_metadata("model.inputs", ["mel", "audio"]),

@@ -62,12 +62,12 @@ RIGHT = json.dumps(header())
 @pytest.mark.parametrize(
     ("make", "message"),
     [
-        (lambda path: path.write_bytes(b""), "no safetensors file (a header of 0 bytes"),
+        (lambda path: path.write_bytes(b""), "not a safetensors file (a header of 0 bytes"),
         (lambda path: path.write_bytes(b"\2\0\0\0\0\0\0\0{"), "a header of 2 bytes in a file of 9"),
-        (lambda path: write(path, RIGHT, length=2**63), "no safetensors file (a header of 9223"),
-        (lambda path: write(path, RIGHT[:-1]), "no safetensors file (the header is no JSON"),
-        (lambda path: write(path, "[" * 100_000), "no safetensors file (the header is no JSON"),
-        (lambda path: write(path, "[]", b""), "no safetensors file (the header is no object)"),
+        (lambda path: write(path, RIGHT, length=2**63), "not a safetensors file (a header of 9223"),
+        (lambda path: write(path, RIGHT[:-1]), "not a safetensors file (the header is not JSON"),
+        (lambda path: write(path, "[" * 100_000), "not a safetensors file (the header is not JSON"),
+        (lambda path: write(path, "[]", b""), "not a safetensors file (the header is not an obj"),
         (lambda path: write(path, RIGHT, b"\1" * 27), "has 27 bytes of arrays, expected 28"),
         (lambda path: write(path, RIGHT, b"\1" * 29), "has 29 bytes of arrays, expected 28"),
         (lambda path: write(path, changed("__metadata__", x=1)), "__metadata__ is {'x': 1}"),

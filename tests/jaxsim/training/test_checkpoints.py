@@ -1,4 +1,4 @@
-"""Checkpoints that are damaged in every way: the newest whole one is used, and that is said."""
+"""Checkpoints that are damaged in every way: the newest intact one is used, with a warning."""
 
 import json
 import shutil
@@ -99,13 +99,13 @@ def test_a_damaged_checkpoint_is_set_aside_and_the_one_before_used(run, capsys, 
     config, params, _, record = restore_for_inference(run)
     jax.tree.map(np.testing.assert_array_equal, params, state(2).params)
     assert (config.seed, record["step"]) == (2, 2)
-    assert "using step 2, the newest that is whole" in capsys.readouterr().err
+    assert "using step 2, the newest intact one" in capsys.readouterr().err
 
     checkpoints = Checkpoints(run / "checkpoints")
     assert_is(checkpoints.restore(state(0), accept=lambda record: None), 2)
     warning = capsys.readouterr().err
     assert warning.startswith("WARNING: damaged checkpoints (step 4: ")
-    assert "checkpoints-damaged; going on from step 2, the newest that is whole" in warning
+    assert "checkpoints-damaged; resuming from step 2, the newest intact one" in warning
     assert [path.name.partition("-")[0] for path in (run / "checkpoints-damaged").iterdir()] == [
         "4"
     ]
@@ -126,8 +126,8 @@ def test_only_damaged_checkpoints(run):
 
 def test_a_checkpoint_of_another_network_is_refused_with_the_difference(run):
     message = (
-        r"checkpoints/4: is of another network: moments/mu/stem/kernel is float32\[50, 30\], "
-        r"expected float32\[50, 32\]"
+        r"checkpoints/4: belongs to a different network: moments/mu/stem/kernel is "
+        r"float32\[50, 30\], expected float32\[50, 32\]"
     )
     with pytest.raises(ValueError, match=message):
         restore(run, channels=32)

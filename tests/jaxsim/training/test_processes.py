@@ -124,9 +124,9 @@ def test_a_process_that_dies_ends_the_others(prepared_directory, tmp_path):
         ),
         (
             {"JAX_COORDINATOR_ADDRESS": "a:1", "JAX_NUM_PROCESSES": "2", "JAX_PROCESS_ID": "2"},
-            "did not come together",
+            "could not connect",
         ),
-        ({}, "did not come together .* set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES"),
+        ({}, "could not connect .* set JAX_COORDINATOR_ADDRESS, JAX_NUM_PROCESSES"),
     ],
 )
 def test_processes_that_are_not_known(monkeypatch, variables, message):

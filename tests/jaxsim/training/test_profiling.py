@@ -40,7 +40,7 @@ def test_parse():
     "text", ["", "5", "5:", ":5", "5:5", "6:5", "-1:5", "1.0:2", "100:111", "0:1:2", "a:b", "٣:5"]
 )
 def test_a_wrong_range_is_one_clear_line(text):
-    with pytest.raises(ValueError, match=r"--profile is .*, expected the steps .* last <= 110 "):
+    with pytest.raises(ValueError, match=r"--profile is .*, expected steps .* last <= 110 "):
         profiling.parse(text, num_steps=110)
 
 
@@ -58,7 +58,7 @@ def test_a_run_that_starts_in_the_middle_records_the_rest(recorded):
 def test_a_run_that_starts_later_says_so(recorded):
     (said,) = run(recorded, steps=range(2, 4), first_step=4, last_step=6)
     assert recorded == [4, 5]
-    assert said == "--profile: the run is at step 4 already; nothing is recorded"
+    assert said == "--profile: the run is already at step 4; nothing is recorded"
 
 
 def test_a_run_that_is_stopped_in_the_middle_keeps_what_there_is(recorded):

@@ -143,7 +143,7 @@ def test_a_damaged_checkpoint_costs_its_steps_and_nothing_else(
     (run / "model.npz").unlink()
     (run / "checkpoints" / "4" / "state" / "manifest.ocdbt").write_bytes(b"")
     assert trained(tiny(prepared_directory), run) == 0
-    assert "going on from step 2, the newest that is whole" in capsys.readouterr().err
+    assert "resuming from step 2, the newest intact one" in capsys.readouterr().err
     _assert_same_state(finished, run)
 
 
@@ -170,7 +170,7 @@ def test_a_feature_that_is_not_finite_is_traced_to_its_track(
     assert capsys.readouterr().err.splitlines()[-1] == (
         f"error: step {report['step']}: not finite: spread of genre, mood; "
         f"tracks with features that are not finite: {name} "
-        f"(all in {tmp_path / 'non_finite.json'}); there is no checkpoint yet"
+        f"(details in {tmp_path / 'non_finite.json'}); there is no checkpoint yet"
     )
     assert not list((tmp_path / "checkpoints").iterdir())
 
@@ -188,7 +188,7 @@ def test_steps_that_the_run_does_not_have_cannot_be_profiled(prepared_directory,
     workdir = tmp_path / "run"
     assert trained(tiny(prepared_directory), workdir, profile="3:5") == stopping.FAILED
     assert capsys.readouterr().err == (
-        "error: --profile is '3:5', expected the steps first:last such as 100:110, "
+        "error: --profile is '3:5', expected steps first:last, such as 100:110, "
         "with first < last <= 4 (config.num_steps)\n"
     )
     assert not workdir.exists()

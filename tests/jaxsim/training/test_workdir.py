@@ -10,7 +10,7 @@ from tests.helpers import programs
 
 def test_a_second_run_is_refused_until_the_first_is_done(tmp_path):
     first = Claim(tmp_path / "run")
-    with pytest.raises(ValueError, match=r"run: another run writes there; wait for its end or use"):
+    with pytest.raises(ValueError, match=r"run: another run writes there; wait for it to end or"):
         Claim(tmp_path / "run")
     Claim(tmp_path / "other").release()
     first.release()
