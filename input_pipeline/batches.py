@@ -6,7 +6,7 @@ at its step, and any number of processes reads the same global batches.
 """
 
 import dataclasses
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
@@ -213,8 +213,6 @@ def composed_batches(
       (bool [b, C], tempo [b], key [b]), index int32 [b] (row in the global batch) and
       track int32 [b] (row in `data`).
     """
-    import tensorflow as tf
-
     frames = data.feature_config.segment_frames
     partners = partners_of(
         data,
@@ -237,6 +235,13 @@ def composed_batches(
         )
         return read_batch(data, composition, rows, frames)
 
+    yield from _read_ahead(batch, range(first_step, num_steps), count=read_ahead)
+
+
+def _read_ahead(batch: Callable[[int], Batch], steps: range, *, count: int) -> Iterator[Batch]:
+    """Yields the batches of the steps in order, up to `count` of them read at once by tf.data."""
+    import tensorflow as tf
+
     failed: list[Exception] = []
 
     def read(step: np.ndarray) -> list[np.ndarray]:
@@ -249,13 +254,13 @@ def composed_batches(
     example = batch(0)
     types = [tf.as_dtype(array.dtype) for array in example.values()]
     batches = (
-        tf.data.Dataset.range(first_step, num_steps)
+        tf.data.Dataset.range(steps.start, steps.stop)
         .map(
             lambda step: tf.numpy_function(read, [step], types, stateful=False),
-            num_parallel_calls=read_ahead,
+            num_parallel_calls=count,
             deterministic=True,
         )
-        .prefetch(read_ahead)
+        .prefetch(count)
     )
     try:
         for arrays in batches.as_numpy_iterator():

@@ -7,6 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from input_pipeline.tracks import DIMENSIONS, KEY_RELATIONS
+from jaxsim.network import subspaces
 from jaxsim.network.plan import BRANCH_NORMS, EMBEDDING_NORMS, INPUTS, MAX_BLOCKS, MAX_WIDTH, NORMS
 from jaxsim.network.separation import TRUNK_STARTS
 from jaxsim.objective.losses import AVERAGES, DISTANCES, PICKS
@@ -47,29 +48,42 @@ NOT_NEGATIVE = (
 )
 
 
+CHOICES: dict[str, Collection[str]] = {
+    "model.norm": NORMS,
+    "model.branch_norm": BRANCH_NORMS,
+    "model.embedding_norm": EMBEDDING_NORMS,
+    "model.trunk_start": TRUNK_STARTS,
+    "model.dtype": ("float32", "bfloat16"),
+    "relation.key": KEY_RELATIONS,
+    "relation.tags": TAG_RULES,
+    "relation.unlabelled": UNLABELLED,
+    "loss.method": METHODS,
+    "loss.distance": DISTANCES,
+    "loss.pick": PICKS,
+    "loss.average": AVERAGES,
+    "optimiser.schedule": SCHEDULES,
+    "parallel.mapping": MAPPINGS,
+}
+SELECTIONS: dict[str, Collection[str]] = {"dimensions": DIMENSIONS, "model.inputs": INPUTS}
+
+
 def check(config: ConfigDict, *, devices: int) -> None:
     """Raises ValueError naming the field, the value found and what was expected."""
-    choices: tuple[tuple[str, Collection[str]], ...] = (
-        ("model.norm", NORMS),
-        ("model.branch_norm", BRANCH_NORMS),
-        ("model.embedding_norm", EMBEDDING_NORMS),
-        ("model.trunk_start", TRUNK_STARTS),
-        ("model.dtype", ("float32", "bfloat16")),
-        ("relation.key", KEY_RELATIONS),
-        ("relation.tags", TAG_RULES),
-        ("relation.unlabelled", UNLABELLED),
-        ("loss.method", METHODS),
-        ("loss.distance", DISTANCES),
-        ("loss.pick", PICKS),
-        ("loss.average", AVERAGES),
-        ("optimiser.schedule", SCHEDULES),
-        ("parallel.mapping", MAPPINGS),
-    )
-    for field, allowed in choices:
+    _check_choices(config)
+    _check_numbers(config)
+    _check_depth(config)
+    _check_by_name(config)
+    _check_batch(config, devices)
+    _check_parts(config, devices)
+    _check_loss(config)
+
+
+def _check_choices(config: ConfigDict) -> None:
+    for field, allowed in CHOICES.items():
         value = _get(config, field)
         if value not in allowed:
             raise ValueError(f"config.{field} is {value!r}, expected one of {', '.join(allowed)}")
-    for field, allowed in (("dimensions", DIMENSIONS), ("model.inputs", INPUTS)):
+    for field, allowed in SELECTIONS.items():
         values = tuple(_get(config, field))
         unknown = [value for value in values if value not in allowed]
         if unknown or not values or len(set(values)) < len(values):
@@ -77,13 +91,10 @@ def check(config: ConfigDict, *, devices: int) -> None:
                 f"config.{field} is {values}, expected some of {', '.join(allowed)}, "
                 "each at most once"
             )
-    _check_numbers(config)
-    _check_depth(config)
-    group = config.data.group_size
-    if group % 2 or not 2 <= group <= max(config.batch_size, 2):
-        raise ValueError(
-            f"config.data.group_size is {group}, expected an even number up to config.batch_size"
-        )
+
+
+def _check_by_name(config: ConfigDict) -> None:
+    """Fields that have a value for each dimension or input."""
     for name, first in config.model.first_input.items():
         if first not in INPUTS:
             raise ValueError(
@@ -99,6 +110,14 @@ def check(config: ConfigDict, *, devices: int) -> None:
                 f"config.features.standardise.{name} is {pair}, expected a mean and a deviation "
                 "above 0"
             )
+
+
+def _check_batch(config: ConfigDict, devices: int) -> None:
+    group = config.data.group_size
+    if group % 2 or not 2 <= group <= max(config.batch_size, 2):
+        raise ValueError(
+            f"config.data.group_size is {group}, expected an even number up to config.batch_size"
+        )
     if config.batch_size % devices:
         raise ValueError(
             f"config.batch_size is {config.batch_size}, expected a multiple of {devices} (the "
@@ -110,21 +129,24 @@ def check(config: ConfigDict, *, devices: int) -> None:
             f"config.parallel.mining_group is {mining}, expected a divisor of {devices} (the "
             "number of devices), or 0 for all of them"
         )
-    _check_parts(config, devices)
-    if config.loss.disentangled and config.model.embedding_size % len(config.dimensions):
+
+
+def _check_loss(config: ConfigDict) -> None:
+    loss = config.loss
+    if loss.disentangled:
+        try:
+            subspaces.check(config.model.embedding_size, len(config.dimensions))
+        except ValueError as error:
+            raise ValueError(f"config.{error}") from None
+    if loss.track_weight and loss.method != "triplet":
         raise ValueError(
-            f"config.model.embedding_size is {config.model.embedding_size}, expected a multiple of "
-            f"{len(config.dimensions)} (the number of dimensions)"
+            f"config.loss.track_weight is {loss.track_weight}, expected 0 with the method "
+            f"{loss.method!r}: the track regularisation uses triplets"
         )
-    if config.loss.track_weight and config.loss.method != "triplet":
+    if loss.pick == "all" and loss.band > loss.margin:
         raise ValueError(
-            f"config.loss.track_weight is {config.loss.track_weight}, expected 0 with the method "
-            f"{config.loss.method!r}: the track regularisation uses triplets"
-        )
-    if config.loss.pick == "all" and config.loss.band > config.loss.margin:
-        raise ValueError(
-            f"config.loss.band is {config.loss.band}, expected at most config.loss.margin = "
-            f"{config.loss.margin} with the pick 'all'"
+            f"config.loss.band is {loss.band}, expected at most config.loss.margin = "
+            f"{loss.margin} with the pick 'all'"
         )
 
 
