@@ -12,7 +12,7 @@ SAMPLE_RATE = 22050  # Hz, of the renderings
 
 
 def tracks(count: int, *, seconds: float) -> list[Track]:
-    """`count` renderings, the same number of every genre."""
+    """`count` renderings, equally many of every genre."""
     per_genre = -(-count // (6 * 4))
     config = scores.ScoresConfig(pieces_per_genre=max(per_genre, 3), seconds=seconds)
     found = scores.tracks(config)
@@ -20,10 +20,10 @@ def tracks(count: int, *, seconds: float) -> list[Track]:
 
 
 def write(found: list[Track], folder: Path) -> list[Path]:
-    """Renders tracks into Ogg Vorbis files; gives their paths."""
+    """Renders tracks to Ogg Vorbis files and returns their paths."""
     paths = []
     for number, track in enumerate(tqdm.tqdm(found, desc="rendering", unit="clip")):
-        assert callable(track.audio), "a track of the scores is rendered by a function"
+        assert callable(track.audio), "tracks of the scores are rendered by a function"
         paths.append(folder / f"{number}.ogg")
         soundfile.write(paths[-1], track.audio(), SAMPLE_RATE)
     return paths

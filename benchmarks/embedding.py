@@ -1,8 +1,8 @@
-"""Speed of embedding a library: by stage on one core, and `jaxsim.embed` from end to end.
+"""Speed of embedding a library: by stage on one core, and of `jaxsim.embed` end to end.
 
 python -m benchmarks.embedding --clips=40 --seconds=60
 
-Speeds are in x real time: seconds of audio per second. The model is the one that comes with jaxsim.
+Speeds are multiples of real time: seconds of audio per second. The model is the shipped one.
 """
 
 import argparse
@@ -27,7 +27,7 @@ REPEATS = 5
 
 
 def _seconds(function: Callable[[], object]) -> float:
-    """Median, after a call that compiles."""
+    """The median time of a call, after one that compiles."""
     function()
     times = []
     for _ in range(REPEATS):
@@ -38,21 +38,21 @@ def _seconds(function: Callable[[], object]) -> float:
 
 
 def stages(embedder: Embedder, path: Path) -> dict[str, Callable[[], object]]:
-    """Each stage of one file, to be timed alone."""
+    """The stages of processing one file, to be timed separately."""
     config = embedder.feature_config
     samples = audio.load_audio(path, config.sample_rate)
     arrays = features.extract(samples, config)
     return {
         "decoding and resampling": lambda: audio.load_audio(path, config.sample_rate),
         "features": lambda: features.extract(samples, config),
-        "all of a file, tags and hash too": lambda: examination.examine(str(path), config),
+        "all of a file, with tags and hash": lambda: examination.examine(str(path), config),
         "network, one file": lambda: list(embedder.stream([(0, arrays)])),
         "network, ten files": lambda: list(embedder.stream([(i, arrays) for i in range(10)])),
     }
 
 
 def measure(*, count: int, seconds: float, workers: int) -> None:
-    """Times every stage, then the whole."""
+    """Times every stage, then the whole command."""
     embedder = Embedder(SHIPPED)
     with tempfile.TemporaryDirectory() as folder:
         audio, library = Path(folder, "audio"), Path(folder, "library")
@@ -90,7 +90,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = command_line.parser("benchmarks.embedding", __doc__)
     add = parser.add_argument
     add("--clips", dest="count", type=positive_integer, default=40, help="files to render")
-    add("--seconds", type=number(0), default=60.0, help="length of a file")
+    add("--seconds", type=number(0), default=60.0, help="length of each file")
     add(
         "--workers",
         "--processes",

@@ -2,8 +2,8 @@
 
 python -m benchmarks.estimates --clips=120 --seconds=30
 
-Tempo as in MIREX: accuracy 1 within 4 %, accuracy 2 also at 2, 3, 1/2 and 1/3 of the tempo. Key by
-mir_eval's categories. Intervals are 95 %, bootstrapped over pieces.
+Tempo is scored as in MIREX: accuracy 1 is within 4 %, accuracy 2 also at 2, 3, 1/2 and 1/3 times
+the tempo. Keys are scored by mir_eval's categories. Intervals are 95 %, bootstrapped over pieces.
 """
 
 import argparse
@@ -27,8 +27,8 @@ CATEGORIES = {1.0: "exact", 0.5: "fifth", 0.3: "relative", 0.2: "parallel", 0.0:
 
 
 def estimate(track: Track) -> estimates.Estimate:
-    """madmom's tempo and key of a rendering."""
-    assert callable(track.audio), "a track of the scores is rendered by a function"
+    """madmom's tempo and key for a rendering."""
+    assert callable(track.audio), "tracks of the scores are rendered by a function"
     return estimates.estimate_tempo_and_key(track.audio(), clips.SAMPLE_RATE)
 
 
@@ -38,8 +38,8 @@ def tempo_is_right(found: float, true: float, factors: tuple[float, ...]) -> boo
 
 
 def key_category(found: int, true: str) -> str:
-    """MIREX's category of a key, an index in `KEYS` or -1."""
-    import mir_eval  # of the extra `benchmarks`
+    """MIREX's category of a key, given as an index in `KEYS` or -1."""
+    import mir_eval  # from the extra `benchmarks`
 
     if found < 0:
         return "other"
@@ -77,7 +77,7 @@ def measure(*, count: int, seconds: float) -> None:
     for name, c, r in zip(("tempo", "key"), confidence.T, right.T, strict=True):
         sure = c >= np.median(c)
         print(
-            f"{name}: {r[sure].mean():.3f} right where madmom is surer than usual, "
+            f"{name}: {r[sure].mean():.3f} correct where madmom is surer than usual, "
             f"{r[~sure].mean():.3f} elsewhere"
         )
     print(collections.Counter(keys))
@@ -93,7 +93,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = command_line.parser("benchmarks.estimates", __doc__)
     add = parser.add_argument
     add("--clips", dest="count", type=positive_integer, default=120, help="clips to render")
-    add("--seconds", type=number(0), default=30.0, help="length of a clip")
+    add("--seconds", type=number(0), default=30.0, help="length of each clip")
     return parser
 
 

@@ -1,4 +1,4 @@
-"""A batch of random features, with labels of which every dimension finds pairs."""
+"""A batch of random features, with labels that give every dimension pairs."""
 
 import numpy as np
 
@@ -6,7 +6,7 @@ TAGS = {"genre": 28, "mood": 12, "instrument": 5, "era": 5}  # of the MSD's 50
 
 
 def batch(size: int, *, seed: int = 0) -> dict[str, np.ndarray]:
-    """As `input_pipeline.batches` makes them."""
+    """A batch like those of `input_pipeline.batches`."""
     random = np.random.default_rng(seed)
     tags = {name: random.random((size, count)) < 0.2 for name, count in TAGS.items()}
     return tags | {

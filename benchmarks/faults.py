@@ -1,9 +1,9 @@
-"""Makes what can go wrong with a run go wrong, and says what was lost: the fault table.
+"""Makes everything go wrong that can in a run, and reports what was lost: the fault table.
 
 python -m benchmarks.faults --kills=20 --soak_minutes=120
 
-Every fault meets tiny runs of `python -m jaxsim.train` on a few tones, which save after every step;
-what they come to is compared with a run that nothing happened to, bit for bit. Needs Linux.
+Every fault strikes tiny runs of `python -m jaxsim.train` on a few tones, which save after every
+step. Their results are compared, bit for bit, with those of an undisturbed run. Needs Linux.
 """
 
 import argparse
@@ -48,7 +48,7 @@ SAVED_EXIT = 75  # `jaxsim.training.machines.stopping.TERMINATED`
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of a fault: how it was made, how often, and what it cost."""
+    """The outcome of a fault: how it was made, how often, and what it cost."""
 
     how: str
     times: int
@@ -56,7 +56,7 @@ class Outcome:
 
 
 def kills(bench: Bench, *, times: int, while_saving: bool = False) -> Outcome:
-    """SIGKILL at random moments from the claim of the workdir to the end, or of the saves."""
+    """SIGKILL at random moments between claiming the workdir and the end, or during saves."""
     moments, half_written = random.Random(while_saving), 0
     for number in tqdm.trange(times, desc="kill -9", file=sys.stderr):
         workdir = bench.workdir(f"killed-{number}")
@@ -70,12 +70,12 @@ def kills(bench: Bench, *, times: int, while_saving: bool = False) -> Outcome:
         started.wait()
         half_written += is_saving(workdir)
         bench.finish(workdir)
-    how = "when a save has begun" if while_saving else "at random moments of the run"
+    how = "once a save has begun" if while_saving else "at random moments of the run"
     return Outcome(f"{how}; {half_written} left a checkpoint half written", times)
 
 
 def is_saving(workdir: Path) -> bool:
-    """Whether a checkpoint is half written at this moment."""
+    """Whether a checkpoint is half written at the moment."""
     return any("tmp" in path.name for path in (workdir / "checkpoints").glob("*"))
 
 
@@ -96,7 +96,7 @@ def sigterm(bench: Bench, *, times: int, seed: int = 2) -> Outcome:
 
 @contextlib.contextmanager
 def small_disk(folder: Path, *, size: int) -> Iterator[bool]:
-    """Mounts a file system of `size` bytes at `folder`; False where that is not allowed."""
+    """Mounts a file system of `size` bytes at `folder`; gives False if that is not allowed."""
     folder.mkdir()
     mount = ["mount", "-t", "tmpfs", "-o", f"size={size}", "tmpfs", str(folder)]
     mounted = os.geteuid() == 0 and subprocess.run(mount, capture_output=True).returncode == 0
@@ -108,8 +108,8 @@ def small_disk(folder: Path, *, size: int) -> Iterator[bool]:
 
 
 def disk_full(bench: Bench, *, times: int) -> Outcome:
-    """No space left while a checkpoint is written; the run goes on once there is space again."""
-    how = "a small tmpfs that another file fills"
+    """No space left while a checkpoint is written; the run resumes once there is space again."""
+    how = "a small tmpfs filled by another file"
     for number in range(times):
         workdir = bench.workdir(f"disk-{number}")
         with small_disk(workdir, size=64 * 2**20) as mounted:
@@ -136,7 +136,7 @@ def disk_full(bench: Bench, *, times: int) -> Outcome:
 
 
 def copy_of_data(bench: Bench) -> Path:
-    """A data set to be damaged."""
+    """A copy of the data set, to be damaged."""
     copy = bench.folder / "damaged"
     shutil.rmtree(copy, ignore_errors=True)
     return shutil.copytree(bench.folder / "data", copy)
@@ -166,7 +166,7 @@ DAMAGES: dict[str, Callable[[Path], None]] = {
 
 
 def damaged_shard(bench: Bench, what: str) -> Outcome:
-    """A damaged shard is one clear error that names it; nothing is trained or saved."""
+    """A damaged shard causes one clear error that names it; nothing is trained or saved."""
     data = copy_of_data(bench)
     shard = shard_of(data)
     DAMAGES[what](shard)
@@ -202,14 +202,14 @@ def feature_of_nan(bench: Bench) -> Outcome:
 
 
 def no_valid_triplet(bench: Bench) -> Outcome:
-    """Batches without any negative in a band: nothing is learned, and all stays finite."""
+    """Batches without any negative in a band: nothing is learned, and everything stays finite."""
     workdir = bench.workdir("no-triplet")
     code = ended(bench.start(workdir, "--config.loss.band=0", "--config.num_steps=3"))
     if code:
         raise Lost(f"exit code {code}: {last_words(workdir)}")
     for _, loss in result(workdir)["losses"]:
         if set(loss.values()) != {0.0}:
-            raise Lost(f"the loss of no triplet is {loss}")
+            raise Lost(f"the loss without triplets is {loss}")
     return Outcome("a band of width 0", 3, "nothing: loss 0")
 
 
@@ -227,7 +227,7 @@ runpy.run_module("jaxsim.train", run_name="__main__", alter_sys=True)
 
 
 def clock_backwards(bench: Bench) -> Outcome:
-    """time.time an hour earlier at every call; stopped once, and resumed."""
+    """time.time returns an hour earlier at every call; the run is stopped once and resumed."""
     workdir = bench.workdir("backwards")
     started = bench.start(workdir, program=("-c", BACKWARDS))
     wait_for(workdir / "checkpoints/2", started)
@@ -239,7 +239,7 @@ def clock_backwards(bench: Bench) -> Outcome:
 
 
 def two_runs(bench: Bench) -> Outcome:
-    """A second run in the workdir is refused, and the first does not notice."""
+    """A second run in the workdir is refused, and the first is not affected."""
     workdir = bench.workdir("shared")
     first = bench.start(workdir)
     wait_for(workdir / "lock", first)
@@ -249,12 +249,12 @@ def two_runs(bench: Bench) -> Outcome:
     if ended(first):
         raise Lost(f"the first run ended with {first.returncode}")
     if difference := differences(result(workdir), bench.expected):
-        raise Lost(f"the first run came to other {', '.join(difference)}")
+        raise Lost(f"the first run differs in {', '.join(difference)}")
     return Outcome("the second is refused", 1)
 
 
 def soak(bench: Bench, *, minutes: float) -> Outcome:
-    """The memory of a long run: what it holds after a tenth of it, and at its end."""
+    """The memory of a long run: how much it holds after a tenth of the time, and at the end."""
     workdir = bench.workdir("soak")
     epoch = max(round(50 * minutes), 200)  # steps; tens of validations in two hours
     started = bench.start(
@@ -278,7 +278,7 @@ def soak(bench: Bench, *, minutes: float) -> Outcome:
     if (code := ended(started)) != SAVED_EXIT:
         raise Lost(f"exit code {code}: {last_words(workdir)}")
     seconds, held = np.array(samples).T
-    width = 3 * minutes  # seconds on both sides: a twentieth each
+    width = 3 * minutes  # seconds on each side: a twentieth of the run each
     early = np.median(held[np.abs(seconds - 6 * minutes) <= width])
     late = np.median(held[seconds >= seconds[-1] - 2 * width])
     steps = json.loads((workdir / "log.jsonl").read_text().splitlines()[-1])["step"]
@@ -347,7 +347,7 @@ def _parser() -> argparse.ArgumentParser:
         default=20,
         dest="times_killed",
         metavar="TIMES",
-        help="kills at random moments",
+        help="number of kills at random moments",
     )
     add(
         "--saves",
@@ -355,7 +355,7 @@ def _parser() -> argparse.ArgumentParser:
         default=5,
         dest="times_killed_saving",
         metavar="TIMES",
-        help="kills during a save",
+        help="number of kills during a save",
     )
     add(
         "--signals",
@@ -371,7 +371,7 @@ def _parser() -> argparse.ArgumentParser:
         default=3,
         dest="full_disks",
         metavar="TIMES",
-        help="full disks",
+        help="number of full disks",
     )
     add("--soak_minutes", type=command_line.number(0), default=120.0, help="length of the soak")
     add(
@@ -379,7 +379,7 @@ def _parser() -> argparse.ArgumentParser:
         type=comma_separated,
         metavar="FAULT,...",
         default="",
-        help="the faults to make, by their names in the table; default: all",
+        help="the faults to make, by name as in the table; default: all",
     )
     return parser
 

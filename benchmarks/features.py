@@ -1,10 +1,10 @@
-"""Speed of feature extraction, beside librosa and madmom called one after the other.
+"""Speed of feature extraction, compared with calling librosa and madmom one after the other.
 
 python -m benchmarks.features --clips=32 --copies=6 --rounds=3
 
-Speeds are in x real time: seconds of audio per second. Both ways read the same files; the rounds
-alternate, and the ratio is the median over them. Starting the processes is part of the time, so
-there are copies of every clip: a collection is larger than what can be rendered here in a minute.
+Speeds are multiples of real time: seconds of audio per second. Both ways read the same files; the
+rounds alternate, and the ratio is their median. The time includes starting the processes, so every
+clip is copied: real collections are larger than what can be rendered here in a minute.
 """
 
 import argparse
@@ -32,7 +32,7 @@ RATE, HOP, N_FFT = CONFIG.sample_rate, CONFIG.hop_length, CONFIG.n_fft
 
 
 def naive(paths: Sequence[Path]) -> None:
-    """What one would write in an evening: every feature from the samples, file after file."""
+    """What one would write in an evening: every feature from the samples, file by file."""
     for path in paths:
         samples, _ = librosa.load(path, sr=RATE)
         mel = librosa.feature.melspectrogram(
@@ -44,7 +44,7 @@ def naive(paths: Sequence[Path]) -> None:
 
 
 def ours(paths: Sequence[Path], processes: int) -> None:
-    """The features of all files by worker processes, as `input_pipeline.prepare` extracts them."""
+    """The features of all files by worker processes, as in `input_pipeline.prepare`."""
     with tempfile.TemporaryDirectory() as folder:
         job = workers.Job(Path(folder), CONFIG, estimate=())
         tasks = [(Track(str(path), "train", path), "") for path in paths]
@@ -54,7 +54,7 @@ def ours(paths: Sequence[Path], processes: int) -> None:
 
 
 def stages(path: Path) -> dict[str, Callable[[], object]]:
-    """Each stage of one file, by name, to be timed alone."""
+    """The stages of processing one file, by name, to be timed separately."""
     samples, rate = audio.decode(path)
     magnitude = np.abs(librosa.stft(samples, n_fft=N_FFT, hop_length=HOP))
     filters = librosa.filters.mel(sr=RATE, n_fft=N_FFT, n_mels=CONFIG.n_mels)
@@ -98,7 +98,7 @@ def _seconds(function: Callable[[], object]) -> float:
 
 
 def measure(*, count: int, copies: int, seconds: float, processes: int, rounds: int) -> None:
-    """Times every stage, then both ways in turn."""
+    """Times every stage, then alternates between both ways."""
     with tempfile.TemporaryDirectory() as folder:
         chosen = clips.tracks(count, seconds=seconds)
         paths = clips.write(chosen, Path(folder))
@@ -144,8 +144,8 @@ def _parser() -> argparse.ArgumentParser:
     parser = command_line.parser("benchmarks.features", __doc__)
     add = parser.add_argument
     add("--clips", dest="count", type=positive_integer, default=32, help="clips to render")
-    add("--copies", type=positive_integer, default=6, help="copies of every clip")
-    add("--seconds", type=number(0), default=30.0, help="length of a clip")
+    add("--copies", type=positive_integer, default=6, help="copies of each clip")
+    add("--seconds", type=number(0), default=30.0, help="length of each clip")
     add(
         "--workers",
         "--processes",

@@ -2,9 +2,9 @@
 
 python -m benchmarks.hits --music=~/Music
 
-The validation renderings of the embedded scores, which the shipped model was not trained on, and
-any other music go into one library by `python -m jaxsim.embed`. Every rendering is a query; of the
-five nearest renderings of other pieces, how many are alike in the dimension?
+`python -m jaxsim.embed` puts the validation renderings of the embedded scores, on which the shipped
+model was not trained, and any other music into one library. Every rendering is a query: of the five
+nearest renderings of other pieces, how many are alike in the dimension?
 """
 
 import argparse
@@ -34,7 +34,7 @@ NEAREST = 5
 
 
 def embed(tracks: Sequence[Track], music: Sequence[str], folder: Path) -> Path:
-    """A library of the renderings, under their track ids, and of the music."""
+    """Makes a library of the renderings, under their track ids, and the music."""
     audio, manifest, library = folder / "audio", folder / "manifest.csv", folder / "library"
     audio.mkdir()
     with manifest.open("w", newline="") as file:
@@ -48,7 +48,7 @@ def embed(tracks: Sequence[Track], music: Sequence[str], folder: Path) -> Path:
 
 
 def alike(tracks: Sequence[Track], dimensions: Sequence[str]) -> np.ndarray:
-    """Whether two tracks are similar [S, N, N], as `jaxsim.objective.relations` has it."""
+    """Whether two tracks are similar [S, N, N], as defined in `jaxsim.objective.relations`."""
     config = get_config()
     labels = {
         "index": jnp.arange(len(tracks)),
@@ -75,7 +75,7 @@ def measure(*, pieces_per_genre: int, music: Sequence[str]) -> None:
     found = scores.tracks(scores.ScoresConfig(pieces_per_genre=pieces_per_genre))
     tracks = [track for track in found if track.split == "validation"]
     other_piece = np.array([[a.group != b.group for b in tracks] for a in tracks])
-    table = rich.table.Table(title=f"Alike among the {NEAREST} nearest of other pieces")
+    table = rich.table.Table(title=f"Alike among the {NEAREST} nearest from other pieces")
     for heading in ("dimension", "share", "by chance"):
         table.add_column(heading, justify="left" if heading == "dimension" else "right")
     with tempfile.TemporaryDirectory() as temporary:
@@ -111,14 +111,14 @@ def _parser() -> argparse.ArgumentParser:
         "--pieces_per_genre",
         type=positive_integer,
         default=48,
-        help="pieces of each genre, over all splits; the shipped model was trained with 48",
+        help="pieces per genre, over all splits; the shipped model was trained with 48",
     )
     add(
         "--music",
         metavar="FOLDER,...",
         type=comma_separated,
         default="",
-        help="folders of other music for the same library",
+        help="folders of other music to put into the same library",
     )
     return parser
 

@@ -1,7 +1,7 @@
 """The same network and objective in PyTorch, channels last, for `benchmarks.step` and `mining`.
 
-Images and relations come from jaxsim, once: PyTorch is spared the tempogram and the comparison of
-labels. On a GPU network and loss are compiled together by `torch.compile`, Adam is fused, and
+Images and relations are computed once by jaxsim, so PyTorch need not compute the tempogram or
+compare labels. On a GPU, `torch.compile` compiles network and loss together, Adam is fused, and
 float32 products may use TF32, as in JAX.
 """
 
@@ -23,7 +23,7 @@ DEVICE = "cuda" if torch.cuda.is_available() else "cpu"
 
 
 class Same(nn.Module):
-    """Convolution with the padding of TensorFlow and Flax ("SAME"), and ReLU."""
+    """Convolution with the "SAME" padding of TensorFlow and Flax, then ReLU."""
 
     def __init__(self, reads: int, gives: int, size: int, strides=(1, 1)):
         super().__init__()
@@ -35,7 +35,7 @@ class Same(nn.Module):
 
 
 def _same(x, kernel, strides) -> list[int]:
-    """Padding of the last axis, then of the one before."""
+    """Padding of the last axis, then of the one before it."""
     padding: list[int] = []
     for axis in (1, 0):
         size, stride = x.shape[2 + axis], strides[axis]
@@ -79,7 +79,7 @@ class Block(nn.Module):
 
 
 class Network(nn.Module):
-    """A branch of a stem and two blocks per input, then four blocks, dense layer, LayerNorm."""
+    """Per input a branch of a stem and two blocks; then four blocks, dense layer, LayerNorm."""
 
     def __init__(self, inputs: tuple[str, ...], embedding_size: int, width: float):
         super().__init__()
@@ -111,7 +111,7 @@ class Network(nn.Module):
 
 
 def triplet_loss(embeddings, masks, similar, dissimilar, config: ConfigDict):
-    """Mean over the dimensions of the loss of the nearest negative in each semi-hard band."""
+    """The mean over dimensions of the loss with the nearest negative in each semi-hard band."""
     x = F.normalize(embeddings.float() * masks[:, None], dim=2)
     distance = 1 - x @ x.transpose(1, 2)  # [S, B, B]
     with torch.no_grad():
@@ -178,7 +178,7 @@ def runs(config: ConfigDict, batch) -> dict[tuple[str, str], Callable[[int], Non
 
 
 def miner(config: ConfigDict, size: int) -> Callable[[], float]:
-    """Mining, loss and gradient by pytorch-metric-learning, of one random label of five each."""
+    """Mining, loss and gradient by pytorch-metric-learning, with one random label of five each."""
     from pytorch_metric_learning import distances, losses, miners
 
     cosine = distances.CosineSimilarity()

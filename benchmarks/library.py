@@ -2,8 +2,8 @@
 
 python -m benchmarks.library --tracks=100000
 
-Embeddings are drawn around 1,000 centres in every sub-space, independently of each other. Queries
-are tracks of the library; the index is asked with the weights of
+Embeddings are drawn around 1,000 centres in each sub-space, independently of one another. Queries
+are tracks of the library; the index is queried with the weights of
 `jaxsim.library.search.index.measure`.
 """
 
@@ -32,7 +32,7 @@ ARTISTS = 5000
 
 
 def embeddings(count: int, seed: int = 0) -> Iterator[np.ndarray]:
-    """Parts of [count, S x 64], every sub-space at length 1."""
+    """Yields parts of [count, S x 64], every sub-space normalised to length 1."""
     random = np.random.default_rng(seed)
     centres = random.normal(size=(len(DIMENSIONS), CENTRES, SIZE))
     for start in range(0, count, PART):
@@ -84,7 +84,7 @@ def entry(number: int, vector: np.ndarray) -> writing.Entry:
 
 
 def milliseconds(search: Callable[[int], object], seeds: np.ndarray) -> np.ndarray:
-    """Of every query, after one that is not counted."""
+    """The time of every query, after one that is not counted."""
     search(int(seeds[0]))
     times = []
     for seed in seeds:
@@ -95,7 +95,7 @@ def milliseconds(search: Callable[[int], object], seeds: np.ndarray) -> np.ndarr
 
 
 def search_table(library: store.Store, queries: int) -> rich.table.Table:
-    """Exact searches by kind."""
+    """Times exact searches of every kind."""
     random = np.random.default_rng(1)
     seeds = random.choice(library.rows, queries, replace=False)
     weights = random.uniform(-1, 2, (queries, len(DIMENSIONS)))
@@ -104,7 +104,7 @@ def search_table(library: store.Store, queries: int) -> rich.table.Table:
         "equal weights": lambda s: query.search(library, [s]),
         "random weights, some negative": lambda s: query.search(library, [s], of_seed[s]),
         "one dimension": lambda s: query.search(library, [s], {"tempo": 1}),
-        "two of an artist at most": lambda s: query.search(library, [s], max_per_artist=2),
+        "at most two per artist": lambda s: query.search(library, [s], max_per_artist=2),
         "where tempo > 120": lambda s: query.search(library, [s], where="tempo > 120"),
     }
     table = rich.table.Table(title=f"Exact search, {len(library):,} tracks, {queries} queries")
@@ -117,7 +117,7 @@ def search_table(library: store.Store, queries: int) -> rich.table.Table:
 
 
 def recall_table(approximate: index.Index, queries: int) -> rich.table.Table:
-    table = rich.table.Table(title="USearch, the exact first ten")
+    table = rich.table.Table(title="USearch, against the exact first ten")
     for heading in ("weights", "width", "recall", "ms", "exact, ms"):
         table.add_column(heading, justify="right" if heading != "weights" else "left")
     for row in index.measure(approximate, queries=queries):
@@ -163,7 +163,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = command_line.parser("benchmarks.library", __doc__)
     add = parser.add_argument
     add("--tracks", type=positive_integer, default=100_000, help="tracks in the library")
-    add("--queries", type=positive_integer, default=200, help="queries of every kind")
+    add("--queries", type=positive_integer, default=200, help="queries of each kind")
     return parser
 
 

@@ -2,12 +2,11 @@
 
 python -m benchmarks.mining --sizes=256,512,1024,2048,4096
 
-jaxsim's sorted bands (`jaxsim.objective.mining`); the B x B x B array that compares every anchor
-with every positive and negative, mapped over the dimensions one after the other; and, if it is
-installed, the
-miner and the triplet loss of pytorch-metric-learning, one dimension after the other, on one label
-per example and dimension (it knows no other relations). Memory is what the compiler reserves for
-intermediate results. Exponents are fitted to the sizes of 512 and more: time ~ B^exponent.
+Compares jaxsim's sorted bands (`jaxsim.objective.mining`); the B x B x B array that compares every
+anchor with every positive and negative, mapped over the dimensions one by one; and, if installed,
+the miner and triplet loss of pytorch-metric-learning, one dimension after another, with one label
+per example and dimension (the only relation it knows). Memory is what the compiler reserves for
+intermediate results. Exponents are fitted to sizes of 512 and above: time ~ B^exponent.
 """
 
 import argparse
@@ -34,18 +33,18 @@ from jaxsim.objective.terms import masks_of, objective_terms
 
 FORMS = ("sorted bands", "B x B x B")
 MINER = "pytorch-metric-learning"
-LARGEST_CUBE = 1024  # 42 GiB; the miner lists as many triplets
+LARGEST_CUBE = 1024  # 42 GiB; the miner lists equally many triplets
 REPEATS = 3
 
 
 def sorted_bands(config: ConfigDict, embeddings, labels):
-    """The mean loss of the six dimensions as it is trained."""
+    """The mean loss over the six dimensions, as used in training."""
     terms = objective_terms(embeddings, {}, labels, jax.random.key(0), config)
     return jnp.mean(terms.loss.mean())
 
 
 def cube(config: ConfigDict, embeddings, labels):
-    """The same number from arrays [B, B, B], one dimension after the other."""
+    """The same number from arrays [B, B, B], one dimension after another."""
     found = relations(
         labels,
         labels,
@@ -90,7 +89,7 @@ def measure(form: str, size: int) -> tuple[float, float, float]:
 
 
 def measure_miner(size: int) -> tuple[float, float, float]:
-    """As `measure`; the memory is not counted."""
+    """Like `measure`, but without the memory."""
     from benchmarks import in_torch
 
     run = in_torch.miner(get_config(), size)
@@ -107,7 +106,7 @@ def median_seconds(run: Callable[[], object]) -> float:
 
 
 def exponent(sizes: np.ndarray, values: np.ndarray) -> float:
-    """Of the power law through the points."""
+    """The exponent of the power law fitted to the points."""
     return float(np.polyfit(np.log(sizes), np.log(values), 1)[0])
 
 

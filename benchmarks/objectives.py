@@ -2,8 +2,8 @@
 
 python -m benchmarks.objectives --width=0.125 --batch_size=32 --rounds=10
 
-A round times a few steps of each objective, one after the other, so that whatever else the machine
-does meets all of them; the ratio is the median over the rounds.
+A round times a few steps of each objective, one after the other, so that other load on the machine
+affects all of them; the ratio is the median over the rounds.
 """
 
 import argparse
@@ -29,7 +29,7 @@ STEPS = 3  # of each objective in a round
 
 
 def stepper(row: str, batch: dict[str, np.ndarray], width: float):
-    """A function that makes some steps of a published row, compiled, and says their seconds."""
+    """A compiled function that runs a few steps of a published row and returns their seconds."""
     config = importlib.import_module(f"configs.lee2020_ismir.{row}").get_config()
     config.model.update(width=width)
     if jax.default_backend() == "cpu":
@@ -98,7 +98,7 @@ def _parser() -> argparse.ArgumentParser:
         "--batch_size",
         type=positive_integer,
         default=32,
-        help="examples per batch, on all devices together",
+        help="examples per batch, over all devices",
     )
     add("--rounds", type=positive_integer, default=10, help="rounds of timing")
     return parser

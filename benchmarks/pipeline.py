@@ -2,8 +2,8 @@
 
 python -m benchmarks.pipeline --data_dir=DIR --batch_size=256
 
-Beside the item as it is stored (mel, CENS and onset envelope), the same crops with the tempogram
-stored as float32, as one would store it who does not rebuild it on the device.
+Compares the item as stored (mel, CENS and onset envelope) with the same crops that have the
+tempogram stored as float32, as they would without rebuilding it on the device.
 """
 
 import argparse
@@ -26,7 +26,7 @@ CONFIG = FeatureConfig()
 
 
 def _examples_per_second(read: Callable[[int], int], seconds: float) -> tuple[float, float]:
-    """Examples and bytes per second of `read(step)`, which gives the bytes of its batch."""
+    """Examples and bytes per second of `read(step)`, which returns the bytes of its batch."""
     read(0)
     began, step, total = time.perf_counter(), 0, 0
     while (elapsed := time.perf_counter() - began) < seconds:

@@ -1,7 +1,6 @@
 """The network straight from the papers' table, with Flax's own layers, line by line.
 
-What `jaxsim.network.inception` must equal (the tests hold it to that) and be faster than
-(`benchmarks.step`).
+`jaxsim.network.inception` must equal it (the tests check this) and be faster (`benchmarks.step`).
 """
 
 from collections.abc import Mapping
@@ -14,7 +13,7 @@ STRIDES = {"mel": (2, 2), "tempogram": (2, 2), "cens": (1, 2)}  # of one input's
 
 
 class Plain(nn.Module):
-    """Every convolution by itself, pooling where the table has it."""
+    """Every convolution by itself, with pooling where the table has it."""
 
     inputs: tuple[str, ...]
     embedding_size: int

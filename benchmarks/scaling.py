@@ -3,16 +3,16 @@
 python -m benchmarks.scaling --topologies=v5e:4x4,v5e:16x16 --groups=0,16
 
 Compiles the objective alone (embeddings and labels exchanged between chips, six dimensions mined,
-gradient back to each chip's embeddings) and prints the compiler's estimates beside the bytes that
-every chip receives. Groups: neighbouring chips that mine together (config.parallel.mining_group);
-0 = all. The estimates leave out the time on the wires.
+gradient back to each chip's embeddings) and prints the compiler's estimates and the bytes that each
+chip receives. Groups: neighbouring chips that mine together (config.parallel.mining_group);
+0 = all. The estimates exclude the time on the wires.
 """
 
 import argparse
 import sys
 from collections.abc import Sequence
 
-# First: it sees to it that JAX looks for no TPU.
+# First, because it keeps JAX from looking for a TPU.
 from launch import check  # isort: skip
 
 import jax
@@ -32,7 +32,7 @@ from jaxsim.training.machines import parallel
 
 
 def compiled(config: ConfigDict, topology: str, rows: int) -> jax.stages.Compiled:
-    """Loss and gradient of `rows` embeddings a chip, as in the training step."""
+    """Loss and gradient of `rows` embeddings per chip, as in the training step."""
     devices = check.slice_devices(topology)
     labels = {
         name: jax.ShapeDtypeStruct((len(devices), *each.shape), each.dtype)
@@ -61,7 +61,7 @@ def compiled(config: ConfigDict, topology: str, rows: int) -> jax.stages.Compile
 
 
 def received(config: ConfigDict, candidates: int) -> int:
-    """Bytes that a chip receives: embeddings and labels of all candidates, gradients of its own."""
+    """Bytes that a chip receives: embeddings and labels of all candidates, its own gradients."""
     label_bytes = sum(
         each.dtype.itemsize * int(np.prod(each.shape))
         for name, each in check.example_shapes(config, rows=1).items()
@@ -73,7 +73,7 @@ def received(config: ConfigDict, candidates: int) -> int:
 def compare(*, topologies: Sequence[str], groups: Sequence[str], batch_size_per_chip: int) -> None:
     """Compiles the objective for every slice, and prints the table."""
     rows = batch_size_per_chip
-    table = rich.table.Table(title=f"Mining with {rows} anchors a chip, forward and backward")
+    table = rich.table.Table(title=f"Mining with {rows} anchors per chip, forward and backward")
     for heading in (
         "slice",
         "chips",

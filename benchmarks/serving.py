@@ -1,9 +1,9 @@
-"""Many clients at once against `python -m jaxsim.serve`: searches a second, their times, memory.
+"""Many clients of `python -m jaxsim.serve` at once: searches per second, their times, memory.
 
 python -m benchmarks.serving --tracks=100000 --clients=16 --duration=60
 
-Every client asks for music like a random track of a synthetic library (benchmarks.library), with
-random weights, some of them negative, as soon as its last question is answered.
+As soon as its last request is answered, every client asks for music like a random track of a
+synthetic library (benchmarks.library), with random weights, some of them negative.
 """
 
 import argparse
@@ -33,7 +33,7 @@ HITS = 20
 
 @contextlib.contextmanager
 def served(folder: Path) -> Iterator[tuple[int, str]]:
-    """A server of the library: its process and its address, once it answers."""
+    """Serves the library; gives the process and its address once it answers."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -60,11 +60,11 @@ def answers(address: str) -> bool:
 
 
 def search(address: str, numbers: random.Random, tracks: int) -> None:
-    """One search, whose hits are counted.
+    """Searches once and counts the hits.
 
     Raises:
-      OSError: the server did not answer, or with an error.
-      ValueError: other than 20 hits.
+      OSError: the server did not answer, or answered with an error.
+      ValueError: there are not 20 hits.
     """
     question = {
         "like": [library.track_id(numbers.randrange(tracks))],
@@ -80,7 +80,7 @@ def search(address: str, numbers: random.Random, tracks: int) -> None:
 
 
 def measure(*, tracks: int, clients: int, duration: float) -> None:
-    """Serves a library to clients that search, and prints what they met with."""
+    """Serves a library to clients that search, and prints what they experienced."""
     times: list[float] = []
     errors: list[str] = []
 
@@ -115,7 +115,7 @@ def measure(*, tracks: int, clients: int, duration: float) -> None:
         f"{tracks:,} tracks, {clients} clients, {duration:g} s: {len(times):,} searches "
         f"({len(times) / duration:.1f}/s), {len(errors)} errors; "
         f"p50 {1e3 * half:.0f} ms, p99 {1e3 * most:.0f} ms; "
-        f"memory {early / 2**20:.0f} MiB at a tenth, {late / 2**20:.0f} at the end"
+        f"memory {early / 2**20:.0f} MiB after a tenth, {late / 2**20:.0f} at the end"
     )
     for message in sorted(set(errors)):
         print(f"{errors.count(message)} x {message}")
@@ -131,8 +131,14 @@ def _parser() -> argparse.ArgumentParser:
     parser = command_line.parser("benchmarks.serving", __doc__)
     add = parser.add_argument
     add("--tracks", type=positive_integer, default=100_000, help="tracks in the library")
-    add("--clients", type=positive_integer, default=16, help="clients that search at the same time")
-    add("--duration", "--seconds", type=number(0), default=60.0, help="seconds to search for")
+    add("--clients", type=positive_integer, default=16, help="clients that search at once")
+    add(
+        "--duration",
+        "--seconds",
+        type=number(0),
+        default=60.0,
+        help="seconds to search",
+    )
     return parser
 
 

@@ -1,12 +1,12 @@
-"""The training step and the network's forward pass, beside plain Flax (and PyTorch, if installed).
+"""The training step and the forward pass, compared with plain Flax (and PyTorch, if installed).
 
 python -m benchmarks.step --width=1 --batch_size=32 --rounds=3
 python -m benchmarks.step --batch_size=256 --dtype=bfloat16 --steps=20 --rounds=5  (on a GPU)
 
 All forms train the same network on the same batch with the same objective (six dimensions, mining
 included). The rounds alternate; ratios are medians over them. Peak: the rate of a matrix product
-measured in the same run. Operations: of the convolutions and products that the papers' table asks
-for, the same for all forms.
+measured in the same run. Operations: those of the convolutions and products in the papers' table,
+the same for all forms.
 """
 
 import argparse
@@ -47,7 +47,7 @@ def configured(width: float, batch_size: int, dtype: str) -> ConfigDict:
 
 
 def networks(config: ConfigDict) -> dict[str, Callable]:
-    """apply(params, images) of each form, with its initial parameters as `.params`."""
+    """For each form, apply(params, images) and its initial parameters."""
     model = train_step.network(config)
     plain = Plain(
         tuple(config.model.inputs),
@@ -70,7 +70,7 @@ def _apply(module, options, params, inputs):
 
 
 def trainer(config: ConfigDict, apply: Callable, params, batch) -> Callable[[int], None]:
-    """A function that makes so many training steps, compiled."""
+    """A compiled function that makes a given number of training steps."""
     adam = optax.adam(1e-6)
 
     def loss(params, batch):
@@ -84,7 +84,7 @@ def trainer(config: ConfigDict, apply: Callable, params, batch) -> Callable[[int
         updates, moments = adam.update(gradients, moments, params)
         return optax.apply_updates(params, updates), moments
 
-    params = jax.tree.map(jnp.array, params)  # it is given away at every step
+    params = jax.tree.map(jnp.array, params)  # every step donates it
     state = [params, adam.init(params)]
 
     def run(steps: int) -> None:
@@ -105,8 +105,8 @@ def embedder(config: ConfigDict, apply: Callable, params, batch) -> Callable[[in
 
 
 def operations(config: ConfigDict) -> float:
-    """Of the plain forward pass of one example, as the compiler for CPUs counts them."""
-    with jax.default_device(jax.local_devices(backend="cpu")[0]):  # those of others do not count
+    """Operations in the plain forward pass of one example, as the CPU compiler counts them."""
+    with jax.default_device(jax.local_devices(backend="cpu")[0]):  # only this backend counts them
         apply, params = networks(config)["plain Flax"]
         batch = examples.batch(2)
         lowered = jax.jit(lambda p, b: apply(p, images(b, config))).lower(params, batch)
@@ -114,7 +114,7 @@ def operations(config: ConfigDict) -> float:
 
 
 def peak(dtype: str, size: int) -> float:
-    """Operations per second of a product of square random matrices, the best of ten."""
+    """Operations per second in a product of square random matrices, the best of ten."""
     a = jax.random.normal(jax.random.key(0), (size, size), dtype)
     product = jax.jit(lambda a: a @ a)
     return 2 * size**3 / min(_seconds(lambda: product(a).block_until_ready()) for _ in range(11))
@@ -146,7 +146,7 @@ def compare(*, width: float, batch_size: int, dtype: str, rounds: int, steps: in
     times: dict[tuple[str, str], list[float]] = {what: [] for what in runs}
     for _ in tqdm.trange(rounds, desc="rounds"):
         for what, run in runs.items():
-            time.sleep(0.5)  # threads of the form before may still be waiting for work, busily
+            time.sleep(0.5)  # threads of the previous form may still be busy-waiting for work
             times[what].append(_seconds(functools.partial(run, steps)) / steps)
     table = rich.table.Table(title="Whole batches, median of the rounds")
     headings = ("pass", "form", "s", "examples/s", "GFLOP/s", "of peak", "x plain Flax")
@@ -192,7 +192,7 @@ def _parser() -> argparse.ArgumentParser:
         "--dtype",
         choices=("float32", "bfloat16"),
         default="float32",
-        help="data type of the computation",
+        help="data type to compute in",
     )
     add("--rounds", type=positive_integer, default=3, help="rounds of timing")
     add("--steps", type=positive_integer, default=1, help="steps of each form in a round")

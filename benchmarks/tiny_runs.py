@@ -1,4 +1,4 @@
-"""Tiny runs of `python -m jaxsim.train` on a few tones, to which something can happen."""
+"""Tiny runs of `python -m jaxsim.train` on a few tones, in which faults can strike."""
 
 import dataclasses
 import functools
@@ -33,7 +33,7 @@ RUN = (
     "--config.log_steps=1",
     "--config.checkpoint_minutes=0",  # a checkpoint after every step
 )
-PATIENCE = 1200  # seconds: twenty times what a run takes, for it to end
+PATIENCE = 1200  # seconds to wait for a run to end: twenty times what it takes
 
 
 class Lost(Exception):
@@ -41,7 +41,7 @@ class Lost(Exception):
 
 
 def tone(seed: int, *, beats_per_minute: float) -> np.ndarray:
-    """Six seconds of a tone that decays after every beat, float32 [n]."""
+    """Six seconds of a tone that decays after every beat; float32 [n]."""
     noise = np.random.default_rng(seed)
     seconds = np.arange(6 * SAMPLE_RATE) / SAMPLE_RATE
     since_beat = seconds % (60 / beats_per_minute)
@@ -50,7 +50,7 @@ def tone(seed: int, *, beats_per_minute: float) -> np.ndarray:
 
 
 def make_data(directory: Path) -> Path:
-    """A data set of 18 tones, of which the validation split has triplets."""
+    """A data set of 18 tones, whose validation split has triplets."""
     from input_pipeline.builder import prepare
 
     tracks = [
@@ -68,12 +68,12 @@ def make_data(directory: Path) -> Path:
 
 @dataclasses.dataclass(frozen=True)
 class Bench:
-    """Where the runs are, and what they come to if nothing happens to them.
+    """Where the runs are, and their result when undisturbed.
 
     Attributes:
-      folder: of the data set "data", of the runs, and of what they compile.
+      folder: for the data set "data", the runs, and what they compile.
       expected: the `result` of the undisturbed run "whole".
-      seconds: what it took from its claim of the workdir to its end.
+      seconds: how long it took from claiming the workdir to its end.
     """
 
     folder: Path
@@ -81,7 +81,7 @@ class Bench:
     seconds: float = 0.0
 
     def workdir(self, name: str) -> Path:
-        """A new directory of a run."""
+        """A new directory for a run."""
         path = self.folder / name
         shutil.rmtree(path, ignore_errors=True)
         return path
@@ -94,13 +94,13 @@ class Bench:
         program: Sequence[str] = ("-m", "jaxsim.train"),
         before: Callable[[], None] | None = None,
     ) -> subprocess.Popen:
-        """Starts a run; what it says is in `workdir`.said.
+        """Starts a run; its output goes to `workdir`.said.
 
         Args:
           more: further options.
-          data: another data set.
+          data: a different data set.
           program: what Python runs.
-          before: called in the new process first.
+          before: called first in the new process.
         """
         environment = {k: v for k, v in os.environ.items() if k != "XLA_FLAGS"}
         environment |= {
@@ -121,20 +121,20 @@ class Bench:
             )
 
     def finish(self, workdir: Path, *more: str, **options: Any) -> None:
-        """Runs to the end; raises Lost if it does not come there, or comes to something else."""
+        """Runs to the end; raises Lost if it does not get there or the result differs."""
         code = ended(self.start(workdir, *more, **options))
         if code:
             raise Lost(f"exit code {code}: {last_words(workdir)}")
         if self.expected and (difference := differences(result(workdir), self.expected)):
-            raise Lost(f"the run came to other {', '.join(difference)}")
+            raise Lost(f"the run differs in {', '.join(difference)}")
 
     def refused(self, workdir: Path, *more: str, **options: Any) -> str:
-        """Runs what must fail in one line, before anything is saved; returns the line."""
+        """Runs what must fail with one line, before anything is saved; returns the line."""
         code = ended(self.start(workdir, *more, **options))
         words = last_words(workdir)
         saved = [path.name for path in (workdir / "checkpoints").glob("*")]
         if code != 1 or not words.startswith("error: ") or "Traceback" in said(workdir):
-            raise Lost(f"no clear error but exit code {code}: {words}")
+            raise Lost(f"not a clear error, but exit code {code}: {words}")
         if saved or (workdir / "model.npz").exists():
             raise Lost(f"a run that failed left {saved}")
         return words
@@ -158,7 +158,7 @@ def set_up(folder: Path) -> Bench:
 
 
 def ended(started: subprocess.Popen) -> int:
-    """The exit code of a run; one that does not end is killed and Lost."""
+    """The exit code of a run; if the run does not end, it is killed and Lost is raised."""
     try:
         return started.wait(PATIENCE)
     except subprocess.TimeoutExpired:
@@ -167,7 +167,7 @@ def ended(started: subprocess.Popen) -> int:
 
 
 def result(workdir: Path) -> dict[str, Any]:
-    """What a run came to: the digest of its last state, its model, its table and its losses."""
+    """The result of a run: the digest of its last state, its model, its table and its losses."""
     steps = sorted(int(path.name) for path in (workdir / "checkpoints").glob("[0-9]*"))
     record = json.loads((workdir / "checkpoints" / str(steps[-1]) / "record/metadata").read_text())
     rows = [json.loads(line) for line in (workdir / "log.jsonl").read_text().splitlines()]
@@ -191,13 +191,13 @@ def said(workdir: Path) -> str:
 
 
 def last_words(workdir: Path) -> str:
-    """The last line that a run said."""
+    """The last line that a run printed."""
     return (said(workdir).strip() or "nothing").splitlines()[-1]
 
 
 def wait_for(path: Path, started: subprocess.Popen) -> None:
-    """Waits until a run has made a file."""
+    """Waits until a run has created a file."""
     while not path.exists():
         if started.poll() is not None:
-            raise Lost(f"the run ended with {started.returncode} before {path.name} was there")
+            raise Lost(f"the run ended with {started.returncode} before {path.name} existed")
         time.sleep(0.02)

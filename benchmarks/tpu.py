@@ -1,11 +1,11 @@
-"""The training step on a TPU slice, by the TPU's compiler and without a TPU, beside plain Flax.
+"""The training step on a TPU slice, by the TPU's compiler without a TPU, compared with plain Flax.
 
 python -m benchmarks.tpu --topology=v5e:2x2 --batch_size_per_chip=256 --forms=jaxsim,plain
 
 Compiles the papers' network with six dimensions, mining and the exchange between chips in
 bfloat16, and prints the compiler's estimates: cycles of every layer per example, memory, share of
-the peak. The estimates are the same in every run. Each form takes a quarter of an hour. Share of
-the peak: of the operations that the papers' table asks for, the same for all forms.
+the peak. The estimates are the same in every run. Each form takes a quarter of an hour. The share
+of the peak counts the operations in the papers' table, the same for all forms.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import time
 from collections.abc import Mapping, Sequence
 from unittest import mock
 
-# First: it sees to it that JAX looks for no TPU.
+# First, because it keeps JAX from looking for a TPU.
 from launch import check  # isort: skip
 
 import jax
@@ -36,7 +36,7 @@ EXCHANGE = r"all-gather|all-reduce|psum|all_gather"
 
 
 class PlainModel(Plain):
-    """`Plain` with the network's interface; what is not a convolution is named by its block."""
+    """`Plain` with the network's interface; anything but a convolution is named after its block."""
 
     def __call__(self, images, *, train: bool):
         return super().__call__(images)
@@ -61,7 +61,7 @@ def compiled(form: str, config: ConfigDict, topology: str) -> jax.stages.Compile
 
 
 def layer(instruction: str) -> str:
-    """The layer that an instruction of a compiled program belongs to, by its operation's name."""
+    """The layer to which an instruction of a compiled program belongs, by its operation's name."""
     found = re.search(r'op_name="([^"]*)"', instruction)
     name = found[1] if found else ""
     if at := re.search(r"(mel|tempogram|cens)(?:_|: )(stem|block)(?:[_ ](\d))?", name):
@@ -89,7 +89,7 @@ def by_layer(program: str, examples: int, chip: check.Chip) -> dict[str, float]:
 
 
 def order(name: str) -> tuple:
-    """Through the network, then what is not the network."""
+    """Sorts by position in the network; what is outside it comes last."""
     at = re.match(r"(?:(mel|tempogram|cens): )?(stem|block)\s?(\d?)", name)
     if at is None:
         return (2, name != "embedding", name)
@@ -114,28 +114,28 @@ def compare(*, topology: str, batch_size_per_chip: int, width: float, forms: Seq
     chips = len(check.slice_devices(topology))
     config = configured(width, rows * chips, "bfloat16")
     chip = check.chip_of(topology)
-    # Forward once, backward twice; at the peak, whatever form computes it.
+    # Forward once, backward twice; at the peak, for every form.
     ideal = 3 * operations(config) / chip.peak * chip.clock
     layers = {}
     for form in forms:
         began = time.monotonic()
         step = compiled(form, config, topology)
         program = step.as_text()
-        assert program is not None, "libtpu knows it"
+        assert program is not None, "libtpu reports it"
         found = check.needs(step, chip)
         layers[form] = by_layer(program, rows, chip)
         cycles = sum(layers[form].values())
         print(
             f"{form}: {cycles:,.0f} cycles per example, {ideal / cycles:.1%} of the peak, "
-            f"{chip.clock / cycles:,.0f} examples/s a chip; {found.flops / rows / 1e9:.2f} GFLOP "
+            f"{chip.clock / cycles:,.0f} examples/s per chip; {found.flops / rows / 1e9:.2f} GFLOP "
             f"per example as compiled; memory {found.memory / check.GIB:.2f} of "
-            f"{chip.memory / check.GIB:.2f} GiB a chip, {found.room(rows, chip)} "
+            f"{chip.memory / check.GIB:.2f} GiB per chip, {found.room(rows, chip)} "
             f"(compiled in {time.monotonic() - began:.0f} s)",
             flush=True,
         )
     show(layers)
     print(
-        f"{topology}, {rows} examples a chip, width {width}, bfloat16; at the peak of "
+        f"{topology}, {rows} examples per chip, width {width}, bfloat16; at the peak of "
         f"{chip.peak / 1e12:.0f} TFLOP/s {ideal:,.0f} cycles per example at "
         f"{chip.clock / 1e9:.2f} GHz; jax {jax.__version__}"
     )

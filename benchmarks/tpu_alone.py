@@ -1,11 +1,11 @@
-"""What the network's convolutions take on a TPU when each is compiled alone, by its compiler.
+"""What the network's convolutions take on a TPU when each is compiled alone.
 
 python -m benchmarks.tpu_alone --topology=v5e:2x2 --batch_size_per_chip=256
 
-In the layouts that suit each best and with nothing between them: beside what `benchmarks.tpu`
-estimates for the whole step, how much of it the convolutions are. (In the step some find their
-input still on the chip, which is faster.) Without the stems, whose convolutions are one with their
-pooling. Takes three to five minutes.
+Each has the layouts that suit it best, with nothing between them. Compared with the estimate of
+`benchmarks.tpu` for the whole step, this shows how much of it is convolutions, by the TPU's
+compiler. (In the step, some find their input still on the chip, which is faster.) The stems are
+left out: their convolutions are fused with their pooling. Takes three to five minutes.
 """
 
 import argparse
@@ -13,7 +13,7 @@ import functools
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
-# First: it sees to it that JAX looks for no TPU.
+# First, because it keeps JAX from looking for a TPU.
 from launch import check  # isort: skip
 
 import flax.linen as nn
@@ -39,7 +39,7 @@ PASSES = ("forward", "input gradient", "kernel gradient")
 
 
 class Form(NamedTuple):
-    """Of a convolution."""
+    """The shapes and strides of a convolution."""
 
     image: tuple[int, int, int]  # rows, columns, channels of the input
     kernel: tuple[int, int, int, int]
@@ -47,7 +47,7 @@ class Form(NamedTuple):
 
 
 def convolutions(config: ConfigDict) -> dict[str, Form]:
-    """Those of the network, but for the stems, by their paths."""
+    """The network's convolutions except for the stems, by path."""
     found: dict[str, Form] = {}
 
     def note(call: Callable, arguments: tuple, options: dict, context):
@@ -55,7 +55,7 @@ def convolutions(config: ConfigDict) -> dict[str, Form]:
         if isinstance(layer, Convolution) and context.method_name == "__call__":
             _, height, width, channels = arguments[0].shape
             strides = layer.strides
-            if layer.kernel == (1, 1):  # it reads only the pixels it keeps
+            if layer.kernel == (1, 1):  # reads only the pixels it keeps
                 height, width = -(-height // strides[0]), -(-width // strides[1])
                 strides = (1, 1)
             kernel = (*layer.kernel, channels, layer.features)
@@ -69,7 +69,7 @@ def convolutions(config: ConfigDict) -> dict[str, Form]:
 
 
 def passes(form: Form, rows: int) -> dict[str, tuple[Callable, tuple]]:
-    """Forward and back with so many examples: functions of two arrays, and the arrays' shapes."""
+    """The passes with `rows` examples: functions of two arrays, and the shapes of the arrays."""
     x = jax.ShapeDtypeStruct((rows, *form.image), jnp.bfloat16)
     kernel = jax.ShapeDtypeStruct(form.kernel, jnp.bfloat16)
 
@@ -104,7 +104,7 @@ def estimate(*, topology: str, batch_size_per_chip: int) -> None:
         function, shapes = passes(form, rows)[name]
         jitted = jax.jit(function, in_shardings=placed, out_shardings=placed)
         program = jitted.lower(*shapes).compile().as_text()
-        assert program is not None, "libtpu knows it"
+        assert program is not None, "libtpu reports it"
         return sum(count for _, count in check.cycles_by_instruction(program, chip)) / rows
 
     layers: dict[str, dict[str, float]] = {}
@@ -122,7 +122,7 @@ def estimate(*, topology: str, batch_size_per_chip: int) -> None:
         counts = (*layer.values(), sum(layer.values()))
         table.add_row(title, *(f"{count:,.0f}" for count in counts))
     rich.console.Console(width=110).print(table)
-    print(f"{topology}, {rows} examples a chip, width 1, bfloat16; jax {jax.__version__}")
+    print(f"{topology}, {rows} examples per chip, width 1, bfloat16; jax {jax.__version__}")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -2,6 +2,6 @@
 
 import os
 
-# TensorFlow only stores and reads records here, and would greet with a page about the processor.
+# TensorFlow only stores and reads records here; otherwise it would start with a page of log lines.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 os.environ.setdefault("TF_ENABLE_ONEDNN_OPTS", "0")

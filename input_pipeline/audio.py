@@ -11,7 +11,7 @@ import soundfile
 import soxr
 
 LONGEST = 1800.0  # seconds; a worker needs 50 MB for each minute
-DECODED_FRAMES = 1 << 18  # at once, so that many channels at a high rate don't fill the memory
+DECODED_FRAMES = 1 << 18  # at a time, so that many channels at a high rate don't fill the memory
 
 
 class UnusableTrack(Exception):
@@ -19,11 +19,11 @@ class UnusableTrack(Exception):
 
     Attributes:
       reason: why, in words, without the path.
-      path: of the audio file; None where the audio is no file or its name is no help.
+      path: of the audio file; None if the audio is not a file or its name does not help.
     """
 
     def __init__(self, reason: str, path: str | Path | None = None):
-        super().__init__(reason, path)  # what pickle gives back to this method
+        super().__init__(reason, path)  # pickle passes these to this method
         self.reason = reason
         self.path = path
 
@@ -43,14 +43,14 @@ def resample(samples: np.ndarray, rate: float, sample_rate: float) -> np.ndarray
 
 
 def decode(path: str | Path, *, longest: float = LONGEST) -> tuple[np.ndarray, float]:
-    """Decodes an audio file into float32 [samples], the mean of its channels, and its rate in Hz.
+    """Decodes an audio file: float32 [samples], the mean of its channels, and its rate in Hz.
 
     Args:
       path: of the file.
-      longest: seconds of audio; anything longer is not decoded.
+      longest: seconds of audio; a longer file is not decoded.
 
     Raises:
-      UnusableTrack: the file is missing, empty, too long or in no format that can be decoded here.
+      UnusableTrack: the file is missing, empty, too long or in a format that cannot be decoded.
     """
     path = Path(path)
     check_file(path)
@@ -65,7 +65,7 @@ def decode(path: str | Path, *, longest: float = LONGEST) -> tuple[np.ndarray, f
 
 
 def check_file(path: str | Path) -> None:
-    """Raises UnusableTrack unless `path` is a regular file with something in it."""
+    """Raises UnusableTrack unless `path` is a regular file that is not empty."""
     if not os.path.isfile(path):  # reading from a pipe might never end
         raise UnusableTrack("not a regular file" if os.path.exists(path) else "no such file", path)
     if os.path.getsize(path) == 0:

@@ -1,8 +1,8 @@
 """Composed batches through tf.data: batch number t is a pure function of (data, seed, t).
 
-Which tracks and which crops make up a batch is drawn by `compose`; tf.data reads several batches at
-a time, in order and ahead of the consumer. Nothing has a position to restore: a resumed run starts
-at its step, and any number of processes reads the same global batches.
+`compose` draws the tracks and crops of a batch; tf.data reads several batches at a time, in order
+and ahead of the consumer. There is no position to restore: a resumed run starts at its step, and
+any number of processes reads the same global batches.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import numpy as np
 from input_pipeline.dataset import DataSet
 from input_pipeline.tracks import TAG_DIMENSIONS, TEMPO_OCTAVES, key_group
 
-SAME_TRACK_OVERLAP = 0.5  # at most, of two segments of one track (B §4.3.4, C)
+SAME_TRACK_OVERLAP = 0.5  # at most, between two segments of one track (B §4.3.4, C)
 
 Batch = dict[str, np.ndarray]
 
@@ -40,10 +40,10 @@ def compose(
 
     The batch consists of P groups of K = group_size rows, P x K = B. Group i is similar in
     dimension i mod S: its first row is drawn from a class (tag, tempo or key) that is itself drawn
-    evenly, so that rare classes are seen; the others are different tracks that are similar to it.
+    evenly, so that rare classes are seen; the other rows are different tracks similar to the first.
     Every dimension therefore has at least (K - 1) B / K S pairs, however few tracks have its label,
     and whatever else the rows share. Segments of one track (`SameTrack`) come in pairs that overlap
-    by half at most.
+    by at most half.
     """
     random = np.random.default_rng((seed, step))
     count = -(-batch_size // group_size)
@@ -67,8 +67,8 @@ class Partners:
     """Draws groups of similar tracks in one dimension.
 
     Args:
-      classes: bool [N, C], the classes of each track; a track without any is not drawn as first.
-      related: bool [C, C], which classes are similar to which (by default only to themselves).
+      classes: bool [N, C], the classes of each track; a track without any is never drawn first.
+      related: bool [C, C], which classes are similar; by default each only to itself.
     """
 
     def __init__(self, classes: np.ndarray, related: np.ndarray | None = None):
@@ -82,15 +82,15 @@ class Partners:
                 self._seconds.append(similar)
 
     def __len__(self) -> int:
-        """Number of classes in which a pair can be drawn."""
+        """The number of classes from which a pair can be drawn."""
         return len(self._firsts)
 
     def draw(self, random: np.random.Generator, count: int = 2) -> tuple[int, ...]:
-        """A track and count - 1 that are similar to it: different ones, or all there are, again."""
+        """A track and count - 1 tracks similar to it; they repeat only once all have been drawn."""
         number = random.integers(len(self._firsts))
         similar = self._seconds[number]
         group = [random.choice(self._firsts[number])]
-        fresh = set(group)  # tracks that have been drawn in this round
+        fresh = set(group)  # tracks drawn in this round
         while len(group) < count:
             if len(fresh) == len(similar):
                 fresh = {group[0]}
@@ -108,11 +108,11 @@ class SameTrack:
         self._tracks = np.flatnonzero(num_frames - frames >= _least_apart(frames))
 
     def __len__(self) -> int:
-        """Number of tracks that are long enough for two segments."""
+        """The number of tracks that are long enough for two segments."""
         return len(self._tracks)
 
     def draw(self, random: np.random.Generator, count: int = 2) -> tuple[int, ...]:
-        """Tracks, each twice in a row; `count` is even."""
+        """`count` tracks (an even number), each twice in a row."""
         drawn = [random.choice(self._tracks) for _ in range(count // 2)]
         return tuple(np.repeat(drawn, 2))
 
@@ -125,10 +125,10 @@ def partners_of(
     key_relation: str,
     track_pairs: bool = False,
 ) -> list[Partners | SameTrack]:
-    """One `Partners` per dimension, and a `SameTrack` if there are to be pairs of one track.
+    """One `Partners` per dimension, and a `SameTrack` if batches have pairs from one track.
 
     Raises:
-      ValueError: a dimension has no two similar tracks, or no track is long enough.
+      ValueError: no two tracks are similar in a dimension, or no track is long enough.
     """
     result: list[Partners | SameTrack] = []
     for dimension in dimensions:
@@ -136,7 +136,7 @@ def partners_of(
             tempi = np.unique(np.round(data.tempo[data.tempo > 0], 1))
             classes = np.round(data.tempo, 1)[:, None] == tempi
             octaves = 2.0 ** np.array(TEMPO_OCTAVES)
-            # Stricter than the relation by what the rounding of both tempi may hide.
+            # Stricter than the relation by as much as rounding both tempi may hide.
             tolerance = np.maximum(tempo_tolerance - 0.05 * (1 + octaves), 0)
             apart = np.abs(tempi[:, None, None] - tempi[:, None] * octaves)
             related = np.any(apart <= tolerance, axis=-1)
@@ -199,11 +199,11 @@ def composed_batches(
     """This process's rows of the batches of steps first_step to num_steps - 1, in order.
 
     Args:
-      data: the split to train on, or to compute a loss on.
+      data: the split to train on or to compute a loss on.
       batch_size: of the global batch; a multiple of process_count.
-      group_size: rows that are drawn to be similar, see `compose`.
-      track_pairs: whether batches have pairs of segments of one track, see `SameTrack`.
-      read_ahead: batches that are read before they are asked for.
+      group_size: number of similar rows drawn together; see `compose`.
+      track_pairs: whether batches contain pairs of segments of one track; see `SameTrack`.
+      read_ahead: number of batches to read in advance.
 
     Raises:
       ValueError, OSError: a file of the data set was damaged after it was opened.
@@ -266,17 +266,17 @@ def _read_ahead(batch: Callable[[int], Batch], steps: range, *, count: int) -> I
         for arrays in batches.as_numpy_iterator():
             yield dict(zip(example, arrays, strict=True))
     except tf.errors.OpError:
-        if failed:  # TensorFlow makes another error of it, with a traceback as its message
+        if failed:  # TensorFlow wraps it in an error whose message is a traceback
             raise failed[0] from None
         raise
 
 
 def track_segments(data: DataSet, *, batch_size: int) -> Iterator[Batch]:
-    """All non-overlapping segments of all tracks, in batches of one size (A §4.1).
+    """All non-overlapping segments of all tracks, in batches of equal size (A §4.1).
 
     Yields:
       mel, cens, onset as in `composed_batches`, and track int32 [B]: the row in `data`, or -1 for
-      the zeros that fill up the last batch.
+      the zeros that pad the last batch.
     """
     frames = data.feature_config.segment_frames
     segments = [

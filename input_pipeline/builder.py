@@ -1,4 +1,4 @@
-"""Writes tracks as a TensorFlow data set: features, labels and what both mean."""
+"""Writes tracks as a TensorFlow data set: features, labels, and what they mean."""
 
 import contextlib
 import csv
@@ -26,7 +26,7 @@ from input_pipeline.estimates import Estimate
 from input_pipeline.features import FEATURE_VERSION, FeatureConfig
 from input_pipeline.tracks import DIMENSIONS, KEYS, SPLITS, TAG_DIMENSIONS, Track, parse_key
 
-# Small splits first: if one of them has no usable track, that shows early.
+# Small splits first: if one of them has no usable track, this shows early.
 WRITING_ORDER = ("validation", "test", "train")
 
 
@@ -35,11 +35,11 @@ class PreparedReport:
     """What `prepare` wrote.
 
     Attributes:
-      directory: where the data set lies.
+      directory: where the data set is.
       num_tracks: tracks per split.
       hours: duration of all usable tracks.
       label_counts: labelled tracks per dimension.
-      kept: tracks whose features were taken from the data set that was there.
+      kept: number of tracks whose features were taken from the previous data set.
       skipped: (track_id, reason) of the unusable tracks.
     """
 
@@ -68,32 +68,32 @@ def prepare(
 ) -> PreparedReport:
     """Extracts the features of all tracks and writes them as a TensorFlow data set.
 
-    The same tracks give the same bytes, whatever the number of workers. What is extracted is kept
-    in `.<directory>.partial` beside `directory` until the data set is whole: after an interruption
-    the same call goes on, and loses at most the tracks in flight. If `directory` holds a data set
-    with features of the same kind, it is brought up to date: only tracks whose audio has changed
-    are extracted again, and the old data set stays until the new one takes its place. Unusable
-    tracks are skipped and listed in `<directory>/skipped.csv`.
+    The same tracks give the same bytes, whatever the number of workers. Extracted features are kept
+    in `.<directory>.partial` next to `directory` until the data set is complete: calling this again
+    after an interruption resumes, and at most the tracks in flight are lost. If `directory` holds a
+    data set with features of the same kind, it is brought up to date: only tracks whose audio has
+    changed are extracted again, and the old data set stays until the new one takes its place.
+    Unusable tracks are skipped and listed in `<directory>/skipped.csv`.
 
     Args:
-      tracks: unique ids; no group in two splits.
-      directory: where to write; a data set, or empty, or not there.
+      tracks: with unique ids, and no group in two splits.
+      directory: where to write: a data set, an empty folder, or a path that does not exist.
       name: of the data set: lower-case letters, digits and underscores.
-      description: of the data set, for people.
+      description: of the data set, for human readers.
       label_descriptions: what the labels of each dimension mean.
       feature_config: default `FeatureConfig()`.
-      estimate: which of "tempo" and "key" to estimate with madmom where they are not known.
+      estimate: which of "tempo" and "key" to estimate with madmom where they are unknown.
       workers: processes; default: the number of processors.
-      beam_options: if given, Apache Beam extracts, with these options of its pipeline, instead of
-        processes of this machine; all of its workers must see `directory` and the audio.
-      problems: (where, what) of rows and labels that the tracks' source could not use, to be
-        listed with the skipped tracks.
+      beam_options: if given, Apache Beam extracts the features, with these pipeline options, and
+        not processes on this machine; all of its workers must see `directory` and the audio.
+      problems: (where, what) for rows and labels of the source that could not be used, to be listed
+        with the skipped tracks.
       citation: how to cite the data.
       licence: of the data.
 
     Raises:
-      FileExistsError: `directory` holds something else, or features of another kind.
-      ValueError: bad arguments, or a split without a usable track.
+      FileExistsError: `directory` holds something else, or features of a different kind.
+      ValueError: an argument is invalid, or a split has no usable track.
       filelock.Timeout: another process is preparing the same directory.
     """
     tracks, directory = list(tracks), Path(directory)
@@ -123,7 +123,7 @@ def prepare(
 
 @contextlib.contextmanager
 def _partial(directory: Path) -> Iterator[Path]:
-    """The folder of work in progress, for one process at a time; it stays until all is done."""
+    """The folder for work in progress, for one process at a time; kept until the work is done."""
     partial = directory.parent / f".{directory.name}.partial"
     partial.mkdir(exist_ok=True)
     lock = filelock.FileLock(directory.parent / f".{directory.name}.lock")
@@ -158,7 +158,7 @@ def _check(tracks: list[Track], name: str, estimate: Sequence[str]) -> None:
                 f"(track {track.track_id!r}), expected one split per group"
             )
     if not tracks:
-        raise ValueError("there is no track, expected at least one")
+        raise ValueError("there are no tracks, expected at least one")
 
 
 def _analyse(
@@ -169,7 +169,7 @@ def _analyse(
     workers: int,
     beam_options: Sequence[str],
 ) -> dict[str, worker_processes.Outcome]:
-    """Analyses all tracks, small splits first; gives what became of each."""
+    """Analyses all tracks, small splits first, and gives the outcome of each."""
     by_split = {s: [track for track in tracks if track.split == s] for s in _splits(tracks)}
     tasks = [(track, present.digest(track, job)) for some in by_split.values() for track in some]
     if beam_options:
@@ -199,7 +199,7 @@ def _splits(tracks: Iterable[Track]) -> list[str]:
 def _check_usable(split: str, outcomes: list[worker_processes.Outcome]) -> None:
     if all(outcome.reason for outcome in outcomes):
         raise ValueError(
-            f"split {split!r} has no usable track out of {len(outcomes)}; "
+            f"split {split!r} has no usable track among {len(outcomes)}; "
             f"the last is {outcomes[-1].track_id!r}: {outcomes[-1].reason}"
         )
 
@@ -239,7 +239,7 @@ class _TrackBuilder(tfds.core.GeneratorBasedBuilder):
 
     def write(self, problems: Sequence[tuple[str, str]]) -> None:
         """Writes the shards, their description and `skipped.csv` into `self.data_dir`."""
-        tf.config.set_visible_devices([], "GPU")  # never take memory of a device from JAX
+        tf.config.set_visible_devices([], "GPU")  # never take device memory away from JAX
         tfds.disable_progress_bar()
         total = sum(not outcome.reason for outcome in self._outcomes.values())
         with (
@@ -251,7 +251,7 @@ class _TrackBuilder(tfds.core.GeneratorBasedBuilder):
             csv.writer(file).writerows([("track_id", "reason"), *problems, *self._skipped()])
 
     def report(self, directory: Path) -> PreparedReport:
-        """Describes what was written; `directory` is where it lies now."""
+        """Describes what was written; `directory` is where it is now."""
         outcomes = self._outcomes.values()
         return PreparedReport(
             directory=directory,
@@ -322,7 +322,7 @@ class _TrackBuilder(tfds.core.GeneratorBasedBuilder):
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Hides what tfds prints and logs of downloads and of the scratch directory."""
+    """Hides what tfds prints and logs about downloads and the scratch directory."""
     verbosity = logging.get_verbosity()
     logging.set_verbosity(logging.WARNING)
     try:
@@ -333,7 +333,7 @@ def _quiet() -> Iterator[None]:
 
 
 class _CanonicalWriter(tfds.core.writer.ExampleWriter):
-    """Writes the fields of each record in a fixed order; protobuf's own varies by process."""
+    """Writes the fields of each record in a fixed order; protobuf's order varies by process."""
 
     def write(self, path: Any, examples: Iterable[tuple[Any, bytes]]) -> Any:
         canonical = (
@@ -373,7 +373,7 @@ def _features(tracks: list[Track], config: FeatureConfig) -> tfds.features.Featu
 
 
 def _labels(track: Track, heard: Estimate) -> dict[str, Any]:
-    """Labels of a record: known ones as given, with confidence 1; then estimates; then unknown."""
+    """Labels of a record: the given one, with confidence 1; else an estimate; else unknown."""
     labels: dict[str, Any] = {
         "tempo": track.tempo or 0.0,
         "tempo_estimated": False,

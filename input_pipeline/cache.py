@@ -1,4 +1,4 @@
-"""Where jaxsim keeps what it makes for itself."""
+"""Where jaxsim keeps files it makes for its own use."""
 
 import os
 from pathlib import Path

@@ -1,8 +1,8 @@
-"""CENS as `librosa.feature.chroma_cens` gives it, for less than half of its time.
+"""CENS as `librosa.feature.chroma_cens` computes it, in less than half the time.
 
-Two things are not computed again and again. The wavelets of an octave, in samples, are those of the
-octave above it at half the sampling rate: one set serves all octaves. And the tuning is estimated
-from the spectral peaks alone instead of from interpolations at every bin.
+Two things save time. In samples, the wavelets of an octave are those of the octave above it at half
+the sampling rate, so one set serves all octaves. And the tuning is estimated from the spectral
+peaks alone, not from interpolations at every bin.
 """
 
 import functools
@@ -14,7 +14,7 @@ import scipy.sparse
 OCTAVES = 7
 LOWEST = float(librosa.note_to_hz("C1"))  # Hz
 SPARSITY = 0.01  # share of a wavelet's spectrum that is dropped
-TUNING_RANGE = (150.0, 4000.0)  # Hz, of the peaks that count
+TUNING_RANGE = (150.0, 4000.0)  # Hz; peaks outside do not count
 TUNING_N_FFT = 2048
 TUNING_THRESHOLD = 0.1  # of a frame's largest magnitude
 TUNING_RESOLUTION = 0.01  # bins
@@ -32,9 +32,9 @@ def cens(
 
     Args:
       samples: mono float32 samples [n].
-      sample_rate: Hz; at least 10,000, so that the seven octaves above C1 can be heard.
+      sample_rate: Hz; at least 10,000, so that it covers the seven octaves above C1.
       hop_length: samples between frames; a multiple of 64, so that it can be halved six times.
-      n_chroma: rows.
+      n_chroma: number of rows.
       bins_per_octave: of the constant-Q transform.
     """
     tuning = estimate_tuning(samples, sample_rate=sample_rate, bins_per_octave=bins_per_octave)
@@ -51,7 +51,7 @@ def cens(
 
 
 def estimate_tuning(samples: np.ndarray, *, sample_rate: int, bins_per_octave: int) -> float:
-    """As `librosa.estimate_tuning`: deviation from A440, in bins, in [-0.5, 0.5)."""
+    """Like `librosa.estimate_tuning`: deviation from A440, in bins, in [-0.5, 0.5)."""
     magnitude = np.abs(librosa.stft(samples, n_fft=TUNING_N_FFT))  # [F, T]
     frequencies = librosa.fft_frequencies(sr=sample_rate, n_fft=TUNING_N_FFT)
     low, high = np.searchsorted(frequencies, TUNING_RANGE)
@@ -60,7 +60,7 @@ def estimate_tuning(samples: np.ndarray, *, sample_rate: int, bins_per_octave: i
     row, frame = np.nonzero(loud & (middle > below) & (middle >= above))
     left, peak, right = below[row, frame], middle[row, frame], above[row, frame]
     slope, curvature = (right - left) / 2, left + right - 2 * peak
-    # A parabola through three points; its vertex is at most a bin away.
+    # A parabola through three points; its vertex is at most one bin away.
     inside = np.abs(slope) < np.abs(curvature)
     shift = np.where(inside, -slope / np.where(inside, curvature, 1), 0)
     pitch = (low + row + shift) * sample_rate / TUNING_N_FFT
@@ -84,7 +84,7 @@ def constant_q(
     bins_per_octave: int,
     tuning: float,
 ) -> np.ndarray:
-    """As the magnitude of `librosa.cqt` of seven octaves from C1 on: float32 [bins, T].
+    """Like the magnitude of `librosa.cqt` over seven octaves from C1: float32 [bins, T].
 
     Raises:
       ValueError: the hop length cannot be halved for every octave.
@@ -108,7 +108,7 @@ def constant_q(
     return np.concatenate([octave[:, :frames] for octave in reversed(octaves)])
 
 
-@functools.lru_cache(maxsize=128)  # all tunings at their resolution
+@functools.lru_cache(maxsize=128)  # enough for all tunings at this resolution
 def _top_octave(
     sample_rate: int, bins_per_octave: int, tuning: float
 ) -> tuple[scipy.sparse.csr_matrix, np.ndarray]:

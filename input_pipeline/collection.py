@@ -1,4 +1,4 @@
-"""What every source of music gives: tracks, where they come from, and what was wrong with them."""
+"""What every source of music provides: tracks, their origin, and any problems with them."""
 
 import dataclasses
 import hashlib
@@ -11,7 +11,7 @@ from typing import Any
 
 from input_pipeline.tracks import DIMENSIONS, SPLITS, Track, parse_key, parse_tempo
 
-HELD_OUT = 0.2  # share of groups for validation and test together
+HELD_OUT = 0.2  # share of groups for validation and test combined
 UNKNOWN_TAGS_SHOWN = 10
 
 
@@ -22,7 +22,7 @@ class Problem:
     Attributes:
       where: a track's id, or "file, line n".
       reason: what was found, and what was expected.
-      skipped: whether the track was left out; else only a label was, and the track stays.
+      skipped: whether the whole track was left out; if not, only a label was.
     """
 
     where: str
@@ -36,13 +36,13 @@ class Collection:
 
     Attributes:
       name: of the data set: lower-case letters, digits and underscores.
-      tracks: usable ones, in the order of the source; unique ids, and no group in two splits.
-      description: for people.
+      tracks: the usable ones in the order of the source; unique ids, and no group in two splits.
+      description: for human readers.
       citation: how to cite the data.
       licence: of the data.
       label_descriptions: what the labels of a dimension mean.
       problems: what was left out, and why.
-      unknown_tags: tags that the source's tag map does not have, with their counts.
+      unknown_tags: tags missing from the source's tag map, with their counts.
     """
 
     name: str
@@ -56,7 +56,7 @@ class Collection:
 
 
 class Collector:
-    """Gathers the tracks of a source; whatever is wrong becomes a problem and stops nothing."""
+    """Gathers the tracks of a source; anything wrong is recorded as a problem and stops nothing."""
 
     def __init__(self) -> None:
         self.unknown_tags: Counter[str] = Counter()
@@ -68,12 +68,12 @@ class Collector:
     def add(self, where: str, *, tempo: Any = None, key: str | None = None, **fields: Any) -> None:
         """Adds a track.
 
-        A bad tempo or key is left out. A track is left out if another of its fields is bad, if its
-        id is taken, or if its group is in another split.
+        An invalid tempo or key is left out. A track is left out if any other field is invalid, if
+        its id is taken, or if its group is in another split.
 
         Args:
-          where: names the track in problems.
-          tempo: beats per minute as a number or text; None or empty = unknown.
+          where: how problems refer to the track.
+          tempo: beats per minute, as a number or text; None or empty = unknown.
           key: in any spelling that `parse_key` reads; None or empty = unknown.
           **fields: the other fields of `Track`.
         """
@@ -96,7 +96,7 @@ class Collector:
 
     @property
     def problems(self) -> tuple[Problem, ...]:
-        """What was left out so far."""
+        """What has been left out so far."""
         return tuple(self._problems)
 
     def skip(self, where: str, reason: str) -> None:
@@ -104,19 +104,19 @@ class Collector:
         self._problems.append(Problem(where, reason, skipped=True))
 
     def leave_out(self, where: str, reason: str) -> None:
-        """Notes that a label was left out, but not its track."""
+        """Notes that a label was left out, though its track was not."""
         self._problems.append(Problem(where, reason, skipped=False))
 
     def collection(self, path: str | Path, name: str, **details: Any) -> Collection:
-        """Gives what was gathered; `details` are further fields of `Collection`.
+        """Gives what was gathered; `details` are the other fields of `Collection`.
 
         Raises:
-          ValueError: there is no track; the message begins with `path`.
+          ValueError: there are no tracks; the message begins with `path`.
         """
         if not self._tracks:
             first = self._problems[:1]
             why = "".join(f"; the first problem: {one.where}: {one.reason}" for one in first)
-            raise ValueError(f"{path}: no track that can be used{why}")
+            raise ValueError(f"{path}: no usable track{why}")
         return Collection(
             name,
             self._tracks,
@@ -128,17 +128,19 @@ class Collector:
     def _check(self, track: Track) -> None:
         place = self._place_of_track.get(track.track_id)
         if place is not None:
-            raise ValueError(f"track_id is {track.track_id!r} as of {place}, expected unique ids")
+            raise ValueError(
+                f"track_id is {track.track_id!r}, taken by {place}, expected unique ids"
+            )
         split = self._split_of_group.get(track.group, track.split)
         if split != track.split:
             raise ValueError(
-                f"split is {track.split!r}, expected {split!r} as of others of group "
+                f"split is {track.split!r}, expected {split!r} like the rest of group "
                 f"{track.group!r}"
             )
 
 
 def checked_key(name: Any) -> str:
-    """Gives back the name of a key; ValueError if it is none."""
+    """Returns the name of a key; raises ValueError if it is not one."""
     if not isinstance(name, str):
         raise ValueError(f"key is {name!r}, expected a name such as 'A minor'")
     parse_key(name)
@@ -146,9 +148,9 @@ def checked_key(name: Any) -> str:
 
 
 def split_of_group(group: str, held_out: float = HELD_OUT) -> str:
-    """Draws a split by a hash of the group's name alone, so that no other track can change it.
+    """Draws a split from a hash of the group's name alone, so that no other track can change it.
 
-    Half of what is held out is for validation, half for test.
+    Half of the held-out share is for validation, half for test.
     """
     digest = hashlib.sha256(group.encode(errors="backslashreplace")).digest()
     position = int.from_bytes(digest[:8]) / 2**64
@@ -158,22 +160,22 @@ def split_of_group(group: str, held_out: float = HELD_OUT) -> str:
 
 
 def parse_year(value: Any) -> int:
-    """Gives a year from a number or its text.
+    """Parses a year, given as a number or as text.
 
     Raises:
-      ValueError: no whole number, or none from 1000 to 2099.
+      ValueError: not a whole number from 1000 to 2099.
     """
     try:
         year = math.nan if isinstance(value, bool) else float(value)
     except (OverflowError, TypeError, ValueError):
         year = math.nan
-    if not (1000 <= year < 2100 and year.is_integer()):  # false for nan too
+    if not (1000 <= year < 2100 and year.is_integer()):  # nan fails both
         raise ValueError(f"year is {value!r}, expected a year from 1000 to 2099")
     return int(year)
 
 
 def era_of_year(year: int) -> str:
-    """Names the decade: "30s" to "00s" for 1930 to 2009, in full ("1920s", "2010s") for others."""
+    """Names the decade: "30s" to "00s" for 1930 to 2009, in full ("1920s", "2010s") otherwise."""
     decade = year // 10 * 10
     return f"{decade % 100:02d}s" if 1930 <= decade < 2010 else f"{decade}s"
 
@@ -182,19 +184,19 @@ def era_of_date(date: str) -> str | None:
     """Names the decade of a date that begins with its year; None where the year is unknown.
 
     Raises:
-      ValueError: the date does not begin with a year of four digits, or with an implausible one.
+      ValueError: the date does not begin with a four-digit year, or the year is implausible.
     """
     match = re.match(r"\s*(\d{4})(?!\d)", date)
     year = int(match[1]) if match else -1
     if not date.strip() or year == 0:
         return None
     if not 1000 <= year < 2100:
-        raise ValueError(f"date is {date!r}, expected one that begins with its year")
+        raise ValueError(f"date is {date!r}, expected one that begins with a year")
     return era_of_year(year)
 
 
 def summarise(collection: Collection) -> str:
-    """Says what was read: tracks, labels, unknown tags, problems, licence and citation."""
+    """Summarises what was read: tracks, labels, unknown tags, problems, licence and citation."""
     tracks = collection.tracks
     splits = Counter(track.split for track in tracks)
     sizes = ", ".join(f"{splits[split]} {split}" for split in SPLITS)
@@ -224,8 +226,8 @@ def _empty_splits_lines(splits: Mapping[str, int]) -> list[str]:
     if not empty or splits.keys() == {"test"}:  # a collection to test on
         return []
     return [
-        f"no track is in: {', '.join(empty)}. Groups are never divided: where splits are drawn, "
-        "smaller groups help, or splits in a manifest"
+        f"no tracks in: {', '.join(empty)}. Groups are never divided: use smaller groups where "
+        "splits are drawn, or give the splits in a manifest"
     ]
 
 
@@ -235,15 +237,15 @@ def _unknown_tags_lines(unknown_tags: Mapping[str, int]) -> list[str]:
     most = sorted(unknown_tags.items(), key=lambda item: (-item[1], item[0]))
     shown = ", ".join(f"{tag!r} {count}" for tag, count in most[:UNKNOWN_TAGS_SHOWN])
     more = ", ..." if len(most) > UNKNOWN_TAGS_SHOWN else ""
-    return [f"tags that the tag map lacks: {len(most)}: {shown}{more}"]
+    return [f"tags missing from the tag map: {len(most)}: {shown}{more}"]
 
 
 def _problems_lines(problems: tuple[Problem, ...]) -> list[str]:
-    """Counts problems by reason, the values that were found aside."""
+    """Counts problems by reason, ignoring the values found."""
     lines = []
     for skipped, what in ((True, "tracks skipped"), (False, "labels left out")):
         reasons = Counter(
-            re.sub(r" (is|are) .*?, expected.*", r" \1 bad", problem.reason, flags=re.DOTALL)
+            re.sub(r" (is|are) .*?, expected.*", r" \1 invalid", problem.reason, flags=re.DOTALL)
             for problem in problems
             if problem.skipped == skipped
         )

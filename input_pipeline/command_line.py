@@ -1,7 +1,7 @@
-"""What all commands have in common: how they describe and read their options, and how they fail.
+"""What all commands share: how they describe and read their options, and how they fail.
 
-`--help` exits with 0, wrong options with 2, and an expected problem is one line on standard error
-and exit code 1.
+`--help` exits with 0 and wrong options with 2. An expected problem prints one line on standard
+error and exits with 1.
 """
 
 import argparse
@@ -15,7 +15,7 @@ EXPECTED = (OSError, ValueError, ImportError, sqlite3.Error)
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
-    """Keeps the description's lines, and shows defaults that say something."""
+    """Keeps the description's line breaks, and shows only defaults that are informative."""
 
     def _get_help_string(self, action: argparse.Action) -> str | None:
         default = action.default
@@ -25,7 +25,7 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescription
 
 
 def parser(module: str, description: str | None) -> argparse.ArgumentParser:
-    """The parser of `python -m MODULE`; the description is the module's docstring."""
+    """A parser for `python -m MODULE`; the description is the module's docstring."""
     return argparse.ArgumentParser(
         prog=f"python -m {module}",
         description=description,
@@ -35,7 +35,7 @@ def parser(module: str, description: str | None) -> argparse.ArgumentParser:
 
 
 def whole_number(minimum: int, maximum: int | None = None) -> Callable[[str], int]:
-    """The type of an option that counts something, from `minimum` to `maximum` if there is one."""
+    """The type of an option that counts something, from `minimum` to `maximum` (if given)."""
     expected = f"of at least {minimum}" if maximum is None else f"from {minimum} to {maximum}"
 
     def read(text: str) -> int:
@@ -51,7 +51,7 @@ positive_integer = whole_number(1)
 
 
 def number(minimum: float) -> Callable[[str], float]:
-    """The type of an option that measures something, of at least `minimum`."""
+    """The type of an option that measures something and is at least `minimum`."""
 
     def read(text: str) -> float:
         with contextlib.suppress(ValueError):
@@ -68,14 +68,14 @@ def comma_separated(text: str) -> list[str]:
     try:
         parts = next(csv.reader([text], strict=True), [])
     except csv.Error as error:
-        message = f"{text!r}, expected a list with commas between ({error})"
+        message = f"{text!r}, expected a comma-separated list ({error})"
         raise argparse.ArgumentTypeError(message) from None
     return [part.strip() for part in parts if part.strip()]
 
 
 @contextlib.contextmanager
 def problems_in_one_line() -> Iterator[None]:
-    """Ends the command with one line and exit code 1 at an error that its user can mend."""
+    """Ends the command with one line and exit code 1 on an error that its user can fix."""
     try:
         yield
     except EXPECTED as error:

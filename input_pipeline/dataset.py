@@ -1,8 +1,8 @@
 """Reads a prepared data set: all labels at once, features by random access.
 
 The shards are uncompressed, so each array of a record is one contiguous run of bytes in its file.
-An index of those runs is made once per split and kept beside the shards; after that, a crop costs
-the reading of its own bytes only, and TensorFlow is not needed.
+An index of those runs is built once per split and kept next to the shards; after that, reading a
+crop reads only its own bytes, and needs no TensorFlow.
 """
 
 import contextlib
@@ -31,7 +31,7 @@ class DataSet:
     """One split of a prepared data set, sorted by track_id. N tracks, C_d tags of dimension d.
 
     Attributes:
-      directory: where it lies.
+      directory: where it is.
       split: "train", "validation" or "test".
       feature_config: how the features were extracted.
       track_ids, groups, artists, titles: N strings each.
@@ -40,7 +40,7 @@ class DataSet:
       tempo: float32 [N], beats per minute, 0 = unknown.
       key: int32 [N], index in `tracks.KEYS`, -1 = unknown.
       num_frames: int32 [N].
-      contents: N digests of the audio, see `workers.digest`.
+      contents: N digests of the audio; see `workers.digest`.
       seconds: float32 [N], durations of the audio.
       tempo_estimated, key_estimated: bool [N], whether madmom gave the label.
       tempo_confidence, key_confidence: float32 [N], of estimates; 1 where known, 0 where unknown.
@@ -74,24 +74,24 @@ class DataSet:
     def read(
         self, index: int, start: int, frames: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Reads a crop of track `index`, `frames` frames from `start` on.
+        """Reads a crop of track `index`: `frames` frames from `start` on.
 
         Returns:
           mel: float16 [frames, n_mels].
           cens: float16 [frames, n_chroma].
           onset: float32 [frames + window - 1], a slice of the padded envelope (see
-            `segments.pad_onset`), so that frame t of the crop's tempogram is made from
+            `segments.pad_onset`), so that frame t of the crop's tempogram is computed from
             onset[t : t + window].
 
         Raises:
           IndexError: the crop reaches beyond the track.
-          ValueError: the file was cut after it was opened.
+          ValueError: the file was truncated after it was opened.
         """
         length = int(self.num_frames[index])
         if not 0 <= start <= start + frames <= length:
             raise IndexError(
                 f"track {self.track_ids[index]!r}: frames {start} to {start + frames} "
-                f"are not inside its {length} frames"
+                f"are not within its {length} frames"
             )
         config = self.feature_config
         mel = self._rows(index, "mel", start, frames, config.n_mels)
@@ -127,10 +127,10 @@ class DataSet:
 
 
 class Shard:
-    """An open file; it is closed with the last reference to it.
+    """An open file, closed with the last reference to it.
 
-    It is not mapped into memory: where a mapped file was cut, or its disk fails, the process ends
-    without a word.
+    It is not mapped into memory: if a mapped file is truncated or its disk fails, the process dies
+    without a message.
     """
 
     def __init__(self, path: Path):
@@ -138,7 +138,7 @@ class Shard:
         weakref.finalize(self, os.close, self._descriptor)
 
     def read(self, begin: int, size: int) -> bytes:
-        """Gives `size` bytes; raises ValueError where the file ends before."""
+        """Reads `size` bytes; raises ValueError if the file ends before that."""
         data = os.pread(self._descriptor, size, begin)
         if len(data) < size:
             raise ValueError(
@@ -153,8 +153,8 @@ def open(directory: str | Path, split: str, feature_config: FeatureConfig) -> Da
 
     Raises:
       FileNotFoundError: there is no data set in `directory`.
-      ValueError: its features were extracted otherwise than `feature_config` and this version
-        say, it has no such split, or a file of it is damaged.
+      ValueError: its features were not extracted as `feature_config` and this version require, it
+        has no such split, or one of its files is damaged.
     """
     directory = Path(directory)
     _check_metadata(directory, feature_config)
@@ -189,14 +189,14 @@ def _check_metadata(directory: Path, feature_config: FeatureConfig) -> None:
     path = directory / "metadata.json"
     if not path.is_file():
         raise FileNotFoundError(
-            f"{directory}: no prepared data set (no metadata.json); make one with "
+            f"{directory}: not a prepared data set (no metadata.json); make one with "
             f"`python -m input_pipeline.prepare --data_dir={directory}`"
         )
     metadata = json.loads(path.read_text(encoding="utf-8"))
     version = _dataset_info(directory)["version"]
     if version != RECORD_VERSION:
         raise ValueError(
-            f"{directory}: was written by another jaxsim (records {version}, expected "
+            f"{directory}: was written by another version of jaxsim (records {version}, expected "
             f"{RECORD_VERSION}); delete it and prepare the data set again"
         )
     expected = {"feature_version": FEATURE_VERSION, **dataclasses.asdict(feature_config)}
@@ -210,7 +210,7 @@ def _check_metadata(directory: Path, feature_config: FeatureConfig) -> None:
 
 
 def available_splits(directory: str | Path) -> dict[str, int]:
-    """The splits of a prepared data set and the number of their shards."""
+    """The splits of a prepared data set, each with its number of shards."""
     info = _dataset_info(Path(directory))
     return {item["name"]: len(item["shardLengths"]) for item in info["splits"]}
 
@@ -252,7 +252,7 @@ def _save_index(path: Path, index: dict[str, np.ndarray]) -> None:
         with replacing(path) as file:
             np.savez(file, allow_pickle=False, **index)
     except OSError as error:
-        # A read-only data set: the index is built at every opening.
+        # The data set is read-only: the index is rebuilt each time it is opened.
         if error.errno not in (errno.EACCES, errno.EPERM, errno.EROFS):
             raise
 
@@ -282,7 +282,7 @@ def _build_index(directory: Path, split: str, shards: list[Path]) -> dict[str, n
 
 
 def _index_shard(path: Path) -> list[dict[str, Any]]:
-    """Labels of each record and where its arrays begin in the file, in bytes."""
+    """The labels of each record and the offsets of its arrays in the file, in bytes."""
     import tensorflow as tf
 
     framing = 12  # bytes of length and checksum before each record's data; 4 more after it
@@ -293,7 +293,7 @@ def _index_shard(path: Path) -> list[dict[str, Any]]:
             example = tf.train.Example.FromString(record).features.feature
             row = _labels(example)
             for name in ARRAY_DTYPES:
-                # Any run of equal bytes serves, so the first one found is the right one.
+                # Any run of the same bytes will do, so take the first one found.
                 data = example[name].bytes_list.value[0]
                 row[f"{name}_offset"] = position + framing + record.index(data)
             rows.append(row)

@@ -1,4 +1,4 @@
-"""The embedded default data: where it lies, and how it is made when it is not there."""
+"""The embedded default data: where it is kept, and how it is made if it is missing."""
 
 import dataclasses
 import hashlib
@@ -13,12 +13,12 @@ from input_pipeline.collection import Collection
 from input_pipeline.features import FEATURE_VERSION, FeatureConfig
 from input_pipeline.tracks import DIMENSIONS, Track
 
-# What decides the bytes of the default data, beside the configurations.
+# What determines the bytes of the default data, besides the configurations.
 _DISTRIBUTIONS = ("librosa", "music21", "pretty_midi", "midirenderer")
 
 
 def default_directory(scores_config: scores.ScoresConfig, feature_config: FeatureConfig) -> Path:
-    """Where the scores of these configurations lie: below `cache_directory`."""
+    """Where the scores of these configurations are kept, below `cache_directory`."""
     identity = {
         "scores": dataclasses.asdict(scores_config),
         "features": dataclasses.asdict(feature_config),
@@ -36,7 +36,7 @@ def prepare_scores(
     *,
     workers: int | None = None,
 ) -> Path:
-    """Gives the directory of the default data, which is made first where it is absent."""
+    """Returns the directory of the default data, which is made if it does not exist."""
     directory = Path(directory or default_directory(scores_config, feature_config))
     if (directory / "metadata.json").is_file():
         return directory
@@ -45,7 +45,7 @@ def prepare_scores(
         report = build_scores(tracks, directory, feature_config, workers)
         print(describe(report, tracks), file=sys.stderr)
     except FileExistsError:
-        # Another process may have made the same data meanwhile.
+        # Another process may have made the same data in the meantime.
         if not (directory / "metadata.json").is_file():
             raise
     return directory
@@ -71,7 +71,7 @@ def build_scores(
 
 
 def scores_collection(tracks: list[Track]) -> Collection:
-    """The given tracks of the scores, with what is to be said of them."""
+    """The given tracks of the scores, with their description, labels and licence."""
     return Collection(
         name="scores",
         tracks=tracks,
@@ -83,7 +83,7 @@ def scores_collection(tracks: list[Track]) -> Collection:
 
 
 def format_report(report: builder.PreparedReport) -> str:
-    """Says in a few lines what was prepared."""
+    """Describes in a few lines what was prepared."""
     total = sum(report.num_tracks.values())
     tracks = ", ".join(f"{number} {split}" for split, number in report.num_tracks.items())
     labels = ", ".join(f"{name} {report.label_counts[name]}" for name in DIMENSIONS)
@@ -94,12 +94,12 @@ def format_report(report: builder.PreparedReport) -> str:
     ]
     if report.skipped:
         where = report.directory / "skipped.csv"
-        lines.insert(1, f"{len(report.skipped)} tracks skipped, with reasons in {where}")
+        lines.insert(1, f"tracks skipped: {len(report.skipped)}, with reasons in {where}")
     return "\n".join(lines)
 
 
 def describe(report: builder.PreparedReport, tracks: list[Track]) -> str:
-    """Says what was made, how independent its labels are, and under which licence."""
+    """Describes what was made, how independent its labels are, and the licence."""
     table = scores.format_independence(scores.independence(tracks))
     return (
         f"{format_report(report)}\nCramér's V of the labels (0 = independent):\n{table}\n"

@@ -1,6 +1,6 @@
 """Tempo and key as madmom hears them.
 
-madmom's trained models are licensed CC BY-NC-SA 4.0: not for commercial use.
+madmom's trained models are licensed under CC BY-NC-SA 4.0: not for commercial use.
 """
 
 import dataclasses
@@ -13,7 +13,7 @@ import soxr
 
 from input_pipeline.tracks import parse_key
 
-MADMOM_SAMPLE_RATE = 44100  # Hz; what its networks were trained on
+MADMOM_SAMPLE_RATE = 44100  # Hz, on which its networks were trained
 BEAT_RATE = 100  # beat activations per second
 
 
@@ -37,7 +37,7 @@ class Estimate:
 def estimate_tempo_and_key(
     samples: np.ndarray, sample_rate: float, *, estimate: Collection[str] = ("tempo", "key")
 ) -> Estimate:
-    """Estimates tempo and key of a track with madmom.
+    """Estimates the tempo and key of a track with madmom.
 
     Args:
       samples: mono float samples, [n].
@@ -65,7 +65,7 @@ def estimate_tempo_and_key(
 
 
 def key_of_label(label: int) -> int:
-    """Index in `tracks.KEYS` of madmom's key number `label`; its order starts at A."""
+    """The index in `tracks.KEYS` of madmom's key number `label`; madmom counts from A."""
     return parse_key(_madmom().features.key.KEY_LABELS[label])
 
 

@@ -12,7 +12,7 @@ import threadpoolctl
 from input_pipeline import chroma
 from input_pipeline.audio import UnusableTrack
 
-FEATURE_VERSION = 1  # Raise it whenever `extract` gives other numbers for the same configuration.
+FEATURE_VERSION = 1  # Raise it whenever the same configuration gives different numbers.
 SILENCE_PEAK = 1e-4  # -80 dB of full scale
 
 
@@ -53,12 +53,12 @@ def extract(samples: np.ndarray, config: FeatureConfig) -> dict[str, np.ndarray]
       config: see `FeatureConfig`.
 
     Returns:
-      mel: float16 [T, n_mels], log10(1 + log_gain * Slaney mel of the STFT's magnitude).
+      mel: float16 [T, n_mels], log10(1 + log_gain * Slaney mel of the STFT magnitude).
       cens: float16 [T, n_chroma].
-      onset: float32 [T], the envelope that `librosa.feature.tempogram` takes.
+      onset: float32 [T], the envelope that `librosa.feature.tempogram` expects.
 
     Raises:
-      UnusableTrack: too short, silent or non-finite samples.
+      UnusableTrack: the samples are too short, silent or not finite.
     """
     samples = np.ascontiguousarray(samples, dtype=np.float32)
     _check_samples(samples, config)
@@ -89,10 +89,10 @@ def extract(samples: np.ndarray, config: FeatureConfig) -> dict[str, np.ndarray]
 
 
 def mfcc_statistics(mel: np.ndarray, *, count: int = 20) -> np.ndarray:
-    """The oldest embedding of timbre: mean and covariance of a track's MFCCs.
+    """The oldest timbre embedding: the mean and covariance of a track's MFCCs.
 
     Args:
-      mel: log-compressed mel spectrogram as `extract` gives it [T, n_mels].
+      mel: log-compressed mel spectrogram [T, n_mels], as `extract` gives it.
       count: number of MFCCs.
 
     Returns:

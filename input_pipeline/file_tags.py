@@ -1,4 +1,4 @@
-"""Which files are audio, and what they say of themselves: tags of every format, by mutagen."""
+"""Which files are audio, and what their tags say, in every format that mutagen reads."""
 
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ AUDIO_SUFFIXES = frozenset(
     )
 )
 # Where the formats keep a field: ID3 (MP3, WAV, AIFF), Vorbis comments and APE, MP4, ASF. The first
-# that is there counts.
+# one present counts.
 NAMES = {
     "title": ("tit2", "title", "\xa9nam"),
     "artist": ("tpe1", "artist", "\xa9art", "author"),
@@ -33,14 +33,14 @@ NAMES = {
 
 
 def read(file: str | Path) -> dict[str, list[str]]:
-    """Values of the fields of `NAMES` that the tags of a file have.
+    """The values of those fields of `NAMES` that a file's tags have.
 
     Raises:
-      mutagen.MutagenError: they cannot be read.
+      mutagen.MutagenError: the tags cannot be read.
     """
     audio = mutagen.File(file)
     if audio is None:
-        raise mutagen.MutagenError("in no format that mutagen knows")
+        raise mutagen.MutagenError("not in a format that mutagen knows")
     tags = {name.lower(): value for name, value in (audio.tags or {}).items()}
     fields = {}
     for field, names in NAMES.items():
@@ -51,7 +51,7 @@ def read(file: str | Path) -> dict[str, list[str]]:
 
 
 def _texts(value: Any) -> list[str]:
-    """The texts in a tag's value, in whatever form its format has it."""
+    """The texts in a tag's value, whatever form its format gives it."""
     value = getattr(value, "text", value)
     values = value if isinstance(value, list) else [] if value is None else [value]
     texts = (

@@ -1,4 +1,4 @@
-"""Files that are written whole or not at all."""
+"""Files that are written completely or not at all."""
 
 import contextlib
 import os
@@ -16,9 +16,9 @@ def write_text(path: Path, text: str) -> None:
 
 @contextlib.contextmanager
 def replacing(path: Path) -> Iterator[BinaryIO]:
-    """Opens a new file that takes the place of `path` once the block has ended without an error.
+    """Opens a new file that replaces `path` once the block has ended without an error.
 
-    Until then whatever is at `path` stays as it is, and an error leaves nothing behind.
+    Until then `path` is left untouched, and an error leaves nothing behind.
     """
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:

@@ -1,4 +1,4 @@
-"""From an audio file to features: the one way, whoever asks.
+"""From an audio file to features, the same way for every caller.
 
 Workers unpickle functions that use this module, so nothing here imports TensorFlow or JAX.
 """
@@ -25,7 +25,7 @@ class Heard:
     Attributes:
       features: as `features.extract` gives them.
       seconds: duration of the audio.
-      estimate: madmom's tempo and key where they were asked for.
+      estimate: madmom's tempo and key, if requested.
     """
 
     features: dict[str, np.ndarray]
@@ -44,15 +44,15 @@ def listen(
 
     Args:
       audio: a file, or a callable that gives float32 mono samples at `config.sample_rate`.
-      config: how to extract.
+      config: how to extract them.
       longest: seconds of audio; a longer file is not decoded.
       estimate: which of "tempo" and "key" to estimate with madmom.
 
     Raises:
-      UnusableTrack: there are no features. Where a decoder did what nobody foresaw, the exception
-        is the `__cause__`.
+      UnusableTrack: there are no features. If a decoder failed unexpectedly, its exception is the
+        `__cause__`.
       RuntimeError: the callable failed.
-      ImportError: something is to be estimated, but madmom is not installed.
+      ImportError: an estimate is requested, but madmom is not installed.
     """
     rate: float
     if callable(audio):
@@ -64,7 +64,7 @@ def listen(
             arrays = _extract(samples, rate, config)
         except UnusableTrack:
             raise
-        except Exception as error:  # one file's surprise must not end the run
+        except Exception as error:  # one strange file must not end the run
             raise UnusableTrack(
                 f"cannot be read ({type(error).__name__}: {error})", audio
             ) from error

@@ -1,4 +1,4 @@
-"""Manifests: lists of tracks as CSV or as JSON lines, for `prepare` and for `jaxsim.embed`.
+"""Manifests: lists of tracks as CSV or JSON lines, for `prepare` and for `jaxsim.embed`.
 
 Both forms have the same columns, of which only `path` is required:
 
@@ -6,17 +6,17 @@ Both forms have the same columns, of which only `path` is required:
   track_id: default: the path.
   split: train, validation or test; default: drawn by a hash of the group.
   group: tracks that must share a split; default: the track_id.
-  artist, title, album, source: texts.
+  artist, title, album, source: free text.
   genre, mood, instrument, era: tags. CSV separates them by ";"; JSON lines have lists.
-  year: of the release; it gives the era, as a decade, where none is given.
+  year: of release; its decade is the era if no era is given.
   tempo: beats per minute.
   key: such as "A minor".
 
-A data set has no use for the album; a library has none for split, group and source, and its default
-track_id is a hash of the whole path.
+A data set ignores the album; a library ignores split, group and source, and its default track_id is
+a hash of the whole path.
 
-A row that cannot be used becomes a `Problem` and stops nothing; a bad year, tempo or key costs its
-row only that label. A file without the column path or with an unknown one is no manifest.
+A row that cannot be used becomes a `Problem` and stops nothing; an invalid year, tempo or key costs
+its row only that label. A file without a path column or with an unknown column is not a manifest.
 """
 
 import csv
@@ -39,13 +39,13 @@ from input_pipeline.collection import (
 from input_pipeline.files import replacing
 from input_pipeline.tracks import TAG_DIMENSIONS, Track, check_tags, check_text, parse_tempo
 
-NAME = "manifest.jsonl"  # of what `write` writes into a data set's folder
-NAMES = ("manifest.csv", NAME, "tracks.csv")  # of what says something of the folder it is in
+NAME = "manifest.jsonl"  # of the manifest that `write` puts into a data set's folder
+NAMES = ("manifest.csv", NAME, "tracks.csv")  # of manifests that describe their own folder
 TRACK_TEXTS = ("group", "artist", "title", "source")
 TEXTS = ("track_id", "split", *TRACK_TEXTS, "album")
 LABELS = {"year": parse_year, "tempo": parse_tempo, "key": checked_key}
 COLUMNS = ("path", *TEXTS, *TAG_DIMENSIONS, *LABELS)
-# What the first line of JSON lines may say of the whole collection, as {"collection": {...}}.
+# What the first of the JSON lines may say about the whole collection, as {"collection": {...}}.
 HEADER_FIELDS = ("name", "description", "citation", "licence", "label_descriptions")
 
 
@@ -55,10 +55,9 @@ class Row:
 
     Attributes:
       where: "file, line n".
-      path: of the audio file, as the manifest has it.
-      fields: what else it gives, by column: texts; tags as tuples; year as int; tempo as float;
-        key as a text that `tracks.parse_key` reads. An empty split is kept, so that it can be
-        refused.
+      path: of the audio file, as the manifest gives it.
+      fields: the other columns by name: texts; tags as tuples; year as int; tempo as float; key as
+        text that `tracks.parse_key` reads. An empty split is kept, so that it can be rejected.
     """
 
     where: str
@@ -67,7 +66,7 @@ class Row:
 
 
 def find(folder: Path) -> Path | None:
-    """The manifest that lies in a folder, if there is one."""
+    """The manifest in a folder, if there is one."""
     return next((folder / name for name in NAMES if (folder / name).is_file()), None)
 
 
@@ -76,7 +75,7 @@ def read(path: str | Path) -> Collection:
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: it is no manifest, or no row can be used.
+      ValueError: it is not a manifest, or no row can be used.
     """
     path = Path(path)
     collector = Collector()
@@ -91,12 +90,12 @@ def rows(path: Path, collector: Collector) -> tuple[dict[str, Any], Iterator[Row
     """Reads the rows of a manifest; their problems go to `collector`.
 
     Returns:
-      What the first line says of the whole collection, see `HEADER_FIELDS`; and the rows, which
-      are read one by one as they are taken.
+      What the first line says about the whole collection, see `HEADER_FIELDS`; and the rows, which
+      are read one by one as they are consumed.
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: it is no manifest; of a CSV this is found out as rows are taken.
+      ValueError: it is not a manifest; for a CSV this is raised as rows are consumed.
     """
     is_csv = path.suffix.lower() != ".jsonl"
     if not path.is_file():
@@ -117,12 +116,12 @@ def _unreadable(path: Path, error: Exception) -> ValueError:
 
 
 def write(collection: Collection, path: str | Path) -> None:
-    """Writes JSON lines that `read` gives back as the same tracks, with absolute paths.
+    """Writes JSON lines that `read` turns back into the same tracks, with absolute paths.
 
     Problems and unknown tags are not part of a manifest.
 
     Raises:
-      ValueError: the audio of a track is no file.
+      ValueError: the audio of a track is not a file.
     """
     path = Path(path)
     header = {name: getattr(collection, name) for name in HEADER_FIELDS}
@@ -178,11 +177,11 @@ def _json_rows(
 
 
 def _json_object(line: str) -> dict[str, Any]:
-    """The fields of a line that are not null; ValueError if it is no object."""
+    """The fields of a line that are not null; ValueError if it is not an object."""
     try:
         row = json.loads(line)
     except ValueError as error:
-        raise ValueError(f"line is no JSON ({error})") from None
+        raise ValueError(f"line is not JSON ({error})") from None
     if not isinstance(row, dict):
         kind = type(row).__name__
         raise ValueError(f"line is a JSON {kind}, expected an object of fields")
@@ -190,7 +189,7 @@ def _json_object(line: str) -> dict[str, Any]:
 
 
 def _header(line: str, path: Path) -> dict[str, Any] | None:
-    """What the first line says of the collection; None if it is a row like the others."""
+    """What the first line says about the collection; None if it is an ordinary row."""
     try:
         row = json.loads(line)
     except (ValueError, RecursionError):
@@ -205,13 +204,13 @@ def _checked_header(header: Any, path: Path) -> dict[str, Any]:
     if not isinstance(header, dict) or not all(
         isinstance(value, kinds.get(name, ())) for name, value in header.items()
     ):
-        expected = f"an object of texts {', '.join(HEADER_FIELDS)}"
+        expected = f"an object with the texts {', '.join(HEADER_FIELDS)}"
         raise ValueError(f"{path}, line 1: collection is {header!r}, expected {expected}")
     return header
 
 
 def _unknown(columns: Iterable[str]) -> str:
-    """What is wrong with columns that no manifest has; empty if there are none."""
+    """What is wrong with columns that are not allowed; empty if there are none."""
     unknown = set(columns) - set(COLUMNS)
     return (
         f"column {_listed(unknown)} is unknown, expected only {sorted(COLUMNS)}" if unknown else ""
@@ -223,7 +222,7 @@ def _listed(names: Iterable[str]) -> str:
 
 
 def _checked(where: str, given: dict[str, Any], collector: Collector) -> Iterator[Row]:
-    """Yields the row of the fields that are given, unless it cannot be used."""
+    """Yields the row with the given fields, unless it cannot be used."""
     path = given.get("path", "")
     if not _is_path(path):
         collector.skip(where, f"path is {path!r}, expected an audio file")
@@ -264,7 +263,7 @@ def _tags(dimension: str, value: Any) -> tuple[str, ...]:
 
 
 def _add(collector: Collector, row: Row, folder: Path) -> None:
-    """Adds the track of a row, as training sees it."""
+    """Adds the track of a row, with the fields that training uses."""
     fields = row.fields
     track_id = fields.get("track_id", row.path)
     tags = {name: fields[name] for name in TAG_DIMENSIONS if name in fields}

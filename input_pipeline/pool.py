@@ -1,6 +1,6 @@
-"""Many tasks by worker processes, of which any may die.
+"""Runs many tasks in worker processes, any of which may die.
 
-loky starts workers without importing the caller's main module, which may well import TensorFlow.
+loky starts workers without importing the caller's main module, which may import TensorFlow.
 """
 
 import collections
@@ -25,15 +25,15 @@ ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_
 def in_order(
     function: Callable[[Task], Result], tasks: Iterable[Task], *, processes: int
 ) -> Iterator[tuple[Task, Result | None]]:
-    """Yields every task and what `function` gives for it, in the order of the tasks.
+    """Yields every task and the result of `function` for it, in the order of the tasks.
 
-    Where a worker dies, the tasks in flight are done once more, each alone; a task whose worker
-    dies again has the result None. An exception of the function is raised here.
+    If a worker dies, the tasks in flight are run again, one at a time; a task whose worker dies
+    again has the result None. Exceptions from the function are raised here.
 
     Args:
       function: picklable.
       tasks: picklable.
-      processes: workers.
+      processes: number of workers.
     """
     remaining, waiting = iter(tasks), collections.deque[tuple[Task, Future[Result]]]()
 
@@ -60,7 +60,7 @@ def in_order(
         try:
             result = future.result()
         except BrokenProcessPool:
-            # All that were in flight are lost with the pool: each alone, so that one is found.
+            # All tasks in flight are lost with the pool; running each alone finds the culprit.
             for each in ((task, future), *waiting):
                 yield each[0], alone(*each)
             waiting.clear()
@@ -73,7 +73,7 @@ def _is_lost(future: Future[Any]) -> bool:
 
 
 def _end_with(parent: int) -> None:
-    """Ends this worker soon after its parent is gone; killed, it cannot tell its workers."""
+    """Ends this worker soon after its parent has gone: a killed parent cannot stop its workers."""
 
     def watch() -> None:
         while os.getppid() == parent:

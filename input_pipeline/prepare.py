@@ -1,11 +1,11 @@
-"""Prepares a data set: features and labels of all tracks, written once, read by training.
+"""Prepares a data set: features and labels of all tracks, written once, read by every training.
 
 python -m input_pipeline.prepare --source=folder --path=~/music --data_dir=data/mine
 python -m input_pipeline.prepare --source=jamendo --path=mtg-jamendo-dataset --audio=audio-low \\
     --option=subset=instrument --data_dir=data/jamendo
 python -m input_pipeline.prepare --source=scores
 
---dry_run only reads the source and says what is in it. The options of a source (--option) are the
+--dry_run only reads the source and prints what it contains. A source's options (--option) are the
 arguments of `read` in its module, input_pipeline/sources/SOURCE.py.
 """
 
@@ -67,7 +67,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     dry_run=options.dry_run,
                 )
         except KeyboardInterrupt:
-            sys.exit("interrupted; the same command carries on")
+            sys.exit("interrupted; running the same command again resumes there")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -76,30 +76,34 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--source", choices=[*READERS, SCORES], default=SCORES, help="where the tracks come from")
     add("--path", default="", help="what to read: a folder, a manifest, the files of a data set")
-    add("--audio", default="", metavar="FOLDER", help="the audio, if it is not in --path")
+    add("--audio", default="", metavar="FOLDER", help="where the audio is, if not in --path")
     add(
         "--option",
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="an option of the source; can be given several times",
+        help="an option of the source; can be repeated",
     )
     add(
         "--data_dir",
         default="",
         metavar="FOLDER",
-        help="where to write the data set; the scores have a default, a folder in $JAXSIM_DATA "
+        help="where to write the data set; for the scores, the default is a folder in $JAXSIM_DATA "
         "or ~/.cache/jaxsim",
     )
-    add("--dry_run", action="store_true", help="only read the source and say what is in it")
+    add("--dry_run", action="store_true", help="only read the source and print what it contains")
     add(
         "--estimate",
         type=command_line.comma_separated,
         default="tempo,key",
         metavar="LABEL,...",
-        help="labels that madmom estimates where they are not known; empty for none",
+        help="labels that madmom estimates where they are unknown; empty for none",
     )
-    add("--workers", type=positive_integer, help="processes to extract with; default: one per core")
+    add(
+        "--workers",
+        type=positive_integer,
+        help="processes that extract features; default: one per core",
+    )
     add(
         "--beam_options",
         type=command_line.comma_separated,
@@ -113,18 +117,18 @@ def _parser() -> argparse.ArgumentParser:
         "--pieces_per_genre",
         type=positive_integer,
         default=default.pieces_per_genre,
-        help="pieces of each genre",
+        help="pieces per genre",
     )
     group.add_argument(
         "--renderings",
         type=positive_integer,
         default=default.renderings,
-        help="clips of each piece",
+        help="clips per piece",
     )
     group.add_argument(
         "--seconds", type=command_line.number(3.0), default=default.seconds, help="length of a clip"
     )
-    group.add_argument("--seed", type=int, default=default.seed, help="seed of everything random")
+    group.add_argument("--seed", type=int, default=default.seed, help="random seed")
     return parser
 
 
@@ -134,7 +138,7 @@ def prepare_scores(
     """Prepares the embedded scores in `data_dir`, or in their default folder if it is empty.
 
     Raises:
-      FileExistsError: there is a data set already.
+      FileExistsError: there already is a data set.
     """
     from input_pipeline import default_data  # imports TensorFlow
 
@@ -161,11 +165,11 @@ def prepare_music(
     beam_options: Sequence[str],
     dry_run: bool,
 ) -> None:
-    """Prepares the tracks that a source names; the arguments are those of the command line.
+    """Prepares the tracks of a source; the arguments are those of the command line.
 
     Raises:
-      OSError, ValueError, ImportError: as the reader of the source and `builder.prepare`; or an
-        option is missing, or none of the source.
+      OSError, ValueError, ImportError: from the source's reader or `builder.prepare`; or an option
+        is missing or unknown to the source.
     """
     if not path or not (data_dir or dry_run):
         raise ValueError(f"--source={source} needs --path (what to read) and --data_dir")
@@ -225,7 +229,7 @@ def _row_of_problem(problem: Problem) -> tuple[str, str]:
 
 
 def _write_unknown_tags(collection: Collection, path: Path) -> None:
-    """Writes tags that the tag map lacks, so that they can be given a dimension."""
+    """Writes the tags missing from the tag map, so that they can be given a dimension."""
     if collection.unknown_tags:
         with path.open("w", newline="", encoding="utf-8") as file:
             csv.writer(file).writerows([("tag", "count"), *collection.unknown_tags.items()])

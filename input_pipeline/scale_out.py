@@ -1,4 +1,4 @@
-"""The features of many tracks by Apache Beam: on this machine, Dataflow, Flink or Spark."""
+"""Extracts the features of many tracks with Apache Beam: locally, on Dataflow, Flink or Spark."""
 
 import pickle
 from collections.abc import Iterator, Sequence
@@ -10,10 +10,10 @@ from input_pipeline.tracks import Track
 def analyse_all(
     tracks: Sequence[tuple[Track, str]], job: workers.Job, options: Sequence[str]
 ) -> Iterator[workers.Outcome]:
-    """As `workers.analyse_all`, by a Beam pipeline with the given options, such as --runner.
+    """Like `workers.analyse_all`, in a Beam pipeline with the given options, such as --runner.
 
-    Workers write the analyses and what became of each track into `job.folder`, which they must all
-    see; a run that was interrupted goes on from there.
+    Workers write the analyses and the outcome of each track into `job.folder`, which they must all
+    see; an interrupted run resumes from there.
 
     Raises:
       ImportError: Apache Beam is not installed.
@@ -38,6 +38,6 @@ def analyse_all(
 
 
 def _analyse(pickled: bytes, job: workers.Job) -> None:
-    # Pickled by us: Beam's own coding of dataclasses does not keep the types of their fields.
+    # Pickled here: Beam's own encoding of dataclasses loses the types of their fields.
     track, kept = pickle.loads(pickled)
     workers.analyse_into_file(track, job, kept)

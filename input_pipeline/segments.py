@@ -10,7 +10,7 @@ if TYPE_CHECKING:
 
 
 def segments(arrays: Mapping[str, np.ndarray], config: "FeatureConfig") -> dict[str, np.ndarray]:
-    """Cuts a track into all of its L non-overlapping segments; what is left at the end is dropped.
+    """Cuts a track into its L non-overlapping segments; the rest at the end is dropped.
 
     Args:
       arrays: the features of the whole track, as `features.extract` gives them.
@@ -20,7 +20,7 @@ def segments(arrays: Mapping[str, np.ndarray], config: "FeatureConfig") -> dict[
       mel: float16 [L, segment_frames, n_mels].
       cens: float16 [L, segment_frames, n_chroma].
       onset: float32 [L, segment_frames + tempogram_window - 1], so that frame t of a segment's
-        tempogram is made from onset[t : t + tempogram_window].
+        tempogram is computed from onset[t : t + tempogram_window].
     """
     frames, window = config.segment_frames, config.tempogram_window
     count = len(arrays["mel"]) // frames
@@ -39,9 +39,9 @@ def pad_onset(
     """Pads an onset envelope [n] as `librosa.feature.tempogram` does.
 
     Args:
-      onset: the envelope, or a part of it.
+      onset: the envelope, or part of it.
       window: frames in one window of the tempogram; half of it is added at each end.
-      left, right: whether the envelope begins and ends here.
+      left, right: whether `onset` includes the beginning and the end of the envelope.
     """
     width = window // 2
     return np.pad(onset, (width * left, width * right), mode="linear_ramp", end_values=0)

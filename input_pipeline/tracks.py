@@ -1,4 +1,4 @@
-"""What a track is before its features are extracted."""
+"""A track before its features are extracted."""
 
 import dataclasses
 import math
@@ -26,7 +26,7 @@ _KEY_PATTERN = re.compile(
     re.VERBOSE,
 )
 # Keys as positions in the circle of fifths: Camelot (8A = A minor, 8B = C major) and Open Key
-# (1m = A minor, 1d = C major), which programs for DJs write into files.
+# (1m = A minor, 1d = C major), which DJ software writes into files.
 _WHEEL_PATTERN = re.compile(r"0?(?P<number>[1-9]|1[0-2])(?P<ring>[ABabdm])")
 
 
@@ -37,15 +37,15 @@ class Track:
     Attributes:
       track_id: unique in the data set.
       split: "train", "validation" or "test".
-      audio: a file, or a picklable callable that gives float32 mono samples at 22,050 Hz.
-      group: piece, artist or album; tracks of one group must share a split. Default: track_id.
+      audio: a file, or a picklable callable that returns float32 mono samples at 22,050 Hz.
+      group: piece, artist or album; tracks in a group must share a split. Default: track_id.
       artist, title, source: free text.
       tags: tags per tag dimension; a missing or empty entry means unlabelled, not "no tag".
-      tempo: beats per minute where known.
-      key: key name where known, in any spelling that `parse_key` reads; stored as in `KEYS`.
+      tempo: beats per minute, if known.
+      key: name of the key, if known, in any spelling that `parse_key` reads; stored as in `KEYS`.
 
     Raises:
-      ValueError: a field's value is not allowed; the message starts with the field's name.
+      ValueError: a field's value is invalid; the message starts with the field's name.
     """
 
     track_id: str
@@ -78,10 +78,10 @@ class Track:
 
 
 def parse_key(name: str) -> int:
-    """Gives the index in `KEYS` of a key such as "A minor", "Bb major", "F#m", "A:min", "b-flat".
+    """Returns the index in `KEYS` of a key such as "A minor", "Bb major", "F#m", "A:min", "b-flat".
 
     Without a mode the key is major, whatever the letter's case. Camelot ("8A") and Open Key ("1m")
-    are read too.
+    notation are accepted too.
 
     Raises:
       ValueError: not the name of a key.
@@ -113,23 +113,23 @@ def key_group(key, relation: str):
 
 
 def parse_tempo(value: str | float) -> float:
-    """Gives beats per minute from a number or its text.
+    """Parses beats per minute, given as a number or as text.
 
     Raises:
-      ValueError: no number, or not in (0, 1000).
+      ValueError: not a number in (0, 1000).
     """
     try:
         tempo = math.nan if isinstance(value, bool) else float(value)
     except (OverflowError, TypeError, ValueError):
         tempo = math.nan
-    if not 0 < tempo < 1000:  # false for nan too
+    if not 0 < tempo < 1000:  # nan fails too
         raise ValueError(f"tempo is {value!r}, expected beats per minute in (0, 1000)")
     return tempo
 
 
 def check_tags(dimension: str, tags: tuple[str, ...]) -> None:
-    """Raises ValueError unless they are texts that are not empty and that UTF-8 can encode."""
-    # A string would pass as a sequence of one-letter tags.
+    """Raises ValueError unless all are non-empty texts that UTF-8 can encode."""
+    # A string would otherwise pass as a sequence of one-letter tags.
     if isinstance(tags, str) or not all(isinstance(tag, str) and tag for tag in tags):
         raise ValueError(f"{dimension} is {tags!r}, expected a tuple of tags")
     for tag in tags:
@@ -137,7 +137,7 @@ def check_tags(dimension: str, tags: tuple[str, ...]) -> None:
 
 
 def check_text(name: str, text: str) -> None:
-    """Raises ValueError unless it is a text that UTF-8 can encode."""
+    """Raises ValueError unless UTF-8 can encode the text."""
     try:
         text.encode()
     except (AttributeError, UnicodeEncodeError):
@@ -145,7 +145,7 @@ def check_text(name: str, text: str) -> None:
 
 
 def _key_on_wheel(number: int, ring: str) -> int:
-    """Index in `KEYS`; each step along a ring is a fifth up."""
+    """The index in `KEYS`; each step along a ring is a fifth up."""
     fifths = number - 8 if ring in "ABab" else number - 1
     is_minor = ring in "Aam"
     return (7 * fifths + 9 * is_minor) % 12 + 12 * is_minor

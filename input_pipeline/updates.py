@@ -1,4 +1,4 @@
-"""Brings a prepared data set up to date: what of it can be kept, and how a new one replaces it."""
+"""Brings a prepared data set up to date: what can be kept, and how a new one replaces it."""
 
 import dataclasses
 import os
@@ -16,10 +16,10 @@ OLD = "old"  # name of the replaced data set, in the folder of work in progress
 
 @dataclasses.dataclass(frozen=True)
 class Present:
-    """The data set that is there.
+    """The existing data set, if there is one.
 
     Attributes:
-      splits: its splits by name; empty if there is none.
+      splits: its splits by name; empty if there is no data set.
       place: the split and row of every track_id.
     """
 
@@ -27,7 +27,7 @@ class Present:
     place: dict[str, tuple[str, int]]
 
     def digest(self, track: Track, job: Job) -> str:
-        """Digest of the audio if this data set has all that the job wants of it, else ""."""
+        """The digest of the audio if this data set has all that the job needs from it, else ""."""
         if track.track_id not in self.place:
             return ""
         split, row = self.place[track.track_id]
@@ -36,7 +36,7 @@ class Present:
         return data.contents[row] if all(estimated[d] for d in job.wanted(track)) else ""
 
     def analysis(self, track: Track) -> Analysis:
-        """The features and estimates that the data set has of a track."""
+        """The features and estimates of a track in this data set."""
         split, row = self.place[track.track_id]
         data = self.splits[split]
         unknown, tempo, key = Estimate(), data.tempo_estimated[row], data.key_estimated[row]
@@ -58,13 +58,13 @@ def read(directory: Path, feature_config: FeatureConfig) -> Present:
     """Opens the data set in `directory`, if there is one.
 
     Raises:
-      FileExistsError: there is something else, or a data set with features of another kind.
+      FileExistsError: it holds something else, or features of a different kind.
     """
     if not directory.exists() or (directory.is_dir() and not any(directory.iterdir())):
         return Present({}, {})
     if not (directory / "metadata.json").is_file():
         raise FileExistsError(
-            f"{directory}: is not empty, but no data set; delete it or choose another directory"
+            f"{directory}: is neither empty nor a data set; delete it or choose another directory"
         )
     try:
         available = dataset.available_splits(directory)
@@ -86,7 +86,7 @@ def read(directory: Path, feature_config: FeatureConfig) -> Present:
 
 
 def replace(directory: Path, new: Path, partial: Path) -> None:
-    """Puts the data set `new` in the place of `directory`; `recover` undoes half of it."""
+    """Replaces `directory` with the data set `new`; `recover` undoes an interrupted replacement."""
     if directory.exists():
         os.replace(directory, partial / OLD)
     os.replace(new, directory)
@@ -94,7 +94,7 @@ def replace(directory: Path, new: Path, partial: Path) -> None:
 
 
 def recover(directory: Path, partial: Path) -> None:
-    """Puts a data set back that was being replaced when the program was killed."""
+    """Restores a data set that was being replaced when the program was killed."""
     if (partial / OLD).exists():
         if directory.exists():
             shutil.rmtree(partial / OLD)

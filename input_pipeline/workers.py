@@ -1,4 +1,4 @@
-"""Features and estimates of many tracks by worker processes, each track kept in a file.
+"""Analyses many tracks in worker processes: features and estimates, one file per track.
 
 Workers unpickle functions of this module, so nothing here imports TensorFlow or JAX.
 """
@@ -22,7 +22,7 @@ from input_pipeline.files import replacing
 from input_pipeline.listening import Audio, listen
 from input_pipeline.tracks import Track
 
-Task = tuple[Track, str]  # and the digest of its audio in a data set that is there, or ""
+Task = tuple[Track, str]  # and the digest of its audio in the existing data set, or ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -30,10 +30,10 @@ class Analysis:
     """What was heard in a track.
 
     Attributes:
-      content: digest of its audio; see `digest`.
+      content: digest of the audio; see `digest`.
       arrays: the features as `features.extract` gives them.
       seconds: duration of the audio.
-      estimate: tempo and key where they were asked for and not known.
+      estimate: tempo and key, if requested and unknown.
     """
 
     content: str
@@ -47,10 +47,10 @@ class Job:
     """How tracks are analysed; picklable.
 
     Attributes:
-      folder: of the analyses, one file for each track; every worker must see it.
-      feature_config: see there.
-      feature_version: of `features`; analyses of another one are not used.
-      estimate: which of "tempo" and "key" to estimate where they are not known.
+      folder: for the analyses, one file per track; every worker must see it.
+      feature_config: how to extract features.
+      feature_version: of `features`; analyses by another version are not used.
+      estimate: which of "tempo" and "key" to estimate where they are unknown.
     """
 
     folder: Path
@@ -59,24 +59,24 @@ class Job:
     feature_version: int = features.FEATURE_VERSION
 
     def path(self, track_id: str, suffix: str = "npz") -> Path:
-        """The file of a track's analysis ("npz"), or of why it is unusable ("txt")."""
+        """The file with a track's analysis ("npz"), or with the reason it is unusable ("txt")."""
         name = hashlib.blake2b(track_id.encode(), digest_size=16).hexdigest()
         return self.folder / name[:2] / f"{name}.{suffix}"
 
     def wanted(self, track: Track) -> tuple[str, ...]:
-        """What is to be estimated of this track."""
+        """What to estimate for this track."""
         return tuple(d for d in ("tempo", "key") if d in self.estimate and _lacks(track, d))
 
 
 @dataclasses.dataclass(frozen=True)
 class Outcome:
-    """What became of one track.
+    """The outcome for one track.
 
     Attributes:
       track_id: its id.
-      seconds: duration of its audio if it was analysed.
+      seconds: duration of its audio, if it was analysed.
       reason: why it is unusable; empty if it is usable.
-      kept: whether the data set that is there has it as it is now.
+      kept: whether the existing data set has the track unchanged.
     """
 
     track_id: str
@@ -90,7 +90,7 @@ def _lacks(track: Track, dimension: str) -> bool:
 
 
 def digest(audio: Audio) -> str:
-    """Names the bytes of an audio file, or the function that makes the samples.
+    """A name for the bytes of an audio file, or for the function that makes the samples.
 
     Raises:
       UnusableTrack: the file cannot be read.
@@ -106,15 +106,15 @@ def digest(audio: Audio) -> str:
 
 
 def analyse_into_file(track: Track, job: Job, kept: str = "") -> Outcome:
-    """Analyses one track, unless its file holds the same analysis already, and writes the file.
+    """Analyses one track and writes its file, unless the file already holds the same analysis.
 
     Args:
-      track: with its audio.
-      job: what to do and where.
-      kept: the digest of the track's audio in a data set that need not be made again.
+      track: what to analyse.
+      job: how, and where to write.
+      kept: the digest of the track's audio in the existing data set, if its analysis can be kept.
 
     Raises:
-      RuntimeError: the track's callable failed; unusable audio is no error but a `reason`.
+      RuntimeError: the track's callable failed; unusable audio is not an error but a `reason`.
     """
     try:
         content = digest(track.audio)
@@ -139,7 +139,7 @@ def _skipped(track: Track, job: Job, reason: str) -> Outcome:
 
 
 def outcome(track: Track, job: Job) -> Outcome:
-    """What `analyse_into_file` gave for a track, from what it left behind."""
+    """What `analyse_into_file` returned for a track, from the files it left behind."""
     if (reason := job.path(track.track_id, "txt")).is_file():
         return Outcome(track.track_id, reason=reason.read_text(encoding="utf-8"))
     if job.path(track.track_id).is_file():
@@ -153,7 +153,7 @@ def _forget(track: Track, job: Job) -> None:
 
 
 def _analyse(track: Track, job: Job, content: str) -> Analysis:
-    """Listens to one track (or renders it), and estimates what is not known."""
+    """Listens to one track (or renders it), and estimates what is unknown."""
     try:
         heard = listen(track.audio, job.feature_config, estimate=job.wanted(track))
     except RuntimeError as error:
@@ -162,7 +162,7 @@ def _analyse(track: Track, job: Job, content: str) -> Analysis:
 
 
 def save(analysis: Analysis, track: Track, job: Job) -> None:
-    """Writes the file of a track's analysis, whole or not at all."""
+    """Writes the file of a track's analysis, completely or not at all."""
     path = job.path(track.track_id)
     path.parent.mkdir(parents=True, exist_ok=True)
     with replacing(path) as file:
@@ -182,7 +182,7 @@ def load(track: Track, job: Job) -> Analysis:
     """Reads the file of a track's analysis.
 
     Raises:
-      FileNotFoundError, ValueError: there is none, or none that can be read.
+      FileNotFoundError, ValueError: there is no such file, or it cannot be read.
     """
     with np.load(job.path(track.track_id), allow_pickle=False) as file:
         tempo, tempo_confidence, key, key_confidence = file["annotation"].tolist()
@@ -205,17 +205,17 @@ def _stored(track: Track, job: Job, content: str) -> Analysis | None:
 
 
 def _identity(track: Track, job: Job, content: str) -> str:
-    """All that decides an analysis."""
+    """Everything that determines an analysis."""
     return repr((content, job.feature_version, job.feature_config, job.wanted(track)))
 
 
 def analyse_all(tasks: Iterable[Task], job: Job, *, workers: int) -> Iterator[Outcome]:
-    """Yields `analyse_into_file` of every (track, kept digest), in order.
+    """Yields the result of `analyse_into_file` for every (track, kept digest), in order.
 
     Args:
-      tasks: see there.
-      job: see there.
-      workers: processes (1: this process).
+      tasks: see `analyse_into_file`.
+      job: see `analyse_into_file`.
+      workers: number of processes (1: this process alone).
     """
     compile_librosa(job.feature_config)
     analysed = functools.partial(_analyse_task, job=job)
@@ -233,11 +233,10 @@ def _analyse_task(task: Task, job: Job) -> Outcome:
 
 @functools.cache
 def compile_librosa(feature_config: features.FeatureConfig) -> None:
-    """Extracts from noise, alone, so that librosa's compiled functions are on disk.
+    """Extracts features from noise in one process, so that librosa's compiled functions are cached.
 
-    librosa compiles with Numba at its first use. Two processes that do so at the same time write
-    files that do not belong together, and whoever loads them crashes, then and ever after
-    (numba/numba#10128).
+    librosa compiles with Numba on first use. Two processes that do so at the same time write
+    mismatched files, and any process that loads them crashes, from then on (numba/numba#10128).
     """
     frames = feature_config.segment_frames
     noise = np.random.default_rng(0).uniform(-1, 1, frames * feature_config.hop_length)

@@ -1,12 +1,12 @@
-"""Compiles the training step for a TPU slice, on a machine without TPUs, and says what it needs.
+"""Compiles the training step for a TPU slice, on a machine without TPUs, and reports its needs.
 
 python -m launch.check --config=configs/six_dim.py --topology=v5e:16x16 --config.batch_size=65536
 
 The step is the one that `jaxsim.train` runs, compiled by the TPU's own compiler (pip install
-'.[tpu]'), so whether it fits the memory is exact. The time is the compiler's estimate: it knows
-neither waiting for input nor for other chips. A narrow network takes minutes, the papers' a quarter
-of an hour; half of that with LIBTPU_INIT_ARGS=--xla_tpu_scoped_vmem_limit_kib=16384, for a step
-that is estimated a tenth longer (`jaxsim.network.compilation` has 65536).
+'.[tpu]'), so the memory is exact. The time is the compiler's estimate, which includes no waiting
+for input or for other chips. A narrow network takes minutes to compile, the papers' a quarter of an
+hour; half of that with LIBTPU_INIT_ARGS=--xla_tpu_scoped_vmem_limit_kib=16384, for a step estimated
+to be a tenth slower (`jaxsim.network.compilation` has 65536).
 """
 
 import argparse
@@ -17,7 +17,7 @@ import sys
 import time
 from collections.abc import Iterator, Sequence
 
-# Before JAX starts: no TPU is asked for, and none is looked for on the network.
+# Before JAX starts: use no TPU, and do not look for one on the network.
 os.environ["JAX_PLATFORMS"] = "cpu"
 os.environ.setdefault("TPU_SKIP_MDS_QUERY", "1")
 
@@ -42,11 +42,11 @@ GIB = 2**30
 
 @dataclasses.dataclass(frozen=True)
 class Chip:
-    """What a chip has. `clock` [Hz] is `peak` over the operations of its matrix units per cycle."""
+    """A chip. `clock` [Hz] is `peak` divided by the operations of its matrix units per cycle."""
 
     memory: float  # bytes that a program may use, as the compiler counts them
     peak: float  # bfloat16 operations per second (cloud.google.com/tpu/docs)
-    bandwidth: float  # bytes per second of its memory (likewise)
+    bandwidth: float  # bytes per second of its memory (same source)
     clock: float
 
 
@@ -59,7 +59,7 @@ CHIPS = {
 
 @dataclasses.dataclass(frozen=True)
 class Needs:
-    """What the compiled step takes, per chip."""
+    """What the compiled step needs, per chip."""
 
     state: int  # bytes: parameters, moments, statistics, and the batch
     temporary: int  # bytes: everything between
@@ -72,15 +72,15 @@ class Needs:
         return self.state + self.temporary + self.code
 
     def room(self, examples: int, chip: Chip) -> str:
-        """For how many examples a chip, in words.
+        """How many examples fit on a chip, in words.
 
-        `temporary`, of so many `examples`, grows with them; a little faster than they do, so at
-        four times the examples a tenth less fits.
+        `temporary` is that of `examples` and grows slightly faster than they do: at four times the
+        examples, a tenth less fits.
         """
         if not self.temporary:
-            return "all that is temporary stays in the chip's own memory"
+            return "everything temporary stays in the chip's own memory"
         fitting = int((chip.memory - self.state - self.code) / self.temporary * examples)
-        return f"about {fitting:,} examples at most would fit on a chip"
+        return f"at most about {fitting:,} examples per chip"
 
 
 def chip_of(topology: str) -> Chip:
@@ -88,7 +88,7 @@ def chip_of(topology: str) -> Chip:
 
 
 def slice_devices(topology: str) -> Sequence[jax.Device]:
-    """The devices of a slice such as "v5e:4x4", which need not exist here.
+    """The devices of a slice such as "v5e:4x4", which need not exist on this machine.
 
     Raises:
       ModuleNotFoundError: libtpu is not installed.
@@ -113,7 +113,7 @@ def slice_devices(topology: str) -> Sequence[jax.Device]:
 
 
 def example_shapes(config: ConfigDict, *, rows: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """The arrays of a training batch [rows, ...]; labels of `config.data.dir`, else the MSD's."""
+    """The arrays of a training batch [rows, ...]; labels as in `config.data.dir`, else the MSD."""
     tags = tag_counts(open_splits(config, ("train",))["train"]) if config.data.dir else TAGS
     return batch_shapes(config, tags, rows=rows)
 
@@ -131,9 +131,9 @@ def compile_step(config: ConfigDict, devices: Sequence[jax.Device]) -> jax.stage
 
 
 def needs(compiled: jax.stages.Compiled, chip: Chip) -> Needs:
-    """What the compiler says of a step."""
+    """What the compiler reports about a step."""
     memory, cost, program = compiled.memory_analysis(), compiled.cost_analysis(), compiled.as_text()
-    assert memory is not None and cost is not None and program is not None, "libtpu knows them"
+    assert memory is not None and cost is not None and program is not None, "libtpu reports them"
     return Needs(
         state=memory.argument_size_in_bytes
         + memory.output_size_in_bytes
@@ -151,7 +151,7 @@ def cycles_by_instruction(program: str, chip: Chip) -> Iterator[tuple[str, float
 
 
 def describe(config: ConfigDict, topology: str, devices: Sequence[jax.Device], found: Needs) -> str:
-    """The report, for people."""
+    """The report, for human readers."""
     chip = chip_of(topology)
     hosts = len({device.process_index for device in devices})
     own = config.batch_size // len(devices)
@@ -184,8 +184,8 @@ def check(config: ConfigDict, topology: str) -> str:
     """Compiles the step for a slice; returns the report.
 
     Raises:
-      ModuleNotFoundError, ValueError: as `slice_devices`; or the configuration is not one for so
-        many devices, or the step does not fit.
+      ModuleNotFoundError, ValueError: as `slice_devices`; or the configuration does not suit this
+        number of devices, or the step does not fit.
     """
     devices = slice_devices(topology)
     config_module.check(config, devices=len(devices))

@@ -1,10 +1,10 @@
 # shellcheck shell=bash
-# What the launch scripts share; they source it.
+# Shared by the launch scripts, which source it.
 
 DRY_RUN=""
 restarts=0
 
-# Prints a command so that it can be pasted into a shell.
+# Prints a command in a form that can be pasted into a shell.
 quoted() {
   local word text=""
   for word in "$@"; do
@@ -21,7 +21,7 @@ run() {
   if [[ $DRY_RUN ]]; then quoted "$@"; else "$@"; fi
 }
 
-# Says what happens; in a dry run as a comment, so that the output stays a script.
+# Reports what happens; in a dry run as a comment, so that the output remains a script.
 say() {
   if [[ $DRY_RUN ]]; then echo "# $*"; else echo "$(basename "$0"): $*" >&2; fi
 }
@@ -31,16 +31,16 @@ fail() {
   exit 1
 }
 
-# Whether a training that ended with this code is to be started again. Its exit codes are those of
-# jaxsim/stopping.py: 0 trained to the end; 1 something is wrong that a restart does not change (the
+# Whether to restart a training that ended with this code. Its exit codes are those of
+# jaxsim/training/machines/stopping.py: 0 trained to the end; 1 something is wrong that a restart would not change (the
 # message says what); 75 stopped by SIGTERM, saved; 130 stopped by Ctrl-C, saved; and 2 for wrong
-# options. 126 and 127 are the shell's, for a command that cannot be run. All others are crashes (70
-# with a traceback, 134 another process of the run is lost, 137 killed), after which it is started
-# again RESTARTS times.
+# options. 126 and 127 come from the shell, for a command that cannot be run. All others are crashes
+# (70 with a traceback, 134 another process of the run was lost, 137 killed), after which it is
+# restarted RESTARTS times.
 restart_wanted() {
   case "$1" in
     0 | 1 | 2 | 126 | 127 | 130) return 1 ;;
-    75) say "the training was asked to stop and has saved; starting it again" ;;
+    75) say "the training was asked to stop and has saved; restarting it" ;;
     *)
       restarts=$((restarts + 1))
       if ((restarts > ${RESTARTS:-3})); then

@@ -1,8 +1,8 @@
 """How many cycles a program compiled for a TPU takes, by the compiler's own estimates.
 
-The compiler writes an estimate beside most instructions. Some that move much memory have none, such
-as the gradient of a max-pooling; they count as what the memory needs to move their operands and
-results, which is the least that they can take.
+The compiler writes an estimate next to most instructions. Some that move a lot of memory have none,
+such as the gradient of a max-pooling; they are counted as the time the memory needs to move their
+operands and results, a lower bound.
 """
 
 import math
@@ -12,7 +12,7 @@ from collections.abc import Iterator, Mapping
 BYTES = {"pred": 1, "s8": 1, "u8": 1, "bf16": 2, "f16": 2, "s16": 2, "u16": 2, "f32": 4}
 BYTES |= {"s32": 4, "u32": 4, "f64": 8, "s64": 8, "u64": 8, "c64": 8}
 
-# Names and views of memory; what runs beside the program (-start, -done, between chips).
+# Names and views of memory; and what runs alongside the program (-start, -done, between chips).
 FREE = re.compile(
     r"parameter|constant|tuple|get-tuple-element|bitcast|while|conditional|call|after-all|"
     r"partition-id|replica-id|iota|.*-start|.*-done|all-.*|reduce-scatter|collective-.*"
@@ -23,14 +23,14 @@ INSTRUCTION = re.compile(r"\s+(?:ROOT )?(%?[\w.-]+) = (\(.*?\)|\S+) ([\w-]+)\(([
 
 
 def instruction_cycles(program: str, bytes_per_cycle: float) -> Iterator[tuple[str, float]]:
-    """The cycles of every instruction, with its text; those in loops times their turns.
+    """The cycles of every instruction, with its text; in loops, multiplied by the iterations.
 
     Args:
       program: the text of a compiled program.
-      bytes_per_cycle: that the memory delivers.
+      bytes_per_cycle: what the memory delivers.
 
     Raises:
-      ValueError: the number of a loop's turns is not to be seen.
+      ValueError: the number of iterations of a loop is unknown.
     """
     entry = ""
     parts: dict[str, list[str]] = {}

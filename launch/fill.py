@@ -1,6 +1,6 @@
-"""Prints a manifest with its fields ${NAME} filled in from the environment, and ${ARGUMENTS}.
+"""Prints a manifest with its ${NAME} fields filled in from the environment, and ${ARGUMENTS}.
 
-python3 launch/fill.py launch/jobset_tpu.yaml [ARGUMENTS]; needs the standard library alone.
+python3 launch/fill.py launch/jobset_tpu.yaml [ARGUMENTS]; needs only the standard library.
 """
 
 import json
@@ -14,7 +14,7 @@ NUMBERS = ("CHIPS", "HOSTS", "RESTARTS")
 
 
 def fill(template: str, environment: Mapping[str, str], arguments: Sequence[str]) -> str:
-    """The template with its fields filled in; ${ARGUMENTS} becomes a JSON list, which YAML reads.
+    """The template with its fields filled in; ${ARGUMENTS} becomes a JSON list, which is YAML.
 
     Raises:
       ValueError: a field has no value, or one that could change the manifest's structure.
@@ -23,7 +23,7 @@ def fill(template: str, environment: Mapping[str, str], arguments: Sequence[str]
     def value(field: re.Match) -> str:
         name = field[1]
         if name == "ARGUMENTS":
-            # Kubernetes replaces $(NAME) in arguments; $$( is how it spells $(.
+            # Kubernetes expands $(NAME) in arguments; $$( escapes $(.
             return json.dumps([argument.replace("$(", "$$(") for argument in arguments])
         found = environment.get(name, "")
         pattern, expected = r"[\w./:@-]+", "letters, digits and _ . / : @ -"

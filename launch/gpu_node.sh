@@ -1,8 +1,8 @@
 #!/usr/bin/env bash
-# Installs jaxsim for GPUs on this machine and trains on all of them; starts again after a crash.
+# Installs jaxsim for this machine's GPUs and trains on all of them; restarts after a crash.
 #   CONFIG=configs/six_dim.py WORKDIR=runs/six_dim launch/gpu_node.sh --config.data.dir=data/mine
 # Options (before those of jaxsim.train): --dry-run prints every command and runs none.
-# RESTARTS: how many crashes to survive (3). PYTHON: makes the virtual environment (python3).
+# RESTARTS: how many crashes to survive (3). PYTHON: creates the virtual environment (python3).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . launch/common.sh
@@ -18,7 +18,7 @@ train() {
   child=$!
   code=0
   wait "$child" || code=$?
-  if [[ $stopping ]]; then # a signal ended the wait; the training saves, then ends
+  if [[ $stopping ]]; then # a signal interrupted the wait; the training saves, then ends
     code=0
     wait "$child" || code=$?
   fi
@@ -32,12 +32,12 @@ run .venv/bin/python -c 'import jax; jax.devices("gpu")'
 
 if [[ $DRY_RUN ]]; then
   run .venv/bin/python -m jaxsim.train --config="$CONFIG" --workdir="$WORKDIR" "$@"
-  say "exit code 75 (asked to stop), or a crash up to ${RESTARTS:-3} times: the last command again"
+  say "after exit code 75 (asked to stop), or up to ${RESTARTS:-3} crashes: the last command again"
   exit
 fi
 stopping=""
 for signal in INT TERM; do
-  # shellcheck disable=SC2064 # the name is that of now
+  # shellcheck disable=SC2064 # the name is meant to expand now
   trap "stopping=1; kill -$signal \"\$child\" || true" "$signal"
 done
 while true; do

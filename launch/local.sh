@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Trains on this machine with all of its devices; goes on by itself if it is killed and started again.
+# Trains on all devices of this machine; if killed, resumes by itself when started again.
 #   CONFIG=configs/six_dim.py WORKDIR=runs/six_dim launch/local.sh --config.data.dir=data/mine
-# With --dry-run first it prints the command instead.
+# With --dry-run as the first option, it only prints the command.
 set -euo pipefail
 # shellcheck source=launch/common.sh
 . "$(dirname "${BASH_SOURCE[0]}")/common.sh"

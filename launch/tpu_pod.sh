@@ -1,17 +1,18 @@
 #!/usr/bin/env bash
-# Trains on a Cloud TPU slice: creates it (or uses the one of that name), installs this working tree
-# on all of its workers, trains there, shows the logs here, and starts again after a preemption.
+# Trains on a Cloud TPU slice: creates it (or uses an existing one of that name), installs this
+# working tree on all of its workers, trains there, shows the logs here, and restarts after a
+# preemption.
 #   TPU_NAME=jaxsim ZONE=us-west4-a ACCELERATOR=v5litepod-16 VERSION=v2-alpha-tpuv5-lite \
 #   SHARE=10.0.0.2:/jaxsim CONFIG=configs/six_dim.py WORKDIR=/mnt/share/runs/six_dim \
 #   launch/tpu_pod.sh --delete --config.data.dir=/mnt/share/data/mine
 # Options (before those of jaxsim.train):
 #   --dry-run  prints every command and runs none
-#   --delete   deletes the slice when the training has ended, well or not
+#   --delete   deletes the slice when the training has ended, successfully or not
 # SHARE: an NFS export (Filestore) to mount as /mnt/share; several workers need it for WORKDIR.
-# SPOT=1: a cheaper slice that may be preempted. PROJECT: gcloud's own by default.
-# RESTARTS: how many crashes to survive (3); preemptions don't count. RETRY_SECONDS: between
+# SPOT=1: a cheaper slice that may be preempted. PROJECT: by default gcloud's current one.
+# RESTARTS: how many crashes to survive (3); preemptions don't count. RETRY_SECONDS: time between
 # attempts to create a preempted slice again (300).
-# The training goes on without this script; the same command follows it again.
+# The training continues without this script; running it again follows the training.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . launch/common.sh
@@ -37,7 +38,7 @@ on_all_workers() {
   tpu ssh "$TPU_NAME" --worker=all --ssh-flag="-o ServerAliveInterval=30" --command="$1"
 }
 
-slice_state() { # empty: there is none
+slice_state() { # empty if there is no slice
   tpu list --filter="name~/nodes/$TPU_NAME\$" --format="value(state)"
 }
 
@@ -49,7 +50,7 @@ delete_slice() {
   tpu delete "$TPU_NAME" --quiet
 }
 
-# Waits until the slice is ready; creates it if there is none, or only a preempted one.
+# Waits until the slice is ready; creates it if it does not exist or was preempted.
 ensure_slice() {
   local state
   while true; do
@@ -57,13 +58,13 @@ ensure_slice() {
     case "$state" in
       READY) return ;;
       PREEMPTED | TERMINATED)
-        say "$TPU_NAME is $state; deleting it, then creating it again"
+        say "$TPU_NAME is $state; deleting and recreating it"
         delete_slice || fail "gcloud cannot delete $TPU_NAME; see above"
         ;;
       "")
         if ! create; then
           [[ $trained ]] || fail "gcloud cannot create $TPU_NAME; see above"
-          say "there is no slice now; next attempt in ${RETRY_SECONDS:-300} s"
+          say "no slice is available; next attempt in ${RETRY_SECONDS:-300} s"
           sleep "${RETRY_SECONDS:-300}"
         fi
         ;;
@@ -76,14 +77,14 @@ ensure_slice() {
   done
 }
 
-# Packs the files that git does not ignore, once: every restart runs the same code.
+# Packs the files that git does not ignore, once, so that every restart runs the same code.
 pack() {
   commit=$(git describe --always --dirty --abbrev=12 2>/dev/null || true) # for the checkpoints
   run mkdir -p build
   run bash -c "git ls-files -z --cached --others --exclude-standard | tar --null -T - -czf build/tree.tgz"
 }
 
-# A worker on which a training still runs is left as it is.
+# A worker on which a training is still running is left alone.
 install() {
   local unpack="mkdir -p jaxsim && tar -xzf tree.tgz -C jaxsim"
   local running="test -e jaxsim/build/train.lock && ! flock --nonblock jaxsim/build/train.lock true"
@@ -97,9 +98,9 @@ train() {
 
 finish() { # CODE
   if [[ $delete ]]; then
-    delete_slice || say "gcloud cannot delete $TPU_NAME: it still costs"
+    delete_slice || say "gcloud cannot delete $TPU_NAME, which still costs money"
   else
-    say "the slice is still there, and costs; to delete it:"
+    say "the slice still exists and costs money; to delete it:"
     quoted gcloud compute tpus tpu-vm delete "$TPU_NAME" "${place[@]}" >&2
   fi
   exit "$1"
@@ -108,18 +109,18 @@ finish() { # CODE
 pack
 if [[ $DRY_RUN ]]; then
   slice_state
-  say "if there is none:"
+  say "if it does not exist:"
   create
   install
   train "$@"
-  say "exit code 75 (asked to stop), or a crash up to ${RESTARTS:-3} times: again from the copy on."
-  say "preempted: this, then again from the creation on"
+  say "after exit code 75 (asked to stop), or up to ${RESTARTS:-3} crashes: again from the copy on"
+  say "after a preemption: this, then again from the creation on"
   delete_slice
   if [[ $delete ]]; then
     say "at the end:"
     delete_slice
   else
-    say "at the end the slice stays (and costs): no --delete"
+    say "without --delete, the slice stays at the end (and costs money)"
   fi
   exit
 fi

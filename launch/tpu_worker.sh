@@ -1,9 +1,9 @@
 #!/usr/bin/env bash
 # Runs on every worker of a TPU slice, for tpu_pod.sh:
 #   launch/tpu_worker.sh install                mounts $SHARE as /mnt/share; installs this tree
-#   launch/tpu_worker.sh train [OPTIONS]        trains, or follows the training that runs already;
+#   launch/tpu_worker.sh train [OPTIONS]        trains, or follows a training already running;
 #                                               shows its log and exits with its exit code
-# The training lives on when the connection breaks; whoever comes next follows it.
+# The training survives a broken connection; the next call follows it.
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 . launch/common.sh
@@ -16,7 +16,7 @@ install() {
     sudo mount -t nfs "$SHARE" /mnt/share
     sudo chmod a+rwx /mnt/share
   fi
-  # The workers' own Python may be too old; uv brings one.
+  # The workers' own Python may be too old; uv installs one.
   python3 -m pip install --quiet --user uv
   ~/.local/bin/uv venv --quiet --allow-existing --python 3.12 .venv
   ~/.local/bin/uv pip install --quiet --python .venv/bin/python '.[tpu,scores]'
@@ -40,7 +40,7 @@ train() {
   local shown=20
   if running; then
     [[ $(quoted "$@") == "$(cat build/train.options)" ]] ||
-      fail "a training with other options runs here: $(cat build/train.options)"
+      fail "a training with different options is running here: $(cat build/train.options)"
   else
     start "$@"
     shown=+1

@@ -1,9 +1,9 @@
 """The default data: notated music, rendered to audio in a factorial design.
 
-Pieces of music21's corpus are rendered several times each, with instrument, tempo, tonic, character
+Each piece from music21's corpus is rendered several times, with instrument, tempo, tonic, character
 and recording medium dealt independently of the piece and of each other, so that every similarity
-dimension can be heard, is known exactly, and says nothing about the others. Nothing is copied: the
-scores come with the pip package music21 and are rendered on the user's machine.
+dimension is audible, known exactly, and says nothing about the other dimensions. Nothing is copied:
+the scores come with the pip package music21 and are rendered on the user's machine.
 """
 
 import dataclasses
@@ -22,7 +22,7 @@ from input_pipeline.scores.rendering import CHARACTERS, INSTRUMENTS, Rendering
 from input_pipeline.scores.selection import choose
 from input_pipeline.tracks import DIMENSIONS, SPLITS, TONICS, Track
 
-VERSION = 1  # Raise it whenever the same configuration gives other clips.
+VERSION = 1  # Raise it whenever the same configuration gives different clips.
 
 # Three pairs an octave of tempo apart (54 and 108, 68 and 136, 86 and 172), evenly spaced.
 TEMPI = (54.0, 68.0, 86.0, 108.0, 136.0, 172.0)
@@ -36,16 +36,16 @@ LEVELS: dict[str, Sequence] = {
 }
 
 DESCRIPTION = {
-    "genre": "what kind of piece the collection says it is: "
+    "genre": "the kind of piece, according to its collection: "
     + "; ".join(f"{name} = {genre.description}" for name, genre in GENRES.items()),
     "mood": "character of the performance: articulation, accents and swell of the notes; "
-    "not what a listener would say of the piece",
+    "not what a listener would say about the piece",
     "instrument": "General MIDI program that plays all parts (sound font TimGM6mb)",
     "era": "simulated recording medium; not when the piece was written",
-    "tempo": "felt beats per minute of the rendering, exact; the felt beat is the half note of a "
-    "mass movement and of 2/2 reels, the dotted quarter of a jig, else the quarter note",
-    "key": "tonic after transposition, and the piece's mode; taken where the notated tonic is also "
-    "the tonic by Krumhansl's analysis of the whole piece",
+    "tempo": "felt beats per minute of the rendering, exact; the felt beat is the half note in "
+    "mass movements and 2/2 reels, the dotted quarter in jigs, else the quarter note",
+    "key": "tonic after transposition, and the piece's mode; only pieces whose notated tonic "
+    "agrees with Krumhansl's analysis of the whole piece are used",
 }
 LICENCE = (
     "No score or recording is redistributed. The scores are part of music21's corpus; their "
@@ -62,10 +62,10 @@ class ScoresConfig:
     """Size of the data set.
 
     Attributes:
-      pieces_per_genre: fewer where a genre has not as many usable ones.
+      pieces_per_genre: fewer if a genre does not have as many usable pieces.
       renderings: clips of each piece.
       seconds: length of a clip.
-      seed: of everything.
+      seed: of everything random.
       split_fractions: of the pieces of each genre, for training, validation and test.
     """
 
@@ -79,15 +79,15 @@ class ScoresConfig:
 def tracks(
     config: ScoresConfig, *, progress: bool = True, workers: int | None = None
 ) -> list[Track]:
-    """Chooses the pieces and deals their renderings; audio is rendered when a track's is called.
+    """Chooses the pieces and deals their renderings; calling a track's audio renders it.
 
     Args:
       config: size of the data set.
-      progress: whether to show the progress of reading scores.
+      progress: whether to show progress while reading scores.
       workers: processes that read scores; None = one per core. The tracks don't depend on it.
 
     Returns:
-      Tracks in the order of genre, split, piece and rendering; the pieces are the groups.
+      Tracks ordered by genre, split, piece and rendering; the pieces are the groups.
     """
     selection = choose(
         config.pieces_per_genre, seed=config.seed, progress=progress, workers=workers
@@ -99,11 +99,11 @@ def deal_tracks(pieces: Mapping[str, Sequence[Piece]], config: ScoresConfig) -> 
     """Divides the pieces of each genre into splits and deals their renderings.
 
     Args:
-      pieces: per genre, in a shuffled order.
+      pieces: per genre, in shuffled order.
       config: size of the data set.
 
     Returns:
-      Tracks in the order of genre, split, piece and rendering.
+      Tracks ordered by genre, split, piece and rendering.
     """
     by_cell = _split(pieces, config)
     sizes = {cell: len(some) for cell, some in by_cell.items()}
@@ -118,7 +118,7 @@ def deal_tracks(pieces: Mapping[str, Sequence[Piece]], config: ScoresConfig) -> 
 
 
 def independence(tracks: Sequence[Track]) -> dict[tuple[str, str], float]:
-    """Gives Cramér's V (0 = independent) of the labels of every pair of dimensions."""
+    """Computes Cramér's V (0 = independent) between the labels of every pair of dimensions."""
     labels: dict[str, list] = {
         dimension: [track.tags.get(dimension, ()) for track in tracks] for dimension in DIMENSIONS
     }
@@ -131,7 +131,7 @@ def independence(tracks: Sequence[Track]) -> dict[tuple[str, str], float]:
 
 
 def format_independence(table: dict[tuple[str, str], float]) -> str:
-    """Writes the values of `independence` as a triangular table."""
+    """Formats the values of `independence` as a triangular table."""
     lines = [" " * 12 + "".join(f"{name:>12}" for name in DIMENSIONS[1:])]
     for one in DIMENSIONS[:-1]:
         cells = [

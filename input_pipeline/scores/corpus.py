@@ -1,4 +1,4 @@
-"""Which pieces of music21's corpus are candidates, per genre; nothing is parsed here."""
+"""Which pieces in music21's corpus are candidates, per genre; nothing is parsed here."""
 
 import dataclasses
 import importlib.util
@@ -9,12 +9,12 @@ from pathlib import Path
 
 @dataclasses.dataclass(frozen=True)
 class Candidate:
-    """One piece of the corpus, not parsed yet.
+    """One piece of the corpus, not yet parsed.
 
     Attributes:
-      piece_id: unique over the corpus.
+      piece_id: unique in the corpus.
       genre, title, artist: labels.
-      notation: "abc" (then `text` is the tune), "musicxml" or "humdrum" (then `path` is the file).
+      notation: "abc" (`text` is the tune), "musicxml" or "humdrum" (`path` is the file).
     """
 
     piece_id: str
@@ -32,9 +32,9 @@ class Genre:
 
     Attributes:
       description: which pieces these are.
-      beats: felt beat, in quarter notes, of every time signature that is accepted.
-      parts: number of parts that is accepted, least and most.
-      candidates: lists all candidates, in a fixed order.
+      beats: felt beat, in quarter notes, for every accepted time signature.
+      parts: least and greatest accepted number of parts.
+      candidates: returns all candidates, in a fixed order.
     """
 
     description: str
@@ -44,7 +44,7 @@ class Genre:
 
 
 def corpus_folder() -> Path:
-    """Gives the folder of music21's corpus without importing music21.
+    """Finds the folder of music21's corpus without importing music21.
 
     Raises:
       ModuleNotFoundError: music21 is not installed.
@@ -58,7 +58,7 @@ def corpus_folder() -> Path:
 
 
 def _chorales() -> list[Candidate]:
-    # Cantata movements that music21's chorale list does not name have instrumental parts.
+    # Cantata movements not in music21's list of chorales have instrumental parts.
     from music21.corpus.chorales import ChoraleListRKBWV
 
     titles = {number: entry["title"] for number, entry in ChoraleListRKBWV().byBWV.items()}
@@ -70,7 +70,7 @@ def _chorales() -> list[Candidate]:
 
 
 def _masses() -> list[Candidate]:
-    # Movements of one mass share their themes: `selection` takes one of each mass, by the titles.
+    # Movements of one mass share themes, so `selection` takes one from each mass, by title.
     found = []
     for path in sorted((corpus_folder() / "palestrina").glob("*.krn")):
         text = path.read_text(encoding="utf-8", errors="replace")
@@ -87,7 +87,7 @@ def _masses() -> list[Candidate]:
 
 
 def _tunes(genre: str, artist: str, files: str) -> list[Candidate]:
-    """Lists the tunes of all ABC files that match a pattern, split at their `X:` lines."""
+    """Lists the tunes in all ABC files that match a pattern, split at their `X:` lines."""
     found = []
     for path in sorted(corpus_folder().glob(files)):
         book = path.read_text(encoding="utf-8", errors="replace")
@@ -110,7 +110,7 @@ def _jigs() -> list[Candidate]:
 
 
 def _folk_songs() -> list[Candidate]:
-    # The collections from Germany and its neighbours; erk5 and test*.abc are doubles and samples.
+    # Collections from Germany and its neighbours; erk5 and test*.abc are duplicates and samples.
     books = re.compile(r"altdeu|ballad|boehme|dva|erk[123]0|fink|kinder|zuccal")
     tunes = _tunes("folk song", "Essen folk song collection", "essenFolksong/*.abc")
     return [tune for tune in tunes if books.match(tune.path.stem)]
@@ -136,23 +136,23 @@ GENRES = {
         _masses,
     ),
     "folk song": Genre(
-        "German folk song of the Essen collection: one part, in 2/4, 3/4 or 4/4",
+        "German folk song from the Essen collection: one part, in 2/4, 3/4 or 4/4",
         {"2/4": 1, "3/4": 1, "4/4": 1},
         (1, 1),
         _folk_songs,
     ),
     "reel": Genre(
-        "reel of Ryan's Mammoth Collection: one part, four even notes to the beat",
+        "reel from Ryan's Mammoth Collection: one part, four even notes to the beat",
         {"2/4": 1, "2/2": 2},
         (1, 1),
         lambda: _ryan("reel", "reel"),
     ),
     "jig": Genre(
-        "jig of Ryan's or O'Neill's collection: one part, in 6/8", {"6/8": 1.5}, (1, 1), _jigs
+        "jig from Ryan's or O'Neill's collection: one part, in 6/8", {"6/8": 1.5}, (1, 1), _jigs
     ),
-    # These dances are counted in four, however they are notated; dotted notes are their mark.
+    # These dances are counted in four, however notated; dotted notes set them apart.
     "strathspey": Genre(
-        "strathspey, highland fling or clog of Ryan's collection: one part, dotted rhythms",
+        "strathspey, highland fling or clog from Ryan's collection: one part, dotted rhythms",
         {"4/4": 1, "2/2": 1},
         (1, 1),
         lambda: _ryan("strathspey", "strathspey|(highland )?fling|clog"),

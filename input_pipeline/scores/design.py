@@ -1,7 +1,7 @@
-"""The factorial design: which levels of the factors each rendering gets, and their independence.
+"""The factorial design: which factor levels each rendering gets, and their independence.
 
-The deal depends only on counts and a seed, never on the music, so that nothing about a piece can be
-guessed from how it is rendered.
+The deal depends only on counts and a seed, never on the music, so that a rendering's levels reveal
+nothing about its piece.
 """
 
 import itertools
@@ -17,9 +17,9 @@ def deal(
 ) -> dict[Cell, np.ndarray]:
     """Deals the levels of every factor by minimisation (Pocock and Simon 1975).
 
-    Renderings are served one after the other. Each takes, of every factor in turn, the level that
-    is rarest so far: first in its genre and split, then in its piece, then in combination with the
-    levels already given to it (counted over its split); a draw decides between equals.
+    Renderings are served one after another. For each factor in turn, a rendering takes the level
+    that is rarest so far: first in its genre and split, then in its piece, then in combination with
+    the levels it already has (counted over its split); ties are broken at random.
 
     Args:
       pieces: number of pieces per genre and split.
@@ -77,9 +77,9 @@ def split_sizes(count: int, fractions: Sequence[float]) -> list[int]:
 
 
 def cramers_v(one: Sequence[Hashable], other: Sequence[Hashable]) -> float:
-    """Gives Cramér's V of two label lists: 0 = independent, 1 = each determines the other.
+    """Computes Cramér's V of two label lists: 0 = independent, 1 = each determines the other.
 
-    A list with a single label is independent of everything: 0.
+    A list with a single label is independent of everything, so V is 0.
     """
     rows = {label: number for number, label in enumerate(dict.fromkeys(one))}
     columns = {label: number for number, label in enumerate(dict.fromkeys(other))}

@@ -1,4 +1,4 @@
-"""Cuts the notes of a clip out of a piece."""
+"""Cuts the notes of a clip from a piece."""
 
 import numpy as np
 
@@ -10,18 +10,18 @@ def excerpt(
 ) -> tuple[Note, ...]:
     """Cuts one of `count` excerpts that start in different stretches of the piece.
 
-    It starts at a bar from which on the excerpt's own key is the piece's: a clip out of a passage
-    in another key would bear a wrong label. Where there is none, at the bar that comes closest.
+    It starts at a bar where the excerpt's own key is that of the piece: a clip from a passage in
+    another key would have the wrong label. If there is no such bar, it starts at the closest match.
 
     Args:
-      piece: where from.
+      piece: to cut from.
       beats: length of the excerpt.
-      number: which excerpt, below `count`.
-      count: into how many stretches the piece is divided.
-      generator: decides between bars.
+      number: index of the excerpt, below `count`.
+      count: number of stretches into which the piece is divided.
+      generator: chooses between bars.
 
     Returns:
-      Notes with onsets from 0 to `beats`. A piece that is too short starts again when it ends.
+      Notes with onsets from 0 to `beats`. A piece that is too short is repeated.
     """
     bars = np.array_split(np.array(piece.bars), count)[number]
     if len(bars) == 0:
@@ -37,7 +37,7 @@ def excerpt(
 
 
 def cut(piece: Piece, start: float, beats: float) -> tuple[Note, ...]:
-    """Cuts `beats` felt beats from the beat `start` on, going round where the piece ends."""
+    """Cuts `beats` felt beats from beat `start` on, wrapping round at the end of the piece."""
     found = []
     for round_number in range(int((start + beats) // piece.length) + 1):
         for note in piece.notes:
@@ -45,7 +45,7 @@ def cut(piece: Piece, start: float, beats: float) -> tuple[Note, ...]:
             end = onset + note.duration
             if onset >= beats or end <= 1e-6:
                 continue
-            # A note that sounds already when the clip starts is struck there.
+            # A note already sounding when the clip starts is struck there.
             clipped = max(onset, 0.0)
             accent = note.accent if onset >= -1e-6 else 0
             found.append(Note(clipped, end - clipped, note.pitch, note.part, accent))

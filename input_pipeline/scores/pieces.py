@@ -36,7 +36,7 @@ class Piece:
 
     Attributes:
       candidate: where it came from.
-      tonic: pitch class 0 (C) to 11 (B), by notation and analysis.
+      tonic: pitch class from 0 (C) to 11 (B), by notation and analysis.
       minor: whether the third of its scale is minor.
       length: in felt beats.
       bars: onsets of the whole bars, in felt beats.
@@ -56,7 +56,7 @@ class Rejected(Exception):
 
 
 def key_correlations(notes: Iterable[Note]) -> np.ndarray:
-    """Correlates the durations of the pitch classes with all keys' profiles.
+    """Correlates pitch-class durations with the profiles of all keys.
 
     Args:
       notes: at least one.
@@ -78,8 +78,8 @@ def parse(candidate: Candidate) -> Piece:
     """Reads one piece.
 
     Raises:
-      Rejected: unreadable, another metre or number of parts than the genre's, a change of key, too
-        short, or a notated key that the analysis of the whole piece does not confirm.
+      Rejected: the piece is unreadable or too short, differs from its genre in metre or number of
+        parts, changes key, or has a notated key that analysis of the whole piece does not confirm.
     """
     score = _read(candidate)
     genre = GENRES[candidate.genre]
@@ -106,7 +106,7 @@ def _read(candidate: Candidate):
         if candidate.text:
             score = converter.parse(candidate.text, format=candidate.notation)
         else:
-            # Neither reads nor writes music21's pickles in the temporary folder.
+            # Neither read nor write music21's pickles in the temporary folder.
             score = converter.parse(
                 candidate.path, format=candidate.notation, forceSource=True, storePickle=False
             )
@@ -145,14 +145,14 @@ def _notes(score, beat: float, bars: tuple[float, ...]) -> tuple[Note, ...]:
 
 
 def _sounding(part) -> list[list]:
-    """Gives [onset, duration, pitch] of a part's notes, in quarter notes, tied ones as one.
+    """Lists [onset, duration, pitch] of a part's notes, in quarter notes; tied notes are merged.
 
-    music21's own `stripTies` copies the whole score, which takes longer than to read it.
+    music21's own `stripTies` copies the whole score, which takes longer than reading it.
     """
     from music21 import harmony
 
     found: list[list] = []
-    tied: dict[int, list] = {}  # pitch -> note that goes on
+    tied: dict[int, list] = {}  # pitch -> note that continues
     for element in part.flatten().notes:
         onset, duration = float(element.offset), float(element.duration.quarterLength)
         if duration == 0 or isinstance(element, harmony.Harmony):
@@ -172,7 +172,7 @@ def _sounding(part) -> list[list]:
 
 
 def _accent(onset: float, bars: tuple[float, ...]) -> int:
-    """Gives 2 at the onset of a bar, 1 at another beat, else 0."""
+    """Returns 2 at the start of a bar, 1 on any other beat, else 0."""
     before = [bar for bar in bars if bar <= onset + 1e-6]
     since = onset - (before[-1] if before else bars[0] if bars else 0.0)
     if before and abs(since) < 1e-6:
@@ -181,11 +181,11 @@ def _accent(onset: float, bars: tuple[float, ...]) -> int:
 
 
 def _notated_key(candidate: Candidate, score, notes) -> tuple[int, bool | None]:
-    """Gives tonic and mode by notation; a mode of None is not notated."""
+    """Returns the notated tonic and mode; the mode is None if not notated."""
     from music21 import key, pitch
 
     if candidate.notation == "musicxml":
-        # A key signature leaves the tonic open; a chorale ends on its tonic, in the bass.
+        # A key signature leaves the tonic open, but a chorale ends on its tonic in the bass.
         last = max(notes, key=lambda note: (note.onset + note.duration, -note.pitch))
         return last.pitch % 12, None
     if candidate.notation == "humdrum":
@@ -193,7 +193,7 @@ def _notated_key(candidate: Candidate, score, notes) -> tuple[int, bool | None]:
         found = set(re.findall(r"^\*([A-Ga-g][-#]?):(\w*)", text, re.MULTILINE))
         keys = {(pitch.Pitch(name).pitchClass, mode) for name, mode in found}
     else:
-        # music21 gives no mode only where ABC names none: major.
+        # music21 gives no mode only if ABC names none, which means major.
         signatures = score[key.KeySignature]
         named = [one if isinstance(one, key.Key) else one.asKey() for one in signatures]
         keys = {(one.tonic.pitchClass, one.mode) for one in named}

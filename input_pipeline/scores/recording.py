@@ -1,4 +1,4 @@
-"""Simulated recording media: what a clip would have been recorded and played back with."""
+"""Simulated recording media: how a clip might have been recorded and played back."""
 
 from collections.abc import Callable
 
@@ -9,7 +9,7 @@ from scipy import signal
 def shellac(samples: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
     """Simulates a shellac record of the 1920s: narrow band, surface noise, crackle.
 
-    The swish of a turning record is left out: 78 turns a minute would be heard as a tempo.
+    The swish of the turning record is left out: 78 turns a minute would be heard as a tempo.
 
     Args:
       samples: [n], not silent.
@@ -32,7 +32,7 @@ def shellac(samples: np.ndarray, rate: int, generator: np.random.Generator) -> n
 def tape(samples: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
     """Simulates a worn tape of the 1960s: dull, hissing, saturated, with wow and flutter.
 
-    Wow (0.8 Hz) and flutter (7 Hz) move the pitch by at most 5 cents and keep the mean speed.
+    Wow (0.8 Hz) and flutter (7 Hz) shift the pitch by at most 5 cents and keep the mean speed.
 
     Args:
       samples: [n], not silent.
@@ -54,7 +54,7 @@ def tape(samples: np.ndarray, rate: int, generator: np.random.Generator) -> np.n
 
 
 def modern(samples: np.ndarray, rate: int, generator: np.random.Generator) -> np.ndarray:
-    """Gives the samples as they are: a clean digital recording."""
+    """Returns the samples unchanged: a clean digital recording."""
     del rate, generator
     return samples
 
@@ -67,9 +67,9 @@ MEDIA: dict[str, Callable[[np.ndarray, int, np.random.Generator], np.ndarray]] =
 
 
 def normalise(samples: np.ndarray, level: float) -> np.ndarray:
-    """Brings samples to one loudness, with all peaks below full scale.
+    """Brings samples to a given loudness, with all peaks below full scale.
 
-    Peaks are rounded off, which costs loudness, which is made up for: a few rounds suffice.
+    Rounding off the peaks costs loudness, which is then made up for; a few rounds suffice.
 
     Args:
       samples: [n], not silent.

@@ -1,4 +1,4 @@
-"""From notes to samples: performance, synthesis, recording medium, loudness."""
+"""From notes to samples: performance, synthesis, recording medium and loudness."""
 
 import dataclasses
 import functools
@@ -39,10 +39,10 @@ class Character:
     """A manner of playing.
 
     Attributes:
-      length: share of its notated duration that a note sounds.
-      overlap: seconds that it sounds longer still.
+      length: share of its notated duration for which a note sounds.
+      overlap: seconds for which it sounds on top of that.
       velocities: MIDI velocity off the beat, on the beat, at the start of a bar.
-      swell: expression (MIDI controller 11) at the start and at the end of `swell_seconds`.
+      swell: expression (MIDI controller 11) at the start and end of `swell_seconds`.
     """
 
     length: float
@@ -60,7 +60,7 @@ CHARACTERS = {
 
 
 class PerformedNote(NamedTuple):
-    """A note as it is played: seconds, MIDI pitch, MIDI velocity, part."""
+    """A note as played: seconds, MIDI pitch, MIDI velocity, part."""
 
     start: float
     end: float
@@ -71,7 +71,7 @@ class PerformedNote(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Rendering:
-    """A clip to be rendered; calling it gives float32 samples at 22,050 Hz, always the same ones.
+    """A clip to be rendered; every call returns the same float32 samples at 22,050 Hz.
 
     Attributes:
       notes: onsets in felt beats from the start of the clip.
@@ -100,7 +100,7 @@ class Rendering:
 
 
 def perform(rendering: Rendering) -> list[PerformedNote]:
-    """Gives the notes as they are played, sorted by start."""
+    """Returns the notes as played, sorted by start."""
     character = CHARACTERS[rendering.character]
     beat = 60 / rendering.tempo
     played = []
@@ -109,7 +109,7 @@ def perform(rendering: Rendering) -> list[PerformedNote]:
         start = note.onset * beat
         pitch = note.pitch + rendering.transposition
         end = start + max(note.duration * beat * character.length, 0.05) + character.overlap
-        # A synthesiser that is told to stop a pitch would stop its repetition too.
+        # Telling a synthesiser to stop a pitch would also stop its repetition.
         end = min(end, next_start.get((note.part, pitch), np.inf) - 0.01)
         next_start[note.part, pitch] = start
         if end > start:
@@ -119,7 +119,7 @@ def perform(rendering: Rendering) -> list[PerformedNote]:
 
 
 def midi_bytes(rendering: Rendering) -> bytes:
-    """Gives the performance as a standard MIDI file, one channel per part."""
+    """Encodes the performance as a standard MIDI file, one channel per part."""
     import pretty_midi
 
     character = CHARACTERS[rendering.character]
@@ -146,7 +146,7 @@ def _sound_font() -> bytes:
 
 
 def _synthesise(rendering: Rendering) -> np.ndarray:
-    """Gives mono samples at `SAMPLE_RATE`; their number depends on the last notes' decay."""
+    """Returns mono samples at `SAMPLE_RATE`; how many depends on the decay of the last notes."""
     import midirenderer
 
     wave = midirenderer.render_wave_from(_sound_font(), midi_bytes(rendering))

@@ -1,4 +1,4 @@
-"""Chooses pieces: seeded order, parsed in worker processes, no piece twice."""
+"""Chooses pieces: in seeded order, parsed in worker processes, no piece twice."""
 
 import concurrent.futures
 import dataclasses
@@ -16,24 +16,24 @@ from input_pipeline.scores.corpus import GENRES, Candidate
 from input_pipeline.scores.pieces import Note, Piece, Rejected, parse
 
 _GRAM = 6  # melodic steps
-_SHARED = 0.25  # share of the shorter melody's runs above which two pieces count as one
+_SHARED = 0.25  # of the shorter melody's runs; two pieces that share more count as one
 
 
 @dataclasses.dataclass
 class Selection:
-    """The pieces of each genre, and why others were passed over."""
+    """The pieces of each genre, and why the rest were rejected."""
 
     pieces: dict[str, list[Piece]]
     rejected: dict[str, Counter[str]]
 
 
 def choose(count: int, *, seed: int, progress: bool, workers: int | None) -> Selection:
-    """Chooses `count` pieces of each genre, or as many as there are.
+    """Chooses `count` pieces of each genre, or all if there are fewer.
 
     Args:
-      count: of pieces per genre.
+      count: number of pieces per genre.
       seed: of the order in which candidates are tried.
-      progress: whether to show it.
+      progress: whether to show progress.
       workers: processes; None = one per core. The choice doesn't depend on it.
     """
     selection = Selection({}, {})
@@ -48,7 +48,7 @@ def choose(count: int, *, seed: int, progress: bool, workers: int | None) -> Sel
             pieces: list[Piece] = []
             rejected: Counter[str] = Counter()
             while len(pieces) < count and candidates:
-                # Half as many again as are missing: most of them are accepted.
+                # Half as many again as are missing, since most are accepted.
                 size = (count - len(pieces)) * 3 // 2 + 1
                 batch, candidates = candidates[:size], candidates[size:]
                 for result in run(batch):
@@ -72,15 +72,15 @@ def _reason_against(
     if isinstance(result, str):
         return result
     if _work(result.candidate) in {_work(piece.candidate) for piece in pieces}:
-        return "of the same work as a piece chosen before"
+        return "from the same work as a piece already chosen"
     melody = fingerprint(result.notes)
     if any(same_melody(melody, other) for other in melodies):
-        return "shares its melody with a piece chosen before"
+        return "shares its melody with a piece already chosen"
     return None
 
 
 def fingerprint(notes: tuple[Note, ...]) -> frozenset[tuple[int, ...]]:
-    """Gives all runs of melodic steps (in semitones) of the highest part, whatever the key."""
+    """Returns all runs of melodic steps (in semitones) in the highest part, whatever the key."""
     pitches: dict[int, list[int]] = {}
     for note in notes:
         pitches.setdefault(note.part, []).append(note.pitch)
@@ -96,7 +96,7 @@ def same_melody(one: frozenset[tuple[int, ...]], other: frozenset[tuple[int, ...
 
 
 def _ordered(candidates: list[Candidate], generator: np.random.Generator) -> list[Candidate]:
-    """Shuffles, the first candidate of each work before the second ones."""
+    """Shuffles, with the first candidate of every work before any second one."""
     seen: Counter[str] = Counter()
     rounds: list[tuple[int, Candidate]] = []
     for index in generator.permutation(len(candidates)):
@@ -107,7 +107,7 @@ def _ordered(candidates: list[Candidate], generator: np.random.Generator) -> lis
 
 
 def _work(candidate: Candidate) -> str:
-    """Variants of a tune share its title; "Missa X: Kyrie" and "Missa X: Gloria" are one work."""
+    """Variants of a tune share a title; "Missa X: Kyrie" and "Missa X: Gloria" are one work."""
     return candidate.title.split(":")[0].casefold()
 
 
@@ -120,12 +120,12 @@ def _parse_or_reason(candidate: Candidate) -> Piece | str:
 
 @contextmanager
 def _pool(workers: int | None) -> Iterator:
-    """Gives a function like `map` that runs `_parse_or_reason`."""
+    """Provides a function like `map` that runs `_parse_or_reason`."""
     workers = workers or os.cpu_count() or 1
     if workers == 1:
         yield lambda batch: map(_parse_or_reason, batch)
         return
-    # The parent may run TensorFlow or JAX threads: forking it could hang.
+    # The parent may be running TensorFlow or JAX threads, so a fork could hang.
     context = multiprocessing.get_context("spawn")
     with concurrent.futures.ProcessPoolExecutor(workers, mp_context=context) as executor:
         yield lambda batch: executor.map(_parse_or_reason, batch, chunksize=4)

@@ -1,1 +1,1 @@
-"""Readers of music collections: one module a source, each with `read(path, **options)`."""
+"""Readers of music collections: one module per source, each with `read(path, **options)`."""

@@ -1,4 +1,4 @@
-"""dim-sim: the tracks of the Million Song Dataset whose similarity people judged, to test on.
+"""dim-sim: tracks of the Million Song Dataset whose similarity people judged, for testing.
 
 The triplets themselves are for `jaxsim.evaluate --triplets`.
 """
@@ -18,21 +18,21 @@ CITATION = (
     "Lee, Bryan, Salamon, Jin, Nam: Metric learning vs classification for disentangled music "
     "representation learning. ISMIR 2020 (dim-sim, Zenodo record 3889149)"
 )
-LICENCE = "triplets CC BY-NC 4.0; the previews are 7digital's and cannot be redistributed"
+LICENCE = "triplets CC BY-NC 4.0; the previews belong to 7digital and cannot be redistributed"
 
 
 def read(path: str | Path, *, audio: str | Path, msd_split: str | Path = "") -> Collection:
-    """Reads the tracks that the triplets name, all in the split "test".
+    """Reads the tracks named in the triplets, all in the split "test".
 
     Args:
       path: raw or clean triplets, as CSV or JSON.
       audio: folder of the previews.
-      msd_split: folder of Choi's or Lee's division, which says where the previews lie; without it a
-        track's file is named by its id, anywhere below `audio`.
+      msd_split: folder of Choi's or Lee's division, which says where the previews are; without it,
+        each file is named after its track's id and can be anywhere below `audio`.
 
     Raises:
-      FileNotFoundError: a file is not there.
-      ValueError: a file of another form, or no track with audio.
+      FileNotFoundError: a file is missing.
+      ValueError: a file has the wrong format, or no track has audio.
     """
     path, audio, collector = Path(path), Path(audio), Collector()
     locations: Mapping[str, str | Path]
@@ -47,7 +47,7 @@ def read(path: str | Path, *, audio: str | Path, msd_split: str | Path = "") -> 
                 source="Million Song Dataset",
             )
         else:
-            collector.skip(track_id, "no audio file of this track is known")
+            collector.skip(track_id, "no audio file is known for this track")
     return collector.collection(
         path,
         name="dimsim",
@@ -58,7 +58,7 @@ def read(path: str | Path, *, audio: str | Path, msd_split: str | Path = "") -> 
 
 
 def _track_ids(path: Path) -> list[str]:
-    """Ids in the triplets, once each, in the order of the file."""
+    """The ids in the triplets, once each, in the order of the file."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such file of triplets")
     try:
@@ -66,7 +66,7 @@ def _track_ids(path: Path) -> list[str]:
             rows = _records(json.load(file)) if path.suffix == ".json" else csv.DictReader(file)
             ids = [row[column] for row in rows for column in COLUMNS]
     except (ValueError, TypeError, AttributeError, csv.Error) as error:
-        raise ValueError(f"{path}: no table of triplets ({error})") from None
+        raise ValueError(f"{path}: not a table of triplets ({error})") from None
     except KeyError as error:
         raise ValueError(
             f"{path}: column {error} is missing, expected {', '.join(COLUMNS)}"
@@ -75,7 +75,7 @@ def _track_ids(path: Path) -> list[str]:
 
 
 def _records(content: Any) -> Iterable[Mapping[str, Any]]:
-    """The rows of a list of records, or of an object of columns."""
+    """The rows of a list of records or of an object of columns."""
     if isinstance(content, list):
         return content
     columns = [

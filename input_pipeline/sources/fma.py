@@ -11,13 +11,13 @@ from pathlib import Path
 
 from input_pipeline.collection import Collection, Collector, era_of_date
 
-SUBSETS = ("small", "medium", "large")  # each holds those before it
+SUBSETS = ("small", "medium", "large")  # each includes the ones before it
 OPTIONS = {"subset": SUBSETS, "genres": ("all", "top"), "tempo": ("", "echonest")}
 SPLITS = {"training": "train", "validation": "validation", "test": "test"}
 CITATION = (
     "Defferrard, Benzi, Vandergheynst, Bresson: FMA: A Dataset For Music Analysis. ISMIR 2017"
 )
-LICENCE = "metadata CC BY 4.0; each audio file under the licence that its artist chose"
+LICENCE = "metadata CC BY 4.0; each audio file under the licence chosen by its artist"
 NEEDED = (
     *(("set", "split"), ("set", "subset"), ("track", "genre_top"), ("track", "genres_all")),
     *(("track", "date_recorded"), ("album", "date_released"), ("track", "title")),
@@ -35,18 +35,18 @@ def read(
     genres: str = "all",
     tempo: str = "",
 ) -> Collection:
-    """Reads the tracks of a subset with the data set's own splits, in which artists are one group.
+    """Reads the tracks of a subset with the data set's own splits; each artist is a group.
 
     Args:
       path: folder of the metadata: tracks.csv, genres.csv, echonest.csv.
-      audio: folder of the audio, `fma_large` for instance (000/000002.mp3).
-      subset: "small", "medium" or "large" (every track; also right for `fma_full`).
-      genres: "all" of a track's genres and those above them, or the one of the "top" level.
+      audio: folder of the audio, such as `fma_large` (000/000002.mp3).
+      subset: "small", "medium" or "large" (every track; also for `fma_full`).
+      genres: "all" genres of a track and their parents, or only its "top"-level genre.
       tempo: "echonest" takes Echo Nest's estimates (13,129 tracks) as known.
 
     Raises:
-      FileNotFoundError: a file of the metadata is not there.
-      ValueError: a bad option, or a file of another form.
+      FileNotFoundError: a metadata file is missing.
+      ValueError: an option is invalid, or a file has the wrong format.
     """
     path, audio = Path(path), Path(audio).absolute()
     _check_options(subset=subset, genres=genres, tempo=tempo)
@@ -88,10 +88,10 @@ def _check_options(**options: str) -> None:
 
 
 def _label_descriptions(genres: str, tempo: str) -> dict[str, str]:
-    which = "genres of the artists, and those above them" if genres == "all" else "top-level genre"
+    which = "genres set by the artists, and their parents" if genres == "all" else "top-level genre"
     descriptions = {
         "genre": which,
-        "era": "decade in which the track was recorded, else in which the album was released",
+        "era": "decade in which the track was recorded or, if unknown, the album released",
     }
     return descriptions | ({"tempo": "Echo Nest's estimate, else madmom's"} if tempo else {})
 
@@ -132,7 +132,7 @@ def _tempi(file: Path, collector: Collector) -> dict[str, str]:
 def _rows(
     file: Path, needed: Sequence[Column], note: Callable[[str, str], None]
 ) -> Iterator[tuple[str, dict[Column, str]]]:
-    """Yields (id, cells by column); a column has as many names as there are header rows."""
+    """Yields (id, cells by column); a column has one name per header row."""
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such file, expected the data set's metadata")
     csv.field_size_limit(2**24)  # biographies are long
@@ -144,7 +144,7 @@ def _rows(
         for cells in reader:
             where = f"{file.name}, line {reader.line_num}"
             if cells[:1] == ["track_id"]:
-                pass  # below several header rows pandas writes one that names the index alone
+                pass  # below several header rows pandas writes one that names only the index
             elif len(cells) != len(columns):
                 note(where, f"number of cells is {len(cells)}, expected {len(columns)}")
             elif not cells[0].isdigit():

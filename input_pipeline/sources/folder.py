@@ -1,7 +1,7 @@
 """A folder of audio files, labelled by the tags inside them.
 
-Genre and mood are the files' own; era is the decade of the original release where the tags say it,
-else of the date; tempo and key are known where the tags have them.
+Genre and mood are those of the files; era is the decade of the original release if the tags give
+it, else of the date; tempo and key are known if the tags have them.
 """
 
 import math
@@ -23,30 +23,30 @@ GROUPINGS = ("album", "artist", "track")
 LABEL_DESCRIPTIONS = {
     "genre": "genre tags of the files, in lower case",
     "mood": "mood tags of the files, in lower case",
-    "era": "decade of the original release where the tags have it, else of their date",
-    "tempo": "beats per minute of the files' tags, else estimated",
-    "key": "key of the files' tags, else estimated",
+    "era": "decade of the original release if the tags give it, else of their date",
+    "tempo": "beats per minute from the files' tags, else estimated",
+    "key": "key from the files' tags, else estimated",
 }
 
 
 def read(path: str | Path, *, group: str = "album", held_out: str | float = HELD_OUT) -> Collection:
-    """Reads a folder of audio files and the folders in it, or its manifest if it has one.
+    """Reads a folder of audio files and its subfolders, or its manifest if it has one.
 
     Ids are paths relative to the folder. Splits are drawn by a hash of the group: album artist and
-    album, else artist, else the file's folder (in the uppermost folder: the file). Links to what is
-    read already are skipped; so are hidden files, and those that no name tells to be audio.
+    album, else artist, else the file's folder (for files in the top folder: the file). Links to
+    something already read are skipped, and so are hidden files and files not named like audio.
 
     Args:
-      path: the folder; `manifest.csv`, `manifest.jsonl` or `tracks.csv` in it takes the place of
-        what the files say.
-      held_out: share of the groups for validation and test together; of a small folder take more,
-        or no pair of its few held-out tracks may be similar.
+      path: the folder; `manifest.csv`, `manifest.jsonl` or `tracks.csv` in it replaces the files'
+        tags.
+      held_out: share of the groups for validation and test combined; hold out more of a small
+        folder, or its few held-out tracks may have no similar pair.
       group: what is never divided: "album"; "artist", so that no artist is in two splits; or
-        "track", for collections of few artists (tests are then on albums that were trained on).
+        "track", for collections with few artists (tests then include albums trained on).
 
     Raises:
       NotADirectoryError: no such folder.
-      ValueError: a bad option, or no audio file.
+      ValueError: an option is invalid, or there are no audio files.
     """
     path = Path(path)
     if not path.is_dir():
@@ -73,7 +73,7 @@ def read(path: str | Path, *, group: str = "album", held_out: str | float = HELD
 
 
 def _audio_files(folder: Path, collector: Collector) -> list[Path]:
-    """Audio files in a fixed order: real ones first, then links to files elsewhere."""
+    """The audio files in a fixed order: real files first, then links to files elsewhere."""
     files: dict[str, Path] = {}
     links = []
     for entry in _entries(folder, collector):
@@ -85,19 +85,19 @@ def _audio_files(folder: Path, collector: Collector) -> list[Path]:
             files[os.path.realpath(entry)] = entry
     for link in links:
         if files.setdefault(os.path.realpath(link), link) is not link:
-            collector.skip(_name(link, folder), "file is a link to one that is read already")
+            collector.skip(_name(link, folder), "file is a link to one already read")
     return list(files.values())
 
 
 def _entries(folder: Path, collector: Collector) -> Iterator[Path]:
-    """Yields what is no folder, in the folder itself, the real ones in it, and then linked ones."""
+    """Yields all files in the folder: in itself, in its real subfolders, then in linked ones."""
     seen: set[str] = set()
     waiting, linked = [folder], deque[Path]()
     while waiting or linked:
         current = waiting.pop() if waiting else linked.popleft()
         real = os.path.realpath(current)
         if real in seen:
-            collector.skip(_name(current, folder), "folder is a link to one that is read already")
+            collector.skip(_name(current, folder), "folder is a link to one already read")
             continue
         seen.add(real)
         try:
@@ -120,7 +120,7 @@ def _add(collector: Collector, file: Path, folder: Path, grouping: str, held_out
     name = _name(file, folder)
     try:
         fields = file_tags.read(file)
-    except Exception as error:  # whatever is wrong with its tags, the audio may be fine
+    except Exception as error:  # the audio may be fine even if the tags are not
         collector.leave_out(name, f"tags cannot be read ({type(error).__name__}: {error})")
         fields = {}
     first = {field: values[0] for field, values in fields.items()}
@@ -161,6 +161,6 @@ def _group(first: Mapping[str, str], name: str, grouping: str) -> str:
 
 
 def _folded(values: list[str]) -> tuple[str, ...]:
-    """Tags that differ by case or spaces alone are one."""
+    """Tags that differ only in case or spaces are merged."""
     tags = (" ".join(tag.lower().split()) for value in values for tag in value.split(";"))
     return tuple(dict.fromkeys(tag for tag in tags if tag))

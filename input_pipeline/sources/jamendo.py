@@ -1,6 +1,6 @@
 """MTG-Jamendo: 55,000 full tracks under Creative Commons, with genre, instrument and mood tags.
 
-https://github.com/MTG/mtg-jamendo-dataset holds the splits; audio is downloaded apart.
+https://github.com/MTG/mtg-jamendo-dataset holds the splits; the audio is downloaded separately.
 """
 
 import csv
@@ -18,13 +18,13 @@ CITATION = (
     "Machine Learning for Music Discovery Workshop, ICML 2019"
 )
 LICENCE = (
-    "metadata CC BY-NC-SA 4.0; each audio file under the Creative Commons licence that "
-    "audio_licenses.txt of the data set names"
+    "metadata CC BY-NC-SA 4.0; each audio file under the Creative Commons licence named in the "
+    "data set's audio_licenses.txt"
 )
 LABEL_DESCRIPTIONS = {
-    "genre": "genre tags of the uploaders",
-    "mood": "mood and theme tags of the uploaders",
-    "instrument": "instrument tags of the uploaders",
+    "genre": "genre tags given by the uploaders",
+    "mood": "mood and theme tags given by the uploaders",
+    "instrument": "instrument tags given by the uploaders",
     "era": "decade of the style, as tagged (60s to 90s); not of the recording",
 }
 
@@ -41,14 +41,14 @@ def read(
 
     Args:
       path: the repository, or a folder in it down to `split-0`.
-      audio: folder of the audio, full (14/214.mp3) or low quality (14/214.low.mp3).
-      split: number of the division, "0" to "4"; artists are in one part only.
+      audio: folder of the audio, in full (14/214.mp3) or low quality (14/214.low.mp3).
+      split: number of the division, "0" to "4"; each artist is in one part only.
       subset: "genre", "instrument", "moodtheme" or "top50tags"; empty = all tags.
       tag_map: CSV of tags and dimensions.
 
     Raises:
-      FileNotFoundError: the files of the division are not there.
-      ValueError: a bad option, or files of another form.
+      FileNotFoundError: the files of the division are missing.
+      ValueError: an option is invalid, or a file has the wrong format.
     """
     path, audio = Path(path), Path(audio)
     if subset not in SUBSETS:
@@ -92,7 +92,7 @@ def _split_folder(path: Path, split: str) -> Path:
 
 
 def _rows(file: Path, collector: Collector) -> Iterator[tuple[str, list[str]]]:
-    """Yields (where, cells); the tags of a row fill a cell each."""
+    """Yields (where, cells); each tag of a row has its own cell."""
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such file")
     with file.open(newline="", encoding="utf-8-sig") as lines:
@@ -109,7 +109,7 @@ def _rows(file: Path, collector: Collector) -> Iterator[tuple[str, list[str]]]:
 
 
 def _names(folder: Path) -> dict[str, tuple[str, str]]:
-    """(artist, title) of the tracks, from raw.meta.tsv where the repository's data are whole."""
+    """(artist, title) of the tracks, from raw.meta.tsv if the repository has it."""
     file = folder.parent.parent / "raw.meta.tsv"
     if not file.is_file():
         return {}

@@ -1,7 +1,7 @@
-"""MagnaTagATune: 25,863 clips of 29 s with 188 tags, and human judgements of the odd one of three.
+"""MagnaTagATune: 25,863 clips of 29 s with 188 tags, and human odd-one-out judgements.
 
-annotations_final.csv, clip_info_final.csv and comparisons_final.csv (tab-separated, whatever their
-names say), and folders 0 to f of audio. `jaxsim.evaluate --triplets` reads the comparisons.
+annotations_final.csv, clip_info_final.csv and comparisons_final.csv (tab-separated, despite their
+names), and folders 0 to f of audio. `jaxsim.evaluate --triplets` reads the comparisons.
 """
 
 import csv
@@ -11,7 +11,7 @@ from pathlib import Path
 from input_pipeline.collection import Collection, Collector, split_of_group
 from input_pipeline.sources import tag_map as tag_maps
 
-# The customary division by the folder, 0 to f, that a clip lies in.
+# The customary division by the folder, 0 to f, that a clip is in.
 SPLIT_OF_FOLDER = dict.fromkeys("0123456789ab", "train") | {"c": "validation"}
 SPLIT_OF_FOLDER |= dict.fromkeys("def", "test")
 DIVISIONS = ("folders", "comparisons")
@@ -23,9 +23,9 @@ LICENCE = (
     "audio CC BY-NC-SA by Magnatune; tags and comparisons for research (City, Univ. of London)"
 )
 LABEL_DESCRIPTIONS = {
-    "genre": "tags of the players of TagATune, synonyms merged",
-    "mood": "tags of the players of TagATune, synonyms merged",
-    "instrument": "tags of the players of TagATune, voices among them, synonyms merged",
+    "genre": "tags given by players of TagATune, synonyms merged",
+    "mood": "tags given by players of TagATune, synonyms merged",
+    "instrument": "tags given by players of TagATune, including voices, synonyms merged",
 }
 
 
@@ -36,19 +36,19 @@ def read(
     split: str = "folders",
     tag_map: str | Path = tag_maps.FOLDER / "magnatagatune.csv",
 ) -> Collection:
-    """Reads the tagged clips; clips of one artist's album are a group.
+    """Reads the tagged clips; the clips of an artist's album are a group.
 
     Args:
       path: folder of the .csv files.
-      audio: folder of the folders 0 to f; default: `path`.
-      split: "folders" divides as is customary (0 to b, c, d to f). "comparisons" tests on the
-        artists of the clips that people compared, so that their judgements can be held against a
-        model that never heard them; a hash of the artist divides the others.
+      audio: folder that contains the folders 0 to f; default: `path`.
+      split: "folders" is the customary division (0 to b, c, d to f). "comparisons" tests on the
+        artists of the clips that people compared, so that their judgements can test a model that
+        never heard those artists; the other artists are divided by a hash.
       tag_map: CSV of tags and dimensions.
 
     Raises:
-      FileNotFoundError: a file is not there.
-      ValueError: a bad option, or a file of another form.
+      FileNotFoundError: a file is missing.
+      ValueError: an option is invalid, or a file has the wrong format.
     """
     path, collector = Path(path), Collector()
     if split not in DIVISIONS:
@@ -86,7 +86,7 @@ def read(
 
 
 def _split_around(artist: str, judged: set[str]) -> str:
-    """Test for the judged artists; for the others training or validation."""
+    """Test for the judged artists; training or validation for the rest."""
     if artist in judged:
         return "test"
     return "validation" if split_of_group(artist) == "validation" else "train"
@@ -109,7 +109,7 @@ def _clip_info(path: Path) -> Iterator[tuple[str, tuple[str, str, str]]]:
 def _rows(
     file: Path, needed: tuple[str, ...], collector: Collector
 ) -> Iterator[tuple[str, dict[str, str]]]:
-    """Yields (where, row) of a tab-separated file."""
+    """Yields (where, row) for each row of a tab-separated file."""
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such file")
     with file.open(newline="", encoding="utf-8-sig") as lines:

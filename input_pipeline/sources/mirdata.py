@@ -1,6 +1,7 @@
-"""Data sets that the package mirdata reads: one adapter, and a table of what is a label in each.
+"""Data sets that the package mirdata reads: one adapter, and a table of the labels in each.
 
-mirdata downloads indexes, annotations and, where it may, audio; this module reads what is there.
+mirdata downloads indexes, annotations and, where permitted, audio; this module reads what it has
+downloaded.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -15,17 +16,17 @@ from input_pipeline.tracks import TAG_DIMENSIONS
 
 
 def read(path: str | Path, *, dataset: str, version: str = "default") -> Collection:
-    """Reads a data set; official test tracks are for testing, a hash of the group draws the rest.
+    """Reads a data set; official test tracks go to "test", a hash of the group divides the rest.
 
     Args:
-      path: where mirdata keeps this data set ("data_home").
+      path: where mirdata keeps the data set ("data_home").
       dataset: name, one of `LABELS`.
       version: of mirdata's index.
 
     Raises:
       ImportError: mirdata is not installed.
       FileNotFoundError: the index has not been downloaded.
-      ValueError: a bad option.
+      ValueError: an option is invalid.
     """
     if dataset not in LABELS:
         raise ValueError(f"dataset is {dataset!r}, expected one of {', '.join(LABELS)}")
@@ -58,7 +59,7 @@ def _initialise(dataset: str, path: str | Path, version: str) -> Any:
 
 
 def _licence(source: Any) -> str:
-    """mirdata has a method that prints the licence, and an attribute behind it."""
+    """Reads the attribute behind mirdata's method, which only prints the licence."""
     return getattr(source, "_license_info", None) or ""
 
 
@@ -67,11 +68,11 @@ def _add(collector: Collector, track_id: str, track: Any, dataset: str) -> None:
     for field, get in LABELS[dataset].items():
         try:
             found[field] = get(track)
-        except Exception as error:  # annotation files can be missing, or be of another form
+        except Exception as error:  # annotation files can be missing or malformed
             reason = f"{field} cannot be read ({type(error).__name__}: {error})"
             collector.leave_out(track_id, reason)
     if not track.audio_path:
-        collector.skip(track_id, "mirdata knows no audio file of this track")
+        collector.skip(track_id, "mirdata knows no audio file for this track")
         return
     artist = _text(found.get("artist"))
     group = f"artist {artist}" if artist else track_id
@@ -91,7 +92,7 @@ def _add(collector: Collector, track_id: str, track: Any, dataset: str) -> None:
 
 
 def _text(value: Any) -> str:
-    """A text, or nothing: what is missing in a table, pandas gives as a number."""
+    """The text, or nothing: pandas represents missing values in a table as a number."""
     return value if isinstance(value, str) else ""
 
 
@@ -105,19 +106,19 @@ def _split(official: str, group: str) -> str:
 
 
 def _strongest(tempi: Any) -> float | None:
-    """The tempo that most annotators gave."""
+    """The tempo given by most annotators."""
     if tempi is None or not len(tempi.tempos):
         return None
     return float(tempi.tempos[int(np.argmax(tempi.confidence))])
 
 
 def _number(file: str | None) -> float | None:
-    """The first number in a file; mirdata's own reading of it fails with NumPy 2.4."""
+    """The first number in a file; mirdata's own reader fails with NumPy 2.4."""
     return None if file is None else float(Path(file).read_text(encoding="utf-8").split()[0])
 
 
 def _only_key(keys: Iterable[str]) -> str | None:
-    """The key of a piece that does not change it."""
+    """The key of a piece that does not change key."""
     known = list(keys)
     return known[0] if len(known) == 1 and known[0].lower() != "x" else None
 
@@ -126,7 +127,7 @@ def _heard(instruments: Mapping[str, float]) -> list[str]:
     return [name for name, share in instruments.items() if share > 0.5]
 
 
-# Per data set: the fields of a track, and where mirdata has them.
+# Per data set: the fields of a track, and where mirdata keeps them.
 LABELS: dict[str, dict[str, Callable[[Any], Any]]] = {
     "gtzan_genre": {
         "genre": lambda track: [track.genre],

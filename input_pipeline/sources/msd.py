@@ -1,8 +1,9 @@
-"""The Million Song Dataset with Last.fm's tags: the data of both papers, for those who hold it.
+"""The Million Song Dataset with Last.fm's tags: the data of both papers, for those who have it.
 
-Two divisions are read. Choi's (https://github.com/keunwoochoi/MSD_split_for_tagging) has texts and
-NumPy arrays; Lee's (https://github.com/jongpillee/music_dataset_split, folder MSD_split), which B
-uses, pickles. The audio is 30-second previews of 7digital, named 8/9/8947470.clip.mp3.
+Two divisions can be read. Choi's (https://github.com/keunwoochoi/MSD_split_for_tagging) consists of
+text files and NumPy arrays; Lee's (https://github.com/jongpillee/music_dataset_split, folder
+MSD_split), which B uses, of pickles. The audio is 30-second previews from 7digital, with names like
+8/9/8947470.clip.mp3.
 """
 
 import contextlib
@@ -28,9 +29,9 @@ TAGS = (
     *("easy listening", "sexy", "catchy", "funk", "electro", "heavy metal", "Progressive rock"),
     *("60s", "rnb", "indie pop", "sad", "House", "happy"),
 )
-LEE_TRAIN_TRACKS = 201_680  # the first of Lee's training list; the rest is for validation
-MINIMUM_VALUE = 50  # a Last.fm tag counts if its value, 0 to 100, is above
-LONGEST_VALUE = 1_000_000  # bytes of a row of lastfm_tags.db
+LEE_TRAIN_TRACKS = 201_680  # at the start of Lee's training list; the rest is for validation
+MINIMUM_VALUE = 50  # a Last.fm tag counts if its value, from 0 to 100, is above this
+LONGEST_VALUE = 1_000_000  # bytes in a row of lastfm_tags.db
 CITATION = (
     "Bertin-Mahieux, Ellis, Whitman, Lamere: The Million Song Dataset. ISMIR 2011. Division: "
 )
@@ -42,14 +43,14 @@ LEE = (
     "neural networks for music auto-tagging, IEEE Signal Processing Letters 2017"
 )
 LICENCE = (
-    "Last.fm's tags are for non-commercial research; the previews are 7digital's and cannot be "
+    "Last.fm's tags are for non-commercial research; the previews belong to 7digital and cannot be "
     "redistributed"
 )
 LABEL_DESCRIPTIONS = {
-    "genre": "Last.fm's tags of listeners",
-    "mood": "Last.fm's tags of listeners",
-    "instrument": "Last.fm's tags of listeners: voices, guitar, instrumental",
-    "era": "Last.fm's tags of listeners: 60s to 00s",
+    "genre": "Last.fm tags given by listeners",
+    "mood": "Last.fm tags given by listeners",
+    "instrument": "Last.fm tags given by listeners: voices, guitar, instrumental",
+    "era": "Last.fm tags given by listeners: 60s to 00s",
 }
 
 
@@ -60,17 +61,17 @@ def read(
     lastfm: str | Path = "",
     tag_map: str | Path = tag_maps.FOLDER / "msd.csv",
 ) -> Collection:
-    """Reads Choi's or Lee's division, whichever the folder holds; every track is its own group.
+    """Reads Choi's or Lee's division, whichever the folder contains; every track is its own group.
 
     Args:
       path: folder of the division.
       audio: folder of the previews.
-      lastfm: lastfm_tags.db (SQLite), whose tags then take the place of the division's 50.
+      lastfm: lastfm_tags.db (SQLite), whose tags then replace the division's 50.
       tag_map: CSV of tags and dimensions.
 
     Raises:
-      FileNotFoundError: a file is not there.
-      ValueError: a file of another form, or a pickle that asks for more than data.
+      FileNotFoundError: a file is missing.
+      ValueError: a file has the wrong format, or a pickle asks for more than data.
     """
     path, audio, collector = Path(path), Path(audio).absolute(), Collector()
     known, locations, lists = tag_maps.read(tag_map), audio_files(path), _lists(path)
@@ -79,7 +80,7 @@ def read(
     for split, ids in lists.items():
         for track_id in ids:
             if track_id not in locations:
-                collector.skip(track_id, "the division names no audio file of this track")
+                collector.skip(track_id, "the division names no audio file for this track")
                 continue
             collector.add(
                 track_id,
@@ -102,7 +103,7 @@ def read(
 
 
 def audio_files(path: Path) -> Mapping[str, str]:
-    """Gives the preview of each track of a division, relative to the folder of the previews."""
+    """Returns the preview of each track in a division, relative to the folder of the previews."""
     if _is_choi(path):
         pairs: Iterable[tuple[str, str]] = (
             pair
@@ -135,7 +136,7 @@ def _is_choi(path: Path) -> bool:
 
 
 def _lists(path: Path) -> dict[str, list[str]]:
-    """Track ids per split."""
+    """The track ids of each split."""
     if _is_choi(path):
         parts = {"train": "train", "validation": "valid", "test": "test"}
         return {split: _lines(path / f"{part}_x_msd_id.txt") for split, part in parts.items()}
@@ -170,12 +171,12 @@ def _division_tags(path: Path, collector: Collector) -> Iterator[tuple[str, list
         if len(values) == len(names):
             yield track_id, [name for name, value in zip(names, values, strict=True) if value]
         else:
-            reason = f"tag vector is of {len(values)} numbers, expected {len(names)}"
+            reason = f"tag vector has {len(values)} numbers, expected {len(names)}"
             collector.leave_out(track_id, reason)
 
 
 def _lastfm_tags(file: Path, wanted: set[str]) -> dict[str, list[str]]:
-    """Tags above the minimum value of the wanted tracks, the strongest first."""
+    """The tags of the wanted tracks that are above the minimum value, strongest first."""
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such SQLite file of Last.fm's tags")
     query = (
@@ -192,24 +193,24 @@ def _lastfm_tags(file: Path, wanted: set[str]) -> dict[str, list[str]]:
             for track_id, tag in database.execute(query, (MINIMUM_VALUE,)):
                 if track_id in wanted:
                     found.setdefault(track_id, []).append(tag)
-    except (sqlite3.Error, UnicodeDecodeError) as error:  # damaged names of tables are no text
+    except (sqlite3.Error, UnicodeDecodeError) as error:  # damaged table names are not text
         raise ValueError(
-            f"{file}: no SQLite file with the tables tids, tags and tid_tag ({error})"
+            f"{file}: not an SQLite file with the tables tids, tags and tid_tag ({error})"
         ) from None
     return found
 
 
 def _check_tables(database: sqlite3.Connection) -> None:
-    """Raises sqlite3.Error for views and computed columns: they could compute without end."""
+    """Raises sqlite3.Error for views and computed columns, which could run for ever."""
     database.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST_VALUE)
     found = dict(database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table'"))
     for name in ("tids", "tags", "tid_tag"):
         if re.search(r"\b(AS|VIRTUAL)\b", str(found.get(name, "virtual")), re.IGNORECASE):
-            raise sqlite3.DatabaseError(f"{name} is no plain table")
+            raise sqlite3.DatabaseError(f"{name} is not a plain table")
 
 
 def _lines(file: Path, *, like: Path | None = None) -> list[str]:
-    """The lines of a text file; as many as another one has."""
+    """The lines of a text file; ValueError unless it has as many as `like`."""
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such file")
     try:
@@ -217,7 +218,7 @@ def _lines(file: Path, *, like: Path | None = None) -> list[str]:
     except UnicodeDecodeError as error:
         raise ValueError(f"{file}: cannot be read as UTF-8 text ({error})") from None
     if like is not None and len(lines) != len(_lines(like)):
-        expected = f"{len(_lines(like))} as {like.name}"
+        expected = f"{len(_lines(like))} as in {like.name}"
         raise ValueError(f"{file}: has {len(lines)} lines, expected {expected}")
     return lines
 
@@ -228,7 +229,7 @@ def _array(file: Path) -> np.ndarray:
     try:
         return np.load(file, allow_pickle=False)
     except Exception as error:  # a broken array can raise anything
-        raise ValueError(f"{file}: no NumPy array ({error})") from None
+        raise ValueError(f"{file}: not a NumPy array ({error})") from None
 
 
 def _pickled(file: Path, kind: type) -> Any:
@@ -243,12 +244,12 @@ def _pickled_dict(file: Path) -> dict[str, Any]:
 
 
 def _name(value: Any) -> str:
-    """An id as text; empty, which no id is, if it is neither text nor number."""
+    """An id as text; if it is neither text nor a number, empty, which no id is."""
     return str(value) if isinstance(value, str | int | np.integer) else ""
 
 
 def _numbers(vector: Any) -> list[float]:
-    """The numbers of an array or list; none if it is of anything else."""
+    """The numbers in an array or list; empty if it holds anything else."""
     values = vector.tolist() if isinstance(vector, np.ndarray) and vector.ndim == 1 else vector
     kinds = (int, float, np.bool_, np.number)
     if not isinstance(values, list) or not all(isinstance(value, kinds) for value in values):

@@ -1,9 +1,9 @@
-"""Which tags of a data set belong to which similarity dimension: data files, one a source.
+"""Which tags of a data set belong to which similarity dimension: data files, one per source.
 
-A tag map is a CSV with the columns tag, dimension, label. A tag may have several rows, one for each
-label it stands for. An empty dimension says that the tag is known and belongs to none; an empty
-label that the tag is its own label. A tag that ends in "*" stands for all that begin so and have no
-row of their own; their label is the rest. Case does not count.
+A tag map is a CSV with the columns tag, dimension and label. A tag may have several rows, one for
+each label it stands for. An empty dimension says that the tag is known and belongs to none; an
+empty label, that the tag is its own label. A tag ending in "*" stands for every tag with that
+beginning that has no row of its own; the rest of the tag is the label. Case does not matter.
 """
 
 import csv
@@ -17,7 +17,7 @@ from input_pipeline.tracks import TAG_DIMENSIONS
 FOLDER = Path(__file__).parent / "tag_maps"
 COLUMNS = ["tag", "dimension", "label"]
 
-# Per tag in lower case: its (dimension, label)s.
+# For each tag, in lower case: its pairs of (dimension, label).
 TagMap = Mapping[str, tuple[tuple[str, str], ...]]
 
 
@@ -26,7 +26,7 @@ def read(path: str | Path) -> TagMap:
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: it is no UTF-8 text, has other columns, or a row with another dimension.
+      ValueError: it is not UTF-8 text, or a column or dimension is not one of those expected.
     """
     path = Path(path)
     if not path.is_file():
@@ -64,7 +64,7 @@ def sort_tags(
     Args:
       tags: of one track.
       tag_map: as `read` gives it.
-      unknown: counts the tags that the map does not have; changed in place.
+      unknown: counts of tags missing from the map; updated in place.
     """
     labels: dict[str, dict[str, None]] = {}
     for tag in tags:

@@ -1,7 +1,7 @@
 """Reads pickles of plain data, and nothing else.
 
-A pickle can call whatever can be imported. This reader knows built-in containers, scalars, texts
-and NumPy arrays of numbers and texts, and refuses a file that asks for anything more.
+A pickle can call anything that can be imported. This reader knows built-in containers, scalars,
+texts, and NumPy arrays of numbers and texts, and refuses a file that asks for anything else.
 """
 
 import codecs
@@ -17,11 +17,11 @@ import numpy as np
 
 
 def load(path: str | Path) -> Any:
-    """Reads a pickle, of Python 2 or 3; texts of Python 2 are taken as Latin-1.
+    """Reads a pickle from Python 2 or 3; texts from Python 2 are taken to be Latin-1.
 
     Raises:
       FileNotFoundError: no such file.
-      ValueError: it is no pickle, or asks for something that plain data never needs.
+      ValueError: it is not a pickle, or asks for something that plain data never needs.
     """
     path = Path(path)
     if not path.is_file():
@@ -30,10 +30,10 @@ def load(path: str | Path) -> Any:
         return _Unpickler(io.BytesIO(path.read_bytes()), encoding="latin1").load()
     except Exception as error:  # a broken pickle can raise anything
         reason = str(error) or type(error).__name__
-        raise ValueError(f"{path}: no pickle of plain data: {reason}") from None
+        raise ValueError(f"{path}: not a pickle of plain data: {reason}") from None
 
 
-# Where the stack has what becomes keys of a dictionary, or elements of a set.
+# Where on the stack an opcode finds the keys of a dictionary or the elements of a set.
 _KEYS = {
     pickle.SETITEM: slice(-2, -1),
     pickle.SETITEMS: slice(None, None, 2),
@@ -54,7 +54,7 @@ def _with_plain_keys(opcode: bytes) -> Callable[[Any], None]:
 
 
 def _check_keys(keys: Iterable[Any]) -> None:
-    """Refuses containers: of tuples in tuples a short file can make keys that take forever."""
+    """Refuses containers: a short file of nested tuples can make keys that never finish hashing."""
     for key in keys:
         if isinstance(key, tuple | frozenset):
             raise pickle.UnpicklingError(f"it has a key of type {type(key).__name__}")
@@ -72,7 +72,7 @@ def _bytearray8(unpickler: Any) -> None:
 
 
 class _Unpickler(pickle._Unpickler):
-    """The unpickler that is written in Python: that in C takes memory by what a file says."""
+    """The unpickler written in Python: the one in C allocates as much memory as a file says."""
 
     dispatch: ClassVar = {
         **pickle._Unpickler.dispatch,
@@ -89,10 +89,10 @@ class _Unpickler(pickle._Unpickler):
 
 
 class _Type:
-    """An element type as pickles make it: first its code, then its byte order."""
+    """An element type as pickles build it: first its code, then its byte order."""
 
     def __init__(self, code: str, *_: Any):
-        # Only plain types: others hold pointers, or fields that a file could place anywhere.
+        # Only plain types: others have pointers, or fields that a file could place anywhere.
         if not re.fullmatch(r"[biufcSU][1-9]\d*", code):
             raise pickle.UnpicklingError(f"it has an array of type {code!r}, which is refused")
         self.dtype = np.dtype(code)
@@ -103,7 +103,7 @@ class _Type:
 
 
 class _Array(np.ndarray):
-    """An array as pickles make it: first an empty one, then its contents."""
+    """An array as pickles build it: first empty, then its contents."""
 
     def __setstate__(self, state: tuple) -> None:
         version, shape, element, is_fortran, data = state
@@ -133,7 +133,7 @@ def _encode(text: str | bytes, encoding: str = "latin1") -> bytes:
 
 
 def _bytes(content: bytes | bytearray = b"") -> bytes:
-    if not isinstance(content, bytes | bytearray):  # a number would be a length
+    if not isinstance(content, bytes | bytearray):  # a number would be taken as a length
         raise pickle.UnpicklingError(f"it has bytes of type {type(content).__name__}")
     return bytes(content)
 
@@ -165,7 +165,7 @@ _ALLOWED: dict[tuple[str, str], Callable | str] = {
     ("builtins", "bytearray"): _bytearray,
     ("_codecs", "encode"): _encode,
     ("numpy", "dtype"): _Type,
-    ("numpy", "ndarray"): "numpy.ndarray",  # `_array` is given it, and knows already
+    ("numpy", "ndarray"): "numpy.ndarray",  # an argument to `_array`, which does not need it
     ("numpy._core.multiarray", "_reconstruct"): _array,
     ("numpy._core.multiarray", "scalar"): _scalar,
     ("numpy._core.numeric", "_frombuffer"): _from_buffer,

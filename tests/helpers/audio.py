@@ -21,7 +21,7 @@ def pulsed_tone(seed: int, *, seconds: float, beats_per_minute: float = 120.0) -
 
 
 def report_loaded_modules() -> np.ndarray:
-    """Audio of an unusable track whose reason says what its worker process has loaded."""
+    """Audio of an unusable track whose reason lists what its worker process has loaded."""
     loaded = [name for name in ("tensorflow", "jax") if name in sys.modules]
     raise UnusableTrack(f"loaded: {loaded}")
 

@@ -1,4 +1,4 @@
-"""A data set without files, of which the numbers that are read tell where they were."""
+"""A data set without files, whose values show where they were read."""
 
 import dataclasses
 from pathlib import Path
@@ -13,7 +13,7 @@ FRAMES = 129
 
 
 class FakeDataSet(DataSet):
-    """Labels as given; every number read tells its track and frame."""
+    """Labels as given; every value read encodes its track and frame."""
 
     def read(self, index: int, start: int, frames: int):
         assert 0 <= start <= start + frames <= self.num_frames[index]
@@ -24,7 +24,7 @@ class FakeDataSet(DataSet):
 
 
 def fake_data(tracks: int = 60, **changes) -> FakeDataSet:
-    """Random labels of which a quarter are missing; random tempi between 50 and 200 BPM."""
+    """Random labels, a quarter of them missing; random tempi between 50 and 200 BPM."""
     random = np.random.default_rng(0)
     missing = {dimension: random.random(tracks) < 0.25 for dimension in DIMENSIONS}
     names = [str(number) for number in range(tracks)]

@@ -1,8 +1,8 @@
-"""For tests with files and texts from elsewhere, damaged in every way.
+"""For tests with untrusted files and texts, damaged in many ways.
 
-What reads them gives a value or the error that is promised: never another error, never without end,
-and nothing that they say is executed. Every such test runs with few examples, and as a slow one
-with many; always the same.
+A reader returns a value or raises the documented error: no other error, no endless loop, and
+nothing in the input is executed. Every such test runs with few examples, and as a slow test with
+many; always the same ones.
 """
 
 import contextlib
@@ -24,8 +24,8 @@ FEW, MANY = 40, 200
 few_or_many = pytest.mark.parametrize(
     "examples", [FEW, pytest.param(MANY, marks=pytest.mark.slow)], ids=["few", "many"]
 )
-LONGEST = 10  # seconds of the processor for one example
-# Of https://docs.python.org/3/library/audit_events.html: what a reader has no business with.
+LONGEST = 10  # seconds of processor time for one example
+# From https://docs.python.org/3/library/audit_events.html: what a reader must never do.
 FORBIDDEN = {"os.system", "os.exec", "os.posix_spawn", "subprocess.Popen", "socket.connect"}
 
 watching = False
@@ -43,7 +43,7 @@ sys.addaudithook(watch)
 
 @contextlib.contextmanager
 def watched() -> Iterator[None]:
-    """Fails if the block runs a program or a text, or does not come to its end."""
+    """Fails if the block runs a program or evaluates a text, or does not end."""
     global watching
 
     def too_long(*_: Any) -> None:
@@ -62,13 +62,13 @@ def watched() -> Iterator[None]:
 
 
 def fuzz(examples: int, strategy: st.SearchStrategy, check: Callable[[Any], None]) -> None:
-    """Calls `check` with many values of a strategy."""
+    """Calls `check` with many values from a strategy."""
 
     @settings(
         max_examples=examples,
         derandomize=True,
         database=None,
-        deadline=None,  # `watched` has one that does not depend on what else the machine does
+        deadline=None,  # `watched` has one that does not depend on the machine's load
         suppress_health_check=list(HealthCheck),
     )
     @given(strategy)
@@ -86,7 +86,7 @@ def fuzz_file(
     read: Callable[[Path], Any],
     check: Callable[[Any], None] = lambda value: None,
 ) -> None:
-    """Reads a file of many contents; its only error is a ValueError that begins with its path."""
+    """Reads many file contents; the only error is a ValueError that begins with the path."""
 
     def one(content: bytes) -> None:
         path.write_bytes(content)
@@ -103,7 +103,7 @@ def fuzz_file(
 
 @st.composite
 def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
-    """Content of which bytes are replaced, inserted or left out, and that may be cut."""
+    """Content with bytes replaced, inserted or left out, and perhaps truncated."""
     content = bytearray(whole)
     for _ in range(draw(st.integers(0, 5))):
         place = draw(st.integers(0, len(content)))
@@ -112,7 +112,7 @@ def damaged(draw: st.DrawFn, whole: bytes) -> bytes:
 
 
 def scrambled(tokens: list[bytes], *, most: int = 40) -> st.SearchStrategy[bytes]:
-    """Parts of a language in any order."""
+    """Tokens of a language in any order."""
     return st.lists(st.sampled_from(tokens) | st.binary(max_size=3), max_size=most).map(b"".join)
 
 
@@ -133,7 +133,7 @@ json_values = st.recursive(
 
 
 def nested(depths: list[int], before: str = "", after: str = "") -> st.SearchStrategy[bytes]:
-    """JSON of lists in lists, up to a depth that no recursion survives."""
+    """JSON lists in lists, up to a depth that no recursion survives."""
     return st.sampled_from(depths).map(lambda n: f"{before}{'[' * n}{']' * n}{after}".encode())
 
 
@@ -147,7 +147,7 @@ def npy(array: np.ndarray) -> bytes:
 
 
 def archive(members: dict[str, bytes]) -> bytes:
-    """A zip file with right checksums, so that what is in it is looked at."""
+    """A zip file with correct checksums, so that its contents are read."""
     file = io.BytesIO()
     with zipfile.ZipFile(file, "w") as opened:
         for name, content in members.items():
@@ -167,7 +167,7 @@ def fields(tree: dict[str, Any], before: tuple[str, ...] = ()) -> list[tuple[str
 
 @st.composite
 def changed(draw: st.DrawFn, tree: dict[str, Any]) -> Any:
-    """A tree of JSON in which something is replaced or left out."""
+    """A JSON tree in which something is replaced or left out."""
     tree = json.loads(json.dumps(tree))
     for _ in range(draw(st.integers(1, 2))):
         *parents, last = draw(st.sampled_from(fields(tree)))

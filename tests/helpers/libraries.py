@@ -1,4 +1,4 @@
-"""Libraries without audio: given vectors, so that only the store and the search are looked at."""
+"""Libraries of given vectors, without audio, to test only the store and the search."""
 
 from pathlib import Path
 from typing import Any
@@ -38,14 +38,14 @@ def entry(number: int, vector: np.ndarray, **given: Any) -> Entry:
 
 
 def random_vectors(count: int, seed: int = 0) -> np.ndarray:
-    """[count, 12]; sub-spaces of different spread around different directions."""
+    """[count, 12]; sub-spaces spread differently around different directions."""
     random = np.random.default_rng(seed)
     centre = random.normal(size=(1, 3, 4)) * np.array([0.0, 1.0, 3.0])[:, None]
     return (centre + random.normal(size=(count, 3, 4))).reshape(count, 12)
 
 
 def embed_file(path: Path) -> tuple[np.ndarray, float]:
-    """Instead of the model: the file's bytes are an embedding."""
+    """Stands in for the model: the file's bytes are the embedding."""
     content = path.read_bytes()
     if content.startswith(b"text"):
         raise UnusableTrack("not audio in a known format")

@@ -1,4 +1,4 @@
-"""Fake commands on PATH, which log how they were called and answer as they are told."""
+"""Fake commands on PATH, which log how they were called and answer as instructed."""
 
 import os
 import shutil
@@ -10,8 +10,8 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 GOLDEN = ROOT / "tests" / "launch" / "golden"
 
-# Logs its command line (and with `keep_input` its input), then takes the next answer of
-# "NAME" or, for gcloud, of "gcloud VERB": an exit code and a line of output. Without one: 0.
+# Logs its command line (and with `keep_input` its input), then takes the next answer for
+# "NAME" or, for gcloud, "gcloud VERB": an exit code and a line of output. The default is 0.
 FAKE = """#!{python} -IS
 import fcntl, os, pathlib, shlex, sys
 folder = pathlib.Path({folder!r})
@@ -34,7 +34,7 @@ if lines:
 
 
 class Machine:
-    """A copy of the launch scripts beside fake commands; runs scripts as a person would."""
+    """A copy of the launch scripts and fake commands; runs scripts as a user would."""
 
     def __init__(self, folder: Path):
         self.folder = folder
@@ -80,12 +80,12 @@ class Machine:
         return process.returncode, output, errors
 
     def called(self) -> str:
-        """The fake commands that were called, one a line."""
+        """The calls of fake commands, one per line."""
         log = self.folder / "log"
         return log.read_text() if log.exists() else ""
 
     def words(self) -> list[str]:
-        """The first words of what was called that tell it from the rest."""
+        """The first distinctive word of every call."""
         return [
             " ".join(line.split()[4:5] if line.startswith("gcloud") else line.split()[:1])
             for line in self.called().splitlines()
@@ -93,13 +93,13 @@ class Machine:
 
 
 def check_golden(found: str, name: str) -> None:
-    """Compares with golden/NAME; JAXSIM_UPDATE_GOLDEN=1 writes it, to be read before a commit."""
+    """Compares with golden/NAME; JAXSIM_UPDATE_GOLDEN=1 writes it, for review before a commit."""
     path = GOLDEN / name
     if os.environ.get("JAXSIM_UPDATE_GOLDEN"):
         path.write_text(found)
-    assert found == path.read_text(), f"{path}: not what is printed now"
+    assert found == path.read_text(), f"{path}: differs from the output"
 
 
 def _hang_up_ends() -> None:
-    """SIGHUP ends a process, also where the tests run under nohup."""
+    """Lets SIGHUP end a process even if the tests run under nohup."""
     signal.signal(signal.SIGHUP, signal.SIG_DFL)

@@ -39,7 +39,7 @@ def metadata_of(inputs: list[str]) -> dict[str, Any]:
 
 
 def parts(inputs: tuple[str, ...] = ("mel", "tempogram", "cens")) -> Parts:
-    """The contents of a right file, with random parameters."""
+    """The contents of a valid file, with random parameters."""
     metadata = metadata_of(list(inputs))
     random = np.random.default_rng(0)
     shapes = model_format.expected_shapes(metadata)

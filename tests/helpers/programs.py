@@ -1,4 +1,4 @@
-"""Programs of tests/programs in processes of their own, as from a clean clone."""
+"""Runs the programs in tests/programs in their own processes, as from a clean clone."""
 
 import os
 import sys
@@ -13,6 +13,6 @@ def command(name: str, *arguments: object) -> list[str]:
 
 
 def environment(**changes: str) -> dict[str, str]:
-    """This process's variables, but with the checkout on the path and one device."""
+    """This process's environment, but with the checkout on the path and one device."""
     own = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     return own | {"PYTHONPATH": str(ROOT)} | changes

@@ -1,4 +1,4 @@
-"""Training runs as small as they can be, on the training tracks of a data set alone."""
+"""The smallest possible training runs, on the training tracks of a data set alone."""
 
 from pathlib import Path
 
@@ -13,7 +13,7 @@ from jaxsim.training.config import check
 
 
 def readme_network() -> ConfigDict:
-    """What README's first command trains, as narrow and as shallow as it can be.
+    """The network of README's first training command, as narrow and shallow as possible.
 
     Three inputs, normalised where they meet; a trunk of one block that starts as separate networks;
     batch normalisation before the layer normalisation of the embedding.
@@ -24,10 +24,10 @@ def readme_network() -> ConfigDict:
 
 
 def in_doubles(config: ConfigDict) -> ConfigDict:
-    """The same with a network that computes in float64, where JAX is allowed to.
+    """The same with a network that computes in float64, if JAX is allowed to.
 
-    Whatever adds up in another order rounds differently, and a rectifier that hardly opens in one
-    of two layouts changes a gradient: in float32 they are then not equal, however right both are.
+    Summing in a different order rounds differently, and a rectifier that barely opens in only one
+    of two layouts changes a gradient: in float32 the two then differ, though both are correct.
     """
     config.model.dtype = "float64"
     return config
@@ -66,7 +66,7 @@ def training_tracks(config: ConfigDict) -> DataSet:
 
 
 def trained(config: ConfigDict, workdir: Path, *, profile: str = "") -> int:
-    """As `python -m jaxsim.train`, but validated on the training tracks: there are few others.
+    """Like `python -m jaxsim.train`, but validates on the training tracks, as there are few others.
 
     Returns:
       The exit code.

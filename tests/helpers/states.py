@@ -1,4 +1,4 @@
-"""States of training without any training, and a batch that a step can take."""
+"""Training states without any training, and a batch for a step."""
 
 import jax
 import numpy as np
@@ -13,7 +13,7 @@ FRAMES = 33
 
 
 def batch() -> dict[str, np.ndarray]:
-    """Examples with different sounds, so that their embeddings are far from each other."""
+    """Examples that sound different, so that their embeddings are far apart."""
     random = np.random.default_rng(0)
     envelope = random.random((BATCH, 1, 128)) ** 4 * random.random((BATCH, 129, 1))
     return {
@@ -43,7 +43,7 @@ def full_batch() -> dict[str, np.ndarray]:
 
 
 def drawn_state(config, examples):
-    """A state of random parameters, without compiling."""
+    """A state with random parameters, without compiling."""
     shapes = train_step.state_shapes(config, examples)
     random = np.random.default_rng(1)
 
@@ -56,7 +56,7 @@ def drawn_state(config, examples):
 
 
 def state(step: int, *, channels: int = 30) -> State:
-    """A small state on all devices, with numbers of its own for every step."""
+    """A small state on all devices, with different numbers for every step."""
     random = np.random.default_rng(step)
     params = {
         "stem": {"kernel": random.normal(size=(50, channels)).astype(np.float32)},

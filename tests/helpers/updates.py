@@ -1,4 +1,4 @@
-"""Updates of a library with tones, and without a network."""
+"""Updates a library of tones, without a network."""
 
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -15,7 +15,7 @@ from tests.helpers.libraries import describe
 
 
 class Embedder:
-    """Stands for the real one: vectors that tell what was embedded, and how often."""
+    """Stands in for the real one: its vectors show what was embedded, and how often."""
 
     file = b"model"
     feature_config = FeatureConfig()

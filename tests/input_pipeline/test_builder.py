@@ -96,8 +96,8 @@ def test_report_counts(tmp_path):
             {},
             "group 'g' is in the splits 'train' and 'test'",
         ),
-        ([], {}, "there is no track"),
-        ([_track("a", seconds=1)], {}, "'train' has no usable track out of 1.*'a': too short"),
+        ([], {}, "there are no tracks"),
+        ([_track("a", seconds=1)], {}, "'train' has no usable track among 1.*'a': too short"),
         ([_track()], {"name": "My data"}, "name is 'My data', expected lower-case"),
         ([_track()], {"estimate": ("mood",)}, r"estimate has \['mood'\]"),
     ],
@@ -110,7 +110,7 @@ def test_bad_input_leaves_nothing_behind(tmp_path, tracks, options, message):
 
 def test_never_overwrites(tmp_path):
     (tmp_path / "precious.txt").touch()
-    with pytest.raises(FileExistsError, match="is not empty"):
+    with pytest.raises(FileExistsError, match="is neither empty nor a data set"):
         _prepare([_track()], tmp_path)
     assert [path.name for path in tmp_path.iterdir()] == ["precious.txt"]
 

@@ -55,20 +55,20 @@ def test_bad_tracks_are_skipped():
     collection = collector.collection("here", "toy")
     assert [track.track_id for track in collection.tracks] == ["a", "d"]
     assert [(problem.where, problem.reason) for problem in collection.problems] == [
-        ("at a", "track_id is 'a' as of at a, expected unique ids"),
+        ("at a", "track_id is 'a', taken by at a, expected unique ids"),
         ("at b", "split is 'dev', expected one of train, validation, test"),
         ("at ", "track_id is empty, expected a name that is unique in the data set"),
-        ("at c", "split is 'test', expected 'train' as of others of group 'g'"),
+        ("at c", "split is 'test', expected 'train' like the rest of group 'g'"),
     ]
     assert all(problem.skipped for problem in collection.problems)
 
 
 def test_no_track_is_an_error_that_gives_the_first_reason():
     collector = Collector()
-    with pytest.raises(ValueError, match=r"^here: no track that can be used$"):
+    with pytest.raises(ValueError, match=r"^here: no usable track$"):
         collector.collection("here", "toy")
     _add(collector, "a", "dev")
-    with pytest.raises(ValueError, match=r"here: no track .*; the first problem: at a: split is"):
+    with pytest.raises(ValueError, match=r"here: no usable track; the first problem: at a: split"):
         collector.collection("here", "toy")
 
 
@@ -103,7 +103,7 @@ def test_unknown_dates_have_no_era(date):
 
 @pytest.mark.parametrize("date", ["94", "May 1994", "19945", "0094", "2100", "now"])
 def test_a_date_without_a_year_is_refused(date):
-    with pytest.raises(ValueError, match=f"date is '{date}', expected one that begins with its"):
+    with pytest.raises(ValueError, match=f"date is '{date}', expected one that begins with a"):
         era_of_date(date)
 
 
@@ -131,13 +131,13 @@ def test_summary():
         "read: 3 tracks (2 train, 0 validation, 1 test) in 2 groups",
         "labelled: genre 2 (67 %), mood 0 (0 %), instrument 0 (0 %), era 1 (33 %), tempo 1 (33 %), "
         "key 1 (33 %)",
-        "no track is in: validation. Groups are never divided: where splits are drawn, smaller "
-        "groups help, or splits in a manifest",
-        "tags that the tag map lacks: 12: 'tag 12' 12, 'tag 11' 11, 'tag 10' 10, 'tag 9' 9, "
+        "no tracks in: validation. Groups are never divided: use smaller groups where splits are "
+        "drawn, or give the splits in a manifest",
+        "tags missing from the tag map: 12: 'tag 12' 12, 'tag 11' 11, 'tag 10' 10, 'tag 9' 9, "
         "'tag 8' 8, 'tag 7' 7, 'tag 6' 6, 'tag 5' 5, 'tag 4' 4, 'tag 3' 3, ...",
-        "tracks skipped: 1: split is bad 1",
+        "tracks skipped: 1: split is invalid 1",
         "  the first: t.csv, line 3: split is 'x', expected train",
-        "labels left out: 3: tempo is bad 2, key is bad 1",
+        "labels left out: 3: tempo is invalid 2, key is invalid 1",
         "  the first: t.csv, line 2: tempo is '0', expected beats",
         "licence: CC0",
         "please cite: Me 2020",
@@ -145,4 +145,4 @@ def test_summary():
 
 
 def test_a_collection_to_test_on_needs_no_other_split():
-    assert "no track is in" not in summarise(Collection("toy", [Track("a", "test", "a.wav")]))
+    assert "no tracks in" not in summarise(Collection("toy", [Track("a", "test", "a.wav")]))

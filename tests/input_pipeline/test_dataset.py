@@ -181,7 +181,7 @@ def test_another_feature_version(prepared_directory, monkeypatch):
 
 
 def test_no_data_set(tmp_path):
-    with pytest.raises(FileNotFoundError, match=r"none: no prepared .*input_pipeline\.prepare"):
+    with pytest.raises(FileNotFoundError, match=r"none: not a prepared .*input_pipeline\.prepare"):
         dataset.open(tmp_path / "none", "train", CONFIG)
 
 

@@ -53,7 +53,7 @@ def test_csv_with_all_columns(tmp_path):
         ("path,split", "x.wav,", f"split is '', {SPLIT}", True),
         ("path,split", "x.wav", "number of cells is 1, expected 2 as in the header", True),
         ("path,split", "x.wav,test,1", "number of cells is 3, expected 2 as in the header", True),
-        ("path,track_id", "x.wav,a", "track_id is 'a' as of t.csv, line 2, expected unique", True),
+        ("path,track_id", "x.wav,a", "track_id is 'a', taken by t.csv, line 2, expected", True),
         ("path,year", "x.wav,soon", "year is 'soon', expected a year from 1000 to 2099", False),
         ("path,year", "x.wav,1959.5", "year is '1959.5', expected a year from", False),
         ("path,year", "x.wav,59", "year is '59', expected a year from 1000 to 2099", False),
@@ -81,12 +81,12 @@ def test_a_bad_row_becomes_a_problem(tmp_path, header, row, reason, skipped):
         ("t.csv", "path,gener\na.wav,x\n", "t.csv: column 'gener' is unknown, expected only ["),
         ("t.csv", "path,path\na,b\n", "t.csv: column 'path' occurs twice"),
         ("t.csv", "", "t.csv: column 'path' is missing, found []"),
-        ("t.csv", "path\n\n", "t.csv: no track that can be used"),
-        ("t.jsonl", "", "t.jsonl: no track that can be used"),
+        ("t.csv", "path\n\n", "t.csv: no usable track"),
+        ("t.jsonl", "", "t.jsonl: no usable track"),
         (
             "t.csv",
             "path,split\na.wav,dev\n",
-            f"no track that can be used; the first problem: t.csv, line 2: split is 'dev', {SPLIT}",
+            f"no usable track; the first problem: t.csv, line 2: split is 'dev', {SPLIT}",
         ),
         ("t.jsonl", '{"path": "a", "gener": 1}', "line 1: column 'gener' is unknown, expected"),
         ("t.jsonl", '{"collection": {"name": 5}}', "line 1: collection is {'name': 5}, expected"),
@@ -140,7 +140,7 @@ def test_bad_json_lines_become_problems(tmp_path):
     assert [track.track_id for track in collection.tracks] == ["a.wav", "d.wav", "h.wav"]
     assert collection.tracks[0].tags == {"genre": ("x;y", " z"), "mood": ("m", "n")}
     found = {problem.where: problem.reason for problem in collection.problems if problem.skipped}
-    assert found.pop("t.jsonl, line 2").startswith("line is no JSON (")
+    assert found.pop("t.jsonl, line 2").startswith("line is not JSON (")
     assert found == {
         "t.jsonl, line 3": "line is a JSON list, expected an object of fields",
         "t.jsonl, line 4": "path is '', expected an audio file",

@@ -42,14 +42,14 @@ def test_command_line_prepares_a_csv(bad_rows, tmp_path, capsys):
         "read: 4 tracks (3 train, 0 validation, 1 test) in 3 groups",
         "labelled: genre 4 (100 %), mood 4 (100 %), instrument 0 (0 %), era 4 (100 %), "
         "tempo 4 (100 %), key 3 (75 %)",
-        "no track is in: validation. Groups are never divided: where splits are drawn, smaller "
-        "groups help, or splits in a manifest",
-        "tracks skipped: 1: split is bad 1",
+        "no tracks in: validation. Groups are never divided: use smaller groups where splits are "
+        "drawn, or give the splits in a manifest",
+        "tracks skipped: 1: split is invalid 1",
         f"  the first: bad.csv, line 5: {split}",
-        "labels left out: 1: key is bad 1",
+        "labels left out: 1: key is invalid 1",
         f"  the first: bad.csv, line 6: {key}",
         "3 tracks (2 train, 1 test), 0.01 hours",
-        f"1 tracks skipped, with reasons in {out / 'skipped.csv'}",
+        f"tracks skipped: 1, with reasons in {out / 'skipped.csv'}",
         "labelled tracks: genre 3, mood 3, instrument 0, era 3, tempo 3, key 2",
         f"data set: {out}",
     ]
@@ -100,7 +100,7 @@ def test_options_reach_the_builder(tracks_csv, tmp_path, monkeypatch):
 
     monkeypatch.setattr(builder, "prepare", stop)
     options = ["--runner=DirectRunner", "--direct_num_workers=2"]
-    with pytest.raises(SystemExit, match="interrupted; the same command carries on"):
+    with pytest.raises(SystemExit, match="interrupted; running the same command again resumes"):
         _run(
             f"--path={tracks_csv}",
             f"--data_dir={tmp_path}",

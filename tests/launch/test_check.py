@@ -97,7 +97,7 @@ def test_the_report(config):
         "v5e:4x4: 16 chips, 4 hosts; batch of 2048, 128 a chip",
         "memory: fits: 4.25 of 15.75 GiB a chip "
         "(state and batch 1.00, temporary 3.00, program 0.25); "
-        "about 618 examples at most would fit on a chip",
+        "at most about 618 examples per chip",
         "step: 2.0 ms estimated (3,000,000 cycles at 1.50 GHz), 1,024,000 examples/s in all",
         "work: 2.00 GFLOP an example, 65.0% of the peak of 197 TFLOP/s",
         f"input: each host must deliver 256,000 examples/s, {256_000 * example / 1e6:,.1f} MB/s "
@@ -106,10 +106,10 @@ def test_the_report(config):
     found = check.Needs(gib, 16 * gib, gib // 4, 128 * 2e9, 3_000_000)
     text = check.describe(config, "v5e:4x4", devices, found)
     assert "memory: DOES NOT FIT: 17.25 of 15.75 GiB" in text
-    assert "about 116 examples at most would fit on a chip" in text
+    assert "at most about 116 examples per chip" in text
     found = check.Needs(gib, 0, gib // 4, 128 * 2e9, 3_000_000)
     text = check.describe(config, "v5e:4x4", devices, found)
-    assert "program 0.25); all that is temporary stays in the chip's own memory" in text
+    assert "program 0.25); everything temporary stays in the chip's own memory" in text
 
 
 def test_the_labels_are_those_of_the_data(config, prepared_directory):

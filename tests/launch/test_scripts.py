@@ -194,7 +194,7 @@ def test_slurm_job_goes_back_to_the_queue(machine: Machine, trained, restart_cou
 def test_slurm_script_outside_of_a_job(machine: Machine):
     code, _, errors = machine.run("slurm.sbatch", **RUN)
     assert code == 1
-    assert "error: this is no Slurm job; submit it" in errors
+    assert "error: this is not a Slurm job; submit it" in errors
 
 
 # ---- a TPU slice ----
@@ -240,7 +240,7 @@ def test_a_slice_that_is_there_is_used_and_kept(laptop: Machine):
     )
     commit = described.stdout.decode().strip()
     assert f"'--command=JAXSIM_COMMIT={commit} jaxsim/launch/" in laptop.called()
-    assert "the slice is still there, and costs" in errors
+    assert "the slice still exists and costs money" in errors
     assert "gcloud compute tpus tpu-vm delete music --zone=us-west4-a" in errors
 
 
@@ -255,7 +255,7 @@ def test_after_a_preemption_in_mid_run_all_starts_again(laptop: Machine):
         *("list", "delete", "list", "create", "list", "create", "list", *TRAINED),
     ]
     assert "music was preempted" in errors
-    assert "there is no slice now; next attempt in 0 s" in errors
+    assert "no slice is available; next attempt in 0 s" in errors
 
 
 @pytest.mark.parametrize(
@@ -331,7 +331,7 @@ def test_a_broken_connection_leaves_the_training_alone(worker: Machine):
     first.wait(timeout=20)
     other, _, errors = worker.run("tpu_worker.sh", "train", "--config.seed=1")
     assert other == 1
-    assert "error: a training with other options runs here: --config.batch_size" in errors
+    assert "error: a training with different options is running here: --config.batch_size" in errors
     second = worker.start("tpu_worker.sh", "train", *OPTIONS)
     time.sleep(0.2)
     (worker.folder / "end").write_text("0")

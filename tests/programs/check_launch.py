@@ -1,7 +1,7 @@
-"""`python -m launch.check` on a changed machine: check_launch.py CHANGE OPTIONS
+"""`python -m launch.check` on an altered machine: check_launch.py CHANGE OPTIONS
 
-without_libtpu: as where the compiler of TPUs is not installed
-nothing: as it is
+without_libtpu: as if the TPU compiler were not installed
+nothing: unchanged
 """
 
 import importlib.util

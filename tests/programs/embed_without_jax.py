@@ -1,7 +1,7 @@
 """Embeds with nothing but NumPy: embed_without_jax.py MODEL
 
-Prints the embeddings of `features(2)` of test_numpy_model.py, and which packages that are allowed
-here but not needed were loaded.
+Prints the embeddings of `features(2)` from test_numpy_model.py, and any packages loaded that are
+allowed here but not needed.
 """
 
 import json
@@ -18,6 +18,6 @@ random = np.random.default_rng(1)
 mel, cens = random.random((2, 129, 128)), random.random((2, 129, 12))
 onset = random.gamma(0.5, 1.0, (2, 512))
 print(json.dumps(numpy_model.load(sys.argv[1]).embed(mel, cens, onset).tolist()))
-own = {"input_pipeline", "input_pipeline.errors"}  # which need nothing themselves
+own = {"input_pipeline", "input_pipeline.errors"}  # these import nothing else
 others = {name for name in sys.modules if name.split(".")[0] in ("scipy", "absl", "input_pipeline")}
 print(json.dumps(sorted(others - own)))

@@ -1,4 +1,4 @@
-"""Asks for as much memory as a decoder may have, after some that it gets; says what happens."""
+"""Asks for as much memory as a decoder may have, on top of some it has; prints what happens."""
 
 import numpy as np
 

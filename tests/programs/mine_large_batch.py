@@ -1,6 +1,6 @@
 """The gradient of a batch of 4096 with six dimensions: mine_large_batch.py PICK
 
-Prints the largest memory of the process, in GiB.
+Prints the peak memory of the process, in GiB.
 """
 
 import resource

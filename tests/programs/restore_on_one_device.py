@@ -1,4 +1,4 @@
-"""Prints a bias of a checkpoint, where there is one device: restore_on_one_device.py RUN"""
+"""Prints a bias from a checkpoint, with one device: restore_on_one_device.py RUN"""
 
 import sys
 

@@ -1,6 +1,6 @@
-"""One step and its evaluation, in whatever layout it is started: step_and_evaluate.py MAPPING OUT
+"""One step and an evaluation, in the layout it is started with: step_and_evaluate.py MAPPING OUT
 
-Writes what one step finds: losses, gradients, mined triplets, and what an evaluation says.
+Writes the results of one step (losses, gradients, mined triplets) and of an evaluation.
 """
 
 import os
@@ -51,7 +51,7 @@ state, found_terms = train_step.mapped_train_step(config)(
 
 
 def mined(state, own):
-    """Of every (anchor, candidate) the negative of its triplet, -1 without one [A, S, B]."""
+    """The negative in the triplet of every (anchor, candidate), -1 without one [A, S, B]."""
     key = jax.random.fold_in(jax.random.key(config.seed), state.step)
     anchors = train_step.embed(config, state, own)
     labels = {name: own[name] for name in (*config.dimensions, "index")}

@@ -1,7 +1,8 @@
-"""As `python -m jaxsim.train --distributed`, but small and on the fixture's training tracks.
+"""Like `python -m jaxsim.train --distributed`, but small and on the fixture's training tracks.
 
-train_tiny.py DATA WORKDIR STEPS alone|together SECONDS, of which it pauses SECONDS at every step.
-With JAX_ENABLE_X64 the network of README's first command; it must not depend on what rounds.
+train_tiny.py DATA WORKDIR STEPS alone|together SECONDS pauses for SECONDS at every step.
+With JAX_ENABLE_X64 it trains the network of README's first command, in float64 so that the result
+does not depend on rounding.
 """
 
 import sys

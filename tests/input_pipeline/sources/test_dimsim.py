@@ -39,7 +39,7 @@ def test_audio_named_by_track(triplets, tmp_path):
         ("TRA", tmp_path / "audio/A/TRA.clip.mp3", "test"),
         ("TRE", tmp_path / "audio/B/TRE.wav", "test"),
     ]
-    assert collection.problems == (Problem("TRQ", "no audio file of this track is known"),)
+    assert collection.problems == (Problem("TRQ", "no audio file is known for this track"),)
     assert "3889149" in collection.citation and "CC BY-NC 4.0" in collection.licence
 
 
@@ -59,9 +59,9 @@ def test_audio_named_by_a_division(triplets, tmp_path):
     [
         ("t.csv", "anchor_id,song1_id\na,b\n", "column 'song2_id' is missing, expected anchor_id"),
         ("t.json", '{"anchor_id": ["a"]}', "column 'song1_id' is missing"),
-        ("t.json", "{", "no table of triplets"),
-        ("t.json", "[1]", "no table of triplets"),
-        ("t.csv", ",".join(dimsim.COLUMNS) + "\na,b,c\n", "no track that can be used"),
+        ("t.json", "{", "not a table of triplets"),
+        ("t.json", "[1]", "not a table of triplets"),
+        ("t.csv", ",".join(dimsim.COLUMNS) + "\na,b,c\n", "no usable track"),
     ],
 )
 def test_bad_files(tmp_path, name, text, message):

@@ -65,8 +65,8 @@ def test_tracks(metadata, tmp_path):
     assert (found["2"].artist, found["2"].title, found["2"].tempo) == ("AWOL", "Food", None)
     assert collection.problems == (
         Problem("track 999", "genres_all is '[7]', expected a list of known genres", False),
-        Problem("track 999", "date is 'now', expected one that begins with its year", False),
-        Problem("track 7", "split is 'test', expected 'train' as of others of group 'artist 1'"),
+        Problem("track 999", "date is 'now', expected one that begins with a year", False),
+        Problem("track 7", "split is 'test', expected 'train' like the rest of group 'artist 1'"),
         Problem("tracks.csv, line 10009", "number of cells is 2, expected 11"),
     )
     assert "CC BY 4.0" in collection.licence and "ISMIR 2017" in collection.citation

@@ -130,7 +130,7 @@ def test_bad_tags_are_left_out(tmp_path):
     reasons = [(problem.where, problem.reason) for problem in collection.problems]
     tempo = "expected beats per minute in (0, 1000)"
     assert reasons[:5] == [
-        ("a.flac", "date is 'May', expected one that begins with its year"),
+        ("a.flac", "date is 'May', expected one that begins with a year"),
         ("a.flac", f"tempo is '0', {tempo}"),
         ("a.flac", f"key is 'H minor', {KEY}"),
         ("b.flac", f"tempo is 'fast', {tempo}"),
@@ -192,9 +192,9 @@ def test_order_links_and_hidden_files(tmp_path):
     ]
     skipped = [problem for problem in collection.problems if problem.skipped]
     assert skipped == [
-        Problem("a loop", "folder is a link to one that is read already"),
-        Problem("c/d/loop", "folder is a link to one that is read already"),
-        Problem("a link.ogg", "file is a link to one that is read already"),
+        Problem("a loop", "folder is a link to one already read"),
+        Problem("c/d/loop", "folder is a link to one already read"),
+        Problem("a link.ogg", "file is a link to one already read"),
     ]
 
 
@@ -236,5 +236,5 @@ def test_errors(tmp_path):
         with pytest.raises(ValueError, match=f"held_out is '{held_out}', expected a number betw"):
             folder.read(tmp_path, held_out=held_out)
     (tmp_path / "cover.jpg").touch()
-    with pytest.raises(ValueError, match="no track that can be used"):
+    with pytest.raises(ValueError, match="no usable track"):
         folder.read(tmp_path)

@@ -55,7 +55,7 @@ def test_tracks(repository, tmp_path):
     assert collection.problems == (
         Problem(
             "autotagging-test.tsv, line 2",
-            "split is 'test', expected 'train' as of others of group 'artist_000014'",
+            "split is 'test', expected 'train' like the rest of group 'artist_000014'",
         ),
         Problem("autotagging-test.tsv, line 3", "number of cells is 4, expected at least 6"),
     )

@@ -54,7 +54,7 @@ def test_clips_by_folder(folder):
     where = "annotations_final.csv, line"
     assert collection.problems == (
         Problem(
-            f"{where} 3", "split is 'train', expected 'test' as of others of group 'ABS / Bach'"
+            f"{where} 3", "split is 'train', expected 'test' like the rest of group 'ABS / Bach'"
         ),
         Problem(f"{where} 6", "split is '', expected one of train, validation, test"),
         Problem(f"{where} 7", "number of cells is 2, expected 8"),

@@ -83,7 +83,7 @@ def test_lee(lee, tmp_path):
     collection = msd.read(lee, audio=tmp_path / "audio")
     assert _found(collection) == SORTED
     assert collection.tracks[0].audio == tmp_path / "audio/8/9/TRA.clip.mp3"
-    reason = "the division names no audio file of this track"
+    reason = "the division names no audio file for this track"
     assert collection.problems == (Problem("TRX", reason),)
     assert "Lee, Nam" in collection.citation
 
@@ -94,7 +94,7 @@ def test_lee_with_arrays_and_a_short_vector(lee):
     (lee / "msd_id_to_tag_vector.cP").write_bytes(pickle.dumps(vectors, 2))
     collection = msd.read(lee, audio="audio")
     assert _found(collection) == SORTED | {"TRE": ("test", {})}
-    reason = "tag vector is of 49 numbers, expected 50"
+    reason = "tag vector has 49 numbers, expected 50"
     assert collection.problems[0] == Problem("TRE", reason, skipped=False)
 
 
@@ -121,17 +121,17 @@ def test_lastfm_tags_take_the_place_of_the_50(choi, tmp_path):
 
 def test_a_malicious_pickle_is_refused(lee):
     (lee / "msd_id_to_tag_vector.cP").write_bytes(b"cbuiltins\neval\n(S'1'\ntR.")
-    with pytest.raises(ValueError, match=r"vector\.cP: no pickle .* asks for builtins\.eval"):
+    with pytest.raises(ValueError, match=r"vector\.cP: not a pickle .* asks for builtins\.eval"):
         msd.read(lee, audio="audio")
 
 
 @pytest.mark.parametrize(
     ("file", "content", "message"),
     [
-        ("valid_x_filename.txt", b"a.npy\nb.npy\n", "has 2 lines, expected 1 as valid_x_msd_id"),
-        ("test_y.npy", b"", r"test_y\.npy: no NumPy array"),
-        ("test_y.npy", pickle.dumps([1]), r"test_y\.npy: no NumPy array"),
-        ("lastfm_tags.db", b"no database", r"tags\.db: no SQLite file with the tables tids"),
+        ("valid_x_filename.txt", b"a.npy\nb.npy\n", "has 2 lines, expected 1 as in valid_x_msd_id"),
+        ("test_y.npy", b"", r"test_y\.npy: not a NumPy array"),
+        ("test_y.npy", pickle.dumps([1]), r"test_y\.npy: not a NumPy array"),
+        ("lastfm_tags.db", b"no database", r"tags\.db: not an SQLite file with the tables tids"),
     ],
 )
 def test_bad_files_of_choi(choi, file, content, message):

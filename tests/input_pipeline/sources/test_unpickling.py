@@ -82,16 +82,16 @@ class Call:
         (b"(d)" + b"2\x86" * 60 + b"Ns.", "it has a key of type tuple"),  # of 2 ** 60 elements
         (b"cbuiltins\nset\n(()" + b"2\x86" * 60 + b"ltR.", "it has a key of type tuple"),
         (b"c_codecs\nencode\n}S'a'\nNsb.", "it sets attributes, which is refused"),
-        (pickle.dumps(Call(complex, ())), "no pickle of plain data"),
+        (pickle.dumps(Call(complex, ())), "not a pickle of plain data"),
         (b"", "EOFError"),
-        (b"TRAADIN128F931D672\n", "no pickle of plain data"),
+        (b"TRAADIN128F931D672\n", "not a pickle of plain data"),
     ],
 )
 def test_everything_else_is_refused(tmp_path, monkeypatch, content, reason):
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ValueError, match=re.escape(reason)) as error:
         load(tmp_path, content)
-    assert str(error.value).startswith(f"{tmp_path / 'a.pkl'}: no pickle of plain data: ")
+    assert str(error.value).startswith(f"{tmp_path / 'a.pkl'}: not a pickle of plain data: ")
     assert os.listdir(tmp_path) == ["a.pkl"]
 
 
