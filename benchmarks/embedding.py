@@ -17,8 +17,9 @@ import rich.table
 import threadpoolctl
 
 from benchmarks import clips
-from input_pipeline import audio, command_line, features
+from input_pipeline import command_line
 from input_pipeline.command_line import number, positive_integer
+from input_pipeline.hearing import audio, features
 from jaxsim.exported.numpy_model import SHIPPED
 from jaxsim.library.intake import examination, updating
 from jaxsim.library.intake.embedding import Embedder

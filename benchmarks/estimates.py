@@ -16,8 +16,9 @@ import rich.console
 import rich.table
 
 from benchmarks import clips
-from input_pipeline import command_line, estimates
+from input_pipeline import command_line
 from input_pipeline.command_line import number, positive_integer
+from input_pipeline.hearing import estimates
 from input_pipeline.tracks import KEYS, Track
 from jaxsim.evaluation import metrics
 

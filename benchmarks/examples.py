@@ -6,7 +6,7 @@ TAGS = {"genre": 28, "mood": 12, "instrument": 5, "era": 5}  # of the MSD's 50
 
 
 def batch(size: int, *, seed: int = 0) -> dict[str, np.ndarray]:
-    """A batch like those of `input_pipeline.batches`."""
+    """A batch like those of `input_pipeline.datasets.batches`."""
     random = np.random.default_rng(seed)
     tags = {name: random.random((size, count)) < 0.2 for name, count in TAGS.items()}
     return tags | {

@@ -22,9 +22,11 @@ import rich.table
 import threadpoolctl
 
 from benchmarks import clips
-from input_pipeline import audio, chroma, command_line, estimates, features, workers
+from input_pipeline import command_line
 from input_pipeline.command_line import number, positive_integer
-from input_pipeline.features import FeatureConfig
+from input_pipeline.datasets import workers
+from input_pipeline.hearing import audio, chroma, estimates, features
+from input_pipeline.hearing.features import FeatureConfig
 from input_pipeline.tracks import Track
 
 CONFIG = FeatureConfig()

@@ -17,9 +17,10 @@ import numpy as np
 import rich.console
 import rich.table
 
-from input_pipeline import batches, command_line, dataset
+from input_pipeline import command_line
 from input_pipeline.command_line import number, positive_integer
-from input_pipeline.features import FeatureConfig
+from input_pipeline.datasets import batches, dataset
+from input_pipeline.hearing.features import FeatureConfig
 from input_pipeline.tracks import DIMENSIONS
 
 CONFIG = FeatureConfig()

@@ -51,7 +51,7 @@ def tone(seed: int, *, beats_per_minute: float) -> np.ndarray:
 
 def make_data(directory: Path) -> Path:
     """A data set of 18 tones, whose validation split has triplets."""
-    from input_pipeline.builder import prepare
+    from input_pipeline.datasets.builder import prepare
 
     tracks = [
         Track(

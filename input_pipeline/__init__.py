@@ -1,4 +1,8 @@
-"""Tracks, features, labels and data sets: everything between audio files and NumPy batches."""
+"""From music to batches: folders, manifests and public data sets come in, NumPy batches go out.
+
+`sources` and `scores` say which tracks there are, `hearing` turns audio into features, `datasets`
+stores and reads them, and `prepare` is the command. It must not know jaxsim, JAX or devices.
+"""
 
 import os
 

@@ -19,7 +19,7 @@ from pathlib import Path
 
 from input_pipeline import command_line, manifest, scores
 from input_pipeline.collection import Collection, Problem, summarise
-from input_pipeline.features import FeatureConfig
+from input_pipeline.hearing.features import FeatureConfig
 from input_pipeline.sources import dimsim, fma, folder, jamendo, magnatagatune, mirdata, msd
 
 READERS: dict[str, Callable[..., Collection]] = {
@@ -140,7 +140,7 @@ def prepare_scores(
     Raises:
       FileExistsError: there already is a data set.
     """
-    from input_pipeline import default_data  # imports TensorFlow
+    from input_pipeline.scores import default_data  # imports TensorFlow
 
     directory = Path(data_dir or default_data.default_directory(config, FeatureConfig()))
     if not dry_run and (directory / "metadata.json").is_file():
@@ -179,7 +179,8 @@ def prepare_music(
     print(summarise(collection), flush=True)
     if dry_run:
         return
-    from input_pipeline import builder, default_data  # imports TensorFlow
+    from input_pipeline.datasets import builder  # imports TensorFlow
+    from input_pipeline.scores import default_data  # imports TensorFlow
 
     report = builder.prepare(
         collection.tracks,

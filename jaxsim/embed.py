@@ -23,7 +23,9 @@ from pathlib import Path
 
 from absl import logging
 
-from input_pipeline import audio, command_line, pool
+from input_pipeline import command_line
+from input_pipeline.datasets import pool
+from input_pipeline.hearing import audio
 from jaxsim.exported import numpy_model
 from jaxsim.library import store
 from jaxsim.library.intake.embedding import BATCH_SIZE, Embedder

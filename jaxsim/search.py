@@ -135,7 +135,7 @@ def resolve(library: Store, song: str) -> Seed:
 
 
 def _embed(library: Store, path: str) -> np.ndarray:
-    from input_pipeline.audio import UnusableTrack
+    from input_pipeline.hearing.audio import UnusableTrack
     from jaxsim.library.intake.embedding import Embedder
     from jaxsim.network import compilation
 

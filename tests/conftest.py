@@ -64,7 +64,7 @@ def prepared_directory(tracks_csv: Path, tmp_path_factory: pytest.TempPathFactor
     Two tracks have no genre, none has an instrument, two have no key, all have a tempo.
     """
     from input_pipeline import manifest
-    from input_pipeline.builder import prepare
+    from input_pipeline.datasets.builder import prepare
 
     directory = tmp_path_factory.mktemp("data") / "prepared"
     prepare(

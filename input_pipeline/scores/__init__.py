@@ -4,6 +4,9 @@ Each piece from music21's corpus is rendered several times, with instrument, tem
 and recording medium dealt independently of the piece and of each other, so that every similarity
 dimension is audible, known exactly, and says nothing about the other dimensions. Nothing is copied:
 the scores come with the pip package music21 and are rendered on the user's machine.
+
+A configuration comes in, tracks whose audio is rendered when it is asked for go out; `default_data`
+makes a data set of them. How features are extracted is not known here.
 """
 
 import dataclasses

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from input_pipeline.collection import Collection, Collector
-from input_pipeline.file_tags import AUDIO_SUFFIXES
+from input_pipeline.hearing.file_tags import AUDIO_SUFFIXES
 from input_pipeline.sources import msd
 
 COLUMNS = ("anchor_id", "song1_id", "song2_id")

@@ -10,7 +10,7 @@ from collections import deque
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 
-from input_pipeline import file_tags, manifest
+from input_pipeline import manifest
 from input_pipeline.collection import (
     HELD_OUT,
     Collection,
@@ -18,6 +18,7 @@ from input_pipeline.collection import (
     era_of_date,
     split_of_group,
 )
+from input_pipeline.hearing import file_tags
 
 GROUPINGS = ("album", "artist", "track")
 LABEL_DESCRIPTIONS = {

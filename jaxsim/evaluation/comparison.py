@@ -8,7 +8,7 @@ import numpy as np
 import tqdm
 from ml_collections import ConfigDict
 
-from input_pipeline.dataset import DataSet
+from input_pipeline.datasets.dataset import DataSet
 from input_pipeline.tracks import TAG_DIMENSIONS
 from jaxsim.evaluation import judgements as human
 from jaxsim.evaluation import metrics

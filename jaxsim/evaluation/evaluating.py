@@ -9,7 +9,7 @@ from pathlib import Path
 
 import tqdm
 
-from input_pipeline.dataset import DataSet
+from input_pipeline.datasets.dataset import DataSet
 from input_pipeline.files import write_text
 from jaxsim.evaluation import judgements as human
 from jaxsim.evaluation import reporting, systems

@@ -7,7 +7,7 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from input_pipeline.dataset import DataSet
+from input_pipeline.datasets.dataset import DataSet
 from jaxsim.evaluation.metrics import Triplets
 from jaxsim.objective.relations import relations
 

@@ -11,9 +11,9 @@ import jax.numpy as jnp
 import numpy as np
 from ml_collections import ConfigDict
 
-from input_pipeline.batches import Batch
-from input_pipeline.dataset import DataSet
-from input_pipeline.features import mfcc_statistics
+from input_pipeline.datasets.batches import Batch
+from input_pipeline.datasets.dataset import DataSet
+from input_pipeline.hearing.features import mfcc_statistics
 from jaxsim.evaluation import track_embeddings
 from jaxsim.exported import archives
 from jaxsim.network import subspaces

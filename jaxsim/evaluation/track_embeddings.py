@@ -12,8 +12,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from input_pipeline.batches import Batch, track_segments
-from input_pipeline.dataset import DataSet
+from input_pipeline.datasets.batches import Batch, track_segments
+from input_pipeline.datasets.dataset import DataSet
 from jaxsim.network.inputs import FEATURES
 from jaxsim.network.subspaces import divided
 from jaxsim.training import train_step

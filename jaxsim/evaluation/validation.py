@@ -12,7 +12,7 @@ import rich.console
 import rich.table
 from ml_collections import ConfigDict
 
-from input_pipeline.dataset import DataSet
+from input_pipeline.datasets.dataset import DataSet
 from input_pipeline.files import write_text
 from jaxsim.evaluation import metrics, track_embeddings
 from jaxsim.evaluation.metrics import CHANCE, Score, Triplets

@@ -40,8 +40,8 @@ def write(
         batch_stats may be empty.
       config: of the training, with `model`, `dimensions` and `features`.
       tag_names: per tag dimension, the names of its tags.
-      feature_config: the fields of the data set's `input_pipeline.features.FeatureConfig`.
-      feature_version: the `input_pipeline.features.FEATURE_VERSION` of the data set.
+      feature_config: the fields of the data set's `input_pipeline.hearing.features.FeatureConfig`.
+      feature_version: the `input_pipeline.hearing.features.FEATURE_VERSION` of the data set.
       path: ends in .safetensors for a file of that format (needs the extra safetensors), else it
         is an `.npz`. An existing file is replaced; the folder is created if it does not exist.
       dtype: of the parameters in the file: "float32", or "float16" for half the size.

@@ -35,7 +35,7 @@ class Model:
       dimensions: names of the similarity dimensions, in the order of their sub-spaces.
       tag_names: per tag dimension, the tags it was trained on.
       feature_config: how the features that the network takes are extracted.
-      feature_version: `input_pipeline.features.FEATURE_VERSION` of those features.
+      feature_version: `input_pipeline.hearing.features.FEATURE_VERSION` of those features.
       standardise: per input, the mean and deviation of its z-scoring.
       arrays: float32 kernels and biases by their path in the network.
     """

@@ -4,11 +4,11 @@ from collections.abc import Sequence
 
 from ml_collections import ConfigDict
 
-from input_pipeline import dataset
-from input_pipeline.dataset import DataSet
-from input_pipeline.default_data import prepare_scores
-from input_pipeline.features import FeatureConfig
+from input_pipeline.datasets import dataset
+from input_pipeline.datasets.dataset import DataSet
+from input_pipeline.hearing.features import FeatureConfig
 from input_pipeline.scores import ScoresConfig
+from input_pipeline.scores.default_data import prepare_scores
 
 
 def feature_config(config: ConfigDict) -> FeatureConfig:

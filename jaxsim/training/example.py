@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from input_pipeline.dataset import ARRAY_DTYPES, DataSet
+from input_pipeline.datasets.dataset import ARRAY_DTYPES, DataSet
 from jaxsim.network.inputs import FEATURES
 from jaxsim.training.data import feature_config
 

@@ -5,8 +5,8 @@ from collections.abc import Iterator, Sequence
 import jax
 from ml_collections import ConfigDict
 
-from input_pipeline.batches import Batch, composed_batches
-from input_pipeline.dataset import DataSet
+from input_pipeline.datasets.batches import Batch, composed_batches
+from input_pipeline.datasets.dataset import DataSet
 from jaxsim.network import inputs
 from jaxsim.training.machines import parallel
 

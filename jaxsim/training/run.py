@@ -13,8 +13,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from input_pipeline.batches import Batch
-from input_pipeline.dataset import DataSet
+from input_pipeline.datasets.batches import Batch
+from input_pipeline.datasets.dataset import DataSet
 from input_pipeline.files import write_text
 from jaxsim.objective.terms import Terms
 from jaxsim.training import non_finite, profiling, train_step

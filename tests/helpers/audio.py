@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from input_pipeline.audio import UnusableTrack
+from input_pipeline.hearing.audio import UnusableTrack
 
 SAMPLE_RATE = 22050
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import numpy as np
 
-from input_pipeline.dataset import DataSet
-from input_pipeline.features import FeatureConfig
+from input_pipeline.datasets.dataset import DataSet
+from input_pipeline.hearing.features import FeatureConfig
 from input_pipeline.tracks import DIMENSIONS, TAG_DIMENSIONS
 
 FRAMES = 129

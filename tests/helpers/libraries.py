@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from input_pipeline.audio import UnusableTrack
+from input_pipeline.hearing.audio import UnusableTrack
 from jaxsim.library import store
 from jaxsim.library.store.writing import Entry
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from input_pipeline.features import FeatureConfig
+from input_pipeline.hearing.features import FeatureConfig
 from jaxsim.exported import model_format
 
 Parts = tuple[dict[str, Any], dict[str, Any]]  # metadata, arrays

@@ -5,8 +5,9 @@ from pathlib import Path
 from ml_collections import ConfigDict
 
 from configs.six_dim import get_config
-from input_pipeline import dataset, features
-from input_pipeline.dataset import DataSet
+from input_pipeline.datasets import dataset
+from input_pipeline.datasets.dataset import DataSet
+from input_pipeline.hearing import features
 from jaxsim.evaluation.validation import Validation
 from jaxsim.training import profiling, run
 from jaxsim.training.config import check

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import soundfile
 
-from input_pipeline.features import FeatureConfig
+from input_pipeline.hearing.features import FeatureConfig
 from jaxsim.library import store
 from jaxsim.library.intake.updating import Report, update
 from jaxsim.network import subspaces

@@ -7,8 +7,10 @@ from pathlib import Path
 import pytest
 import tensorflow_datasets as tfds
 
-from input_pipeline import builder, collection, dataset, default_data, manifest, prepare, scores
-from input_pipeline.features import FeatureConfig
+from input_pipeline import collection, manifest, prepare, scores
+from input_pipeline.datasets import builder, dataset
+from input_pipeline.hearing.features import FeatureConfig
+from input_pipeline.scores import default_data
 from tests.helpers.audio import write_csv
 
 ROOT = Path(prepare.__file__).parent.parent

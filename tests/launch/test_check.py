@@ -6,7 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from input_pipeline.batches import composed_batches
+from input_pipeline.datasets.batches import composed_batches
 from jaxsim.training.data import open_splits
 from launch import check
 from launch.cycles import instruction_cycles, moved_bytes

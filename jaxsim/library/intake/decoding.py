@@ -14,9 +14,9 @@ from typing import Any
 
 import numpy as np
 
-from input_pipeline.audio import UnusableTrack
-from input_pipeline.features import FeatureConfig
-from input_pipeline.listening import listen
+from input_pipeline.hearing.audio import UnusableTrack
+from input_pipeline.hearing.features import FeatureConfig
+from input_pipeline.hearing.listening import listen
 
 MEMORY = 4 << 30  # bytes that the process may use
 FILE = 256 << 20  # bytes that it may write to a file
@@ -109,7 +109,7 @@ def _check_kind(path: Path) -> None:
 
 def _warm() -> None:
     """Loads and compiles what the first file would otherwise wait for."""
-    from input_pipeline import workers
+    from input_pipeline.datasets import workers
 
     workers.compile_librosa(FeatureConfig())
 

@@ -13,10 +13,10 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 from ml_collections import ConfigDict
 
-from input_pipeline import features
-from input_pipeline.audio import LONGEST
-from input_pipeline.listening import listen
-from input_pipeline.segments import segments
+from input_pipeline.hearing import features
+from input_pipeline.hearing.audio import LONGEST
+from input_pipeline.hearing.listening import listen
+from input_pipeline.hearing.segments import segments
 from jaxsim.exported import numpy_model
 from jaxsim.library import store
 from jaxsim.network import subspaces

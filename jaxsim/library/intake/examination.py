@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from input_pipeline import pool, workers
-from input_pipeline.audio import LONGEST, UnusableTrack, check_file
-from input_pipeline.features import FeatureConfig
-from input_pipeline.listening import listen
+from input_pipeline.datasets import pool, workers
+from input_pipeline.hearing.audio import LONGEST, UnusableTrack, check_file
+from input_pipeline.hearing.features import FeatureConfig
+from input_pipeline.hearing.listening import listen
 from jaxsim.library.intake import tags
 
 

@@ -10,11 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from input_pipeline import dataset, manifest
+from input_pipeline import manifest
 from input_pipeline.collection import Collector
-from input_pipeline.dataset import DataSet
-from input_pipeline.features import FEATURE_VERSION, FeatureConfig
-from input_pipeline.file_tags import AUDIO_SUFFIXES
+from input_pipeline.datasets import dataset
+from input_pipeline.datasets.dataset import DataSet
+from input_pipeline.hearing.features import FEATURE_VERSION, FeatureConfig
+from input_pipeline.hearing.file_tags import AUDIO_SUFFIXES
 from input_pipeline.tracks import KEYS, TAG_DIMENSIONS
 from jaxsim.library.store import NUMBERS, TEXTS
 
@@ -33,7 +34,7 @@ class Record:
 
     @property
     def content(self) -> str:
-        """Digest of the audio, see `input_pipeline.workers.digest`."""
+        """Digest of the audio, see `input_pipeline.datasets.workers.digest`."""
         return self.data.contents[self.row]
 
     @property

@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 from typing import Any
 
-from input_pipeline import file_tags
+from input_pipeline.hearing import file_tags
 from input_pipeline.tracks import parse_tempo
 
 FIELDS = ("title", "artist", "album", "genre", "mood", "year", "tempo", "key")

@@ -13,8 +13,8 @@ from pathlib import Path
 import numpy as np
 import tqdm
 
-from input_pipeline.audio import LONGEST, UnusableTrack
-from input_pipeline.workers import digest
+from input_pipeline.datasets.workers import digest
+from input_pipeline.hearing.audio import LONGEST, UnusableTrack
 from jaxsim.library.intake import examination, sources, tags
 from jaxsim.library.intake.embedding import Embedder, Features
 from jaxsim.library.intake.examination import Examined

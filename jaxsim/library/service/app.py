@@ -18,7 +18,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as AnyHTTPException
 
-from input_pipeline.audio import UnusableTrack
+from input_pipeline.hearing.audio import UnusableTrack
 from jaxsim.library.intake import sources
 from jaxsim.library.search import paths, presets, query
 from jaxsim.library.service import (

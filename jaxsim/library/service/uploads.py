@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 
-from input_pipeline.audio import UnusableTrack
+from input_pipeline.hearing.audio import UnusableTrack
 from jaxsim.library.store import MODEL, Store
 
 MAX_BYTES = 100 << 20  # of a file

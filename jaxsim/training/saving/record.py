@@ -9,8 +9,8 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
-from input_pipeline.dataset import DataSet
-from input_pipeline.features import FEATURE_VERSION
+from input_pipeline.datasets.dataset import DataSet
+from input_pipeline.hearing.features import FEATURE_VERSION
 from jaxsim.network.plan import PUBLISHED_DEPTH
 
 # Fields that older runs lack, and the values they were trained with.

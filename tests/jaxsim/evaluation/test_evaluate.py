@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 from configs.six_dim import get_config
-from input_pipeline import dataset
-from input_pipeline.features import FeatureConfig
+from input_pipeline.datasets import dataset
+from input_pipeline.hearing.features import FeatureConfig
 from jaxsim import evaluate, report
 from jaxsim.evaluation import judgements, reporting, systems, track_embeddings
 from jaxsim.evaluation.comparison import compare

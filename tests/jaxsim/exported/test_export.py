@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
-from input_pipeline import dataset
-from input_pipeline.batches import track_segments
-from input_pipeline.features import FeatureConfig
+from input_pipeline.datasets import dataset
+from input_pipeline.datasets.batches import track_segments
+from input_pipeline.hearing.features import FeatureConfig
 from jaxsim import export
 from jaxsim.exported import model_format, model_writing, numpy_model
 from jaxsim.network.inputs import images

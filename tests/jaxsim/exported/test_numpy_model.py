@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from input_pipeline.features import FEATURE_VERSION
+from input_pipeline.hearing.features import FEATURE_VERSION
 from input_pipeline.tracks import DIMENSIONS
 from jaxsim.exported import numpy_model
 from tests.helpers import programs

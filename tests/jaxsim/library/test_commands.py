@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from input_pipeline import manifest
-from input_pipeline.features import FeatureConfig
+from input_pipeline.hearing.features import FeatureConfig
 from jaxsim import embed, judge, search
 from jaxsim.library import store
 from jaxsim.library.intake import sources

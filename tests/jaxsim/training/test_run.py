@@ -14,7 +14,7 @@ import pytest
 
 from benchmarks import faults
 from configs.six_dim import get_config
-from input_pipeline.dataset import DataSet
+from input_pipeline.datasets.dataset import DataSet
 from jaxsim.exported import numpy_model
 from jaxsim.network.inputs import FEATURES
 from jaxsim.network.plan import INPUTS

@@ -8,9 +8,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from input_pipeline import audio, builder, estimates, manifest
+from input_pipeline import manifest
 from input_pipeline.collection import Collection
-from input_pipeline.estimates import Estimate
+from input_pipeline.datasets import builder
+from input_pipeline.hearing import audio, estimates
+from input_pipeline.hearing.estimates import Estimate
 from input_pipeline.tracks import Track
 from jaxsim.library import store
 from jaxsim.library.intake import embedding, examination

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from input_pipeline import audio as audio_files
-from input_pipeline import features
+from input_pipeline.hearing import audio as audio_files
+from input_pipeline.hearing import features
 from jaxsim import export
 from jaxsim.exported import numpy_model
 from jaxsim.library.intake.embedding import Embedder

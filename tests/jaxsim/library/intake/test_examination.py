@@ -2,8 +2,8 @@
 
 import pytest
 
-from input_pipeline import audio
-from input_pipeline.features import FeatureConfig
+from input_pipeline.hearing import audio
+from input_pipeline.hearing.features import FeatureConfig
 from jaxsim.library.intake import examination
 
 

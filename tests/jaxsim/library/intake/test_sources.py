@@ -9,7 +9,7 @@ import pytest
 from hypothesis import strategies as st
 
 from input_pipeline import manifest
-from input_pipeline.features import FeatureConfig
+from input_pipeline.hearing.features import FeatureConfig
 from jaxsim.library.intake import sources
 from jaxsim.library.intake.sources import Found, Source, default_id
 from tests.helpers.fuzzing import damaged, few_or_many, fuzz, json_values

@@ -9,9 +9,9 @@ import numpy as np
 import pytest
 import soundfile
 
-from input_pipeline import audio
-from input_pipeline.audio import UnusableTrack
-from input_pipeline.features import FeatureConfig, extract
+from input_pipeline.hearing import audio
+from input_pipeline.hearing.audio import UnusableTrack
+from input_pipeline.hearing.features import FeatureConfig, extract
 from jaxsim.library.intake import decoding
 from jaxsim.library.service import uploads
 from jaxsim.library.service.uploads import COMMAND, Decoder

@@ -3,7 +3,7 @@ import sys
 import numpy as np
 import pytest
 
-from input_pipeline import estimates
+from input_pipeline.hearing import estimates
 from input_pipeline.tracks import KEYS
 
 SAMPLE_RATE = 22050

@@ -9,11 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from input_pipeline import audio as audio_files
-from input_pipeline import estimates, features
-from input_pipeline.audio import LONGEST, UnusableTrack
-from input_pipeline.estimates import Estimate
-from input_pipeline.features import FeatureConfig
+from input_pipeline.hearing import audio as audio_files
+from input_pipeline.hearing import estimates, features
+from input_pipeline.hearing.audio import LONGEST, UnusableTrack
+from input_pipeline.hearing.estimates import Estimate
+from input_pipeline.hearing.features import FeatureConfig
 
 Audio = str | Path | Callable[[], np.ndarray]
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import soundfile
 
-from input_pipeline import audio, estimates
-from input_pipeline.audio import UnusableTrack
-from input_pipeline.estimates import Estimate
-from input_pipeline.features import FeatureConfig, extract
-from input_pipeline.listening import listen
+from input_pipeline.hearing import audio, estimates
+from input_pipeline.hearing.audio import UnusableTrack
+from input_pipeline.hearing.estimates import Estimate
+from input_pipeline.hearing.features import FeatureConfig, extract
+from input_pipeline.hearing.listening import listen
 from tests.helpers.audio import SAMPLE_RATE, pulsed_tone
 
 CONFIG = FeatureConfig()

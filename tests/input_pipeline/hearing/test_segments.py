@@ -7,8 +7,8 @@ import librosa
 import numpy as np
 import pytest
 
-from input_pipeline.features import FeatureConfig
-from input_pipeline.segments import pad_onset, segments
+from input_pipeline.hearing.features import FeatureConfig
+from input_pipeline.hearing.segments import pad_onset, segments
 
 CONFIG = FeatureConfig(segment_frames=10, tempogram_window=8, n_mels=3, n_chroma=2)
 
@@ -56,7 +56,7 @@ def test_one_end_is_padded_where_the_other_is_no_end() -> None:
 
 
 def test_numpy_is_enough() -> None:
-    code = "import sys, input_pipeline.segments as s; print(*sys.modules)"
+    code = "import sys, input_pipeline.hearing.segments as s; print(*sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "numpy" in done.stdout.split()
     assert not {"librosa", "tensorflow", "jax", "scipy"} & set(done.stdout.split())

@@ -7,16 +7,16 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 
-from input_pipeline import dataset
-from input_pipeline.batches import (
+from input_pipeline.datasets import dataset
+from input_pipeline.datasets.batches import (
     Partners,
     compose,
     composed_batches,
     partners_of,
     track_segments,
 )
-from input_pipeline.dataset import DataSet
-from input_pipeline.features import FeatureConfig
+from input_pipeline.datasets.dataset import DataSet
+from input_pipeline.hearing.features import FeatureConfig
 from input_pipeline.tracks import DIMENSIONS, TAG_DIMENSIONS
 from jaxsim.objective.relations import relations
 from tests.helpers.batches import FRAMES, FakeDataSet, fake_data

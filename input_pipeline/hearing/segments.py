@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 if TYPE_CHECKING:
-    from input_pipeline.features import FeatureConfig  # which imports librosa
+    from input_pipeline.hearing.features import FeatureConfig  # which imports librosa
 
 
 def segments(arrays: Mapping[str, np.ndarray], config: "FeatureConfig") -> dict[str, np.ndarray]:

@@ -9,8 +9,8 @@ import librosa
 import numpy as np
 import threadpoolctl
 
-from input_pipeline import chroma
-from input_pipeline.audio import UnusableTrack
+from input_pipeline.hearing import chroma
+from input_pipeline.hearing.audio import UnusableTrack
 
 FEATURE_VERSION = 1  # Raise it whenever the same configuration gives different numbers.
 SILENCE_PEAK = 1e-4  # -80 dB of full scale

@@ -7,10 +7,11 @@ import json
 import sys
 from pathlib import Path
 
-from input_pipeline import builder, dataset, scores
+from input_pipeline import scores
 from input_pipeline.cache import cache_directory
 from input_pipeline.collection import Collection
-from input_pipeline.features import FEATURE_VERSION, FeatureConfig
+from input_pipeline.datasets import builder, dataset
+from input_pipeline.hearing.features import FEATURE_VERSION, FeatureConfig
 from input_pipeline.tracks import DIMENSIONS, Track
 
 # What determines the bytes of the default data, besides the configurations.

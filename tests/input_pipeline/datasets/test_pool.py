@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from input_pipeline import pool
+from input_pipeline.datasets import pool
 
 
 @pytest.fixture(autouse=True)

@@ -5,11 +5,11 @@ import os
 import shutil
 from pathlib import Path
 
-from input_pipeline import dataset
-from input_pipeline.estimates import Estimate
-from input_pipeline.features import FeatureConfig
+from input_pipeline.datasets import dataset
+from input_pipeline.datasets.workers import Analysis, Job
+from input_pipeline.hearing.estimates import Estimate
+from input_pipeline.hearing.features import FeatureConfig
 from input_pipeline.tracks import SPLITS, Track
-from input_pipeline.workers import Analysis, Job
 
 OLD = "old"  # name of the replaced data set, in the folder of work in progress
 

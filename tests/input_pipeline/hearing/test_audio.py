@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import soundfile
 
-from input_pipeline.audio import UnusableTrack, decode, load_audio
+from input_pipeline.hearing.audio import UnusableTrack, decode, load_audio
 from tests.helpers.audio import SAMPLE_RATE, pulsed_tone
 
 

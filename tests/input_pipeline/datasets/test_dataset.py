@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import scipy.signal
 
-from input_pipeline import dataset, manifest
-from input_pipeline.audio import load_audio
-from input_pipeline.features import FeatureConfig, extract
+from input_pipeline import manifest
+from input_pipeline.datasets import dataset
+from input_pipeline.hearing.audio import load_audio
+from input_pipeline.hearing.features import FeatureConfig, extract
 from input_pipeline.tracks import KEYS
 
 CONFIG = FeatureConfig()

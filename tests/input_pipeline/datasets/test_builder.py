@@ -15,7 +15,9 @@ import soundfile
 import tensorflow as tf
 import tensorflow_datasets as tfds
 
-from input_pipeline import audio, builder, dataset, features, manifest, updates
+from input_pipeline import manifest
+from input_pipeline.datasets import builder, dataset, updates
+from input_pipeline.hearing import audio, features
 from input_pipeline.tracks import Track
 from tests.helpers.audio import SAMPLE_RATE, pulsed_tone, report_loaded_modules
 

@@ -14,12 +14,13 @@ from pathlib import Path
 import filelock
 import numpy as np
 
-from input_pipeline import features, pool
-from input_pipeline.audio import UnusableTrack, check_file
 from input_pipeline.cache import cache_directory
-from input_pipeline.estimates import Estimate
+from input_pipeline.datasets import pool
 from input_pipeline.files import replacing
-from input_pipeline.listening import Audio, listen
+from input_pipeline.hearing import features
+from input_pipeline.hearing.audio import UnusableTrack, check_file
+from input_pipeline.hearing.estimates import Estimate
+from input_pipeline.hearing.listening import Audio, listen
 from input_pipeline.tracks import Track
 
 Task = tuple[Track, str]  # and the digest of its audio in the existing data set, or ""

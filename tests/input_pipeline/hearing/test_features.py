@@ -2,8 +2,8 @@ import librosa
 import numpy as np
 import pytest
 
-from input_pipeline.audio import UnusableTrack
-from input_pipeline.features import FeatureConfig, extract
+from input_pipeline.hearing.audio import UnusableTrack
+from input_pipeline.hearing.features import FeatureConfig, extract
 from tests.helpers.audio import SAMPLE_RATE, pulsed_tone
 
 CONFIG = FeatureConfig()

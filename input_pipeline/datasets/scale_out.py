@@ -3,7 +3,7 @@
 import pickle
 from collections.abc import Iterator, Sequence
 
-from input_pipeline import workers
+from input_pipeline.datasets import workers
 from input_pipeline.tracks import Track
 
 

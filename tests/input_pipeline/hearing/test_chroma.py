@@ -2,7 +2,7 @@ import librosa
 import numpy as np
 import pytest
 
-from input_pipeline import chroma
+from input_pipeline.hearing import chroma
 from tests.helpers.audio import SAMPLE_RATE
 
 

@@ -16,9 +16,9 @@ from typing import Any
 
 import numpy as np
 
-from input_pipeline.features import FEATURE_VERSION, FeatureConfig
 from input_pipeline.files import replacing
-from input_pipeline.segments import pad_onset
+from input_pipeline.hearing.features import FEATURE_VERSION, FeatureConfig
+from input_pipeline.hearing.segments import pad_onset
 from input_pipeline.tracks import TAG_DIMENSIONS
 
 ARRAY_DTYPES = {"mel": np.float16, "cens": np.float16, "onset": np.float32}

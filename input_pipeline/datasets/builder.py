@@ -19,11 +19,11 @@ import tensorflow_datasets as tfds
 import tqdm
 from absl import logging
 
-from input_pipeline import pool, scale_out, updates
-from input_pipeline import workers as worker_processes
-from input_pipeline.dataset import RECORD_VERSION
-from input_pipeline.estimates import Estimate
-from input_pipeline.features import FEATURE_VERSION, FeatureConfig
+from input_pipeline.datasets import pool, scale_out, updates
+from input_pipeline.datasets import workers as worker_processes
+from input_pipeline.datasets.dataset import RECORD_VERSION
+from input_pipeline.hearing.estimates import Estimate
+from input_pipeline.hearing.features import FEATURE_VERSION, FeatureConfig
 from input_pipeline.tracks import DIMENSIONS, KEYS, SPLITS, TAG_DIMENSIONS, Track, parse_key
 
 # Small splits first: if one of them has no usable track, this shows early.

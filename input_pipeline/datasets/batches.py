@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 
-from input_pipeline.dataset import DataSet
+from input_pipeline.datasets.dataset import DataSet
 from input_pipeline.tracks import TAG_DIMENSIONS, TEMPO_OCTAVES, key_group
 
 SAME_TRACK_OVERLAP = 0.5  # at most, between two segments of one track (B §4.3.4, C)
