@@ -13,6 +13,7 @@ def get_config(variant: str = "paper") -> ConfigDict:
     config.relation.tags = "sampled_label"  # B §3.1
     config.relation.unlabelled = "negative"
     if variant == "paper":
+        config.loss.pick = "any"  # negatives of triplets are drawn, not mined (B §3.1)
         config.model.embedding_norm = "none"  # unit vectors in the objective are B's normalisation
         config.optimiser.learning_rate = 0.005
         config.optimiser.plateau_cuts = 5  # then training stops

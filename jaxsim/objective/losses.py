@@ -10,9 +10,10 @@ from jaxsim.network.shapes import checked
 from jaxsim.objective import mining
 from jaxsim.objective.relations import Relation
 
-PICKS = ("nearest", "uniform", "all")
+PICKS = ("nearest", "uniform", "all", "any")
 AVERAGES = ("mined", "possible")
 DISTANCES = ("cosine", "euclidean")
+SHORTEST = 1e-6  # length of a vector that has a direction
 
 
 class Total(NamedTuple):
@@ -26,12 +27,22 @@ class Total(NamedTuple):
         return self.sum / self.weight.clip(1.0)
 
 
+def product(a: Float[Array, "A E"], b: Float[Array, "E B"]) -> Float[Array, "A B"]:
+    """Matrix product in float32 on every platform; a TPU would round its factors to bfloat16."""
+    return jnp.matmul(a, b, precision=jax.lax.Precision.HIGHEST)
+
+
 @checked
 def unit(vectors: Float[Array, "B E"], mask: Float[Array, " E"]) -> Float[Array, "B E"]:
-    """The masked vectors at length 1; a zero vector stays zero, with a finite gradient."""
+    """The masked vectors at length 1.
+
+    A vector shorter than 1e-6 has no direction: it stays as good as zero, and so does its gradient,
+    which would be a million times those of others and spoil Adam's second moments.
+    """
     masked = vectors * mask
     square = jnp.sum(masked**2, axis=1, keepdims=True)
-    return masked * jax.lax.rsqrt(jnp.maximum(square, 1e-12))
+    long = masked * jax.lax.rsqrt(jnp.maximum(square, SHORTEST**2))
+    return jnp.where(square > SHORTEST**2, long, jax.lax.stop_gradient(long))
 
 
 @checked
@@ -39,7 +50,7 @@ def cosine_distances(
     anchors: Float[Array, "A E"], candidates: Float[Array, "B E"], mask: Float[Array, " E"]
 ) -> Float[Array, "A B"]:
     """1 - cosine similarity inside the mask's sub-space; 0 to 2."""
-    return 1.0 - unit(anchors, mask) @ unit(candidates, mask).T
+    return 1.0 - product(unit(anchors, mask), unit(candidates, mask).T)
 
 
 @checked
@@ -68,16 +79,17 @@ def triplet_loss(
     average: str = "mined",
     distance: str = "cosine",
 ) -> tuple[Total, Total]:
-    """Semi-hard triplets of one dimension: max(0, d(a, p) - d(a, n) + margin) (B Eq. 2).
+    """Triplets of one dimension: max(0, d(a, p) - d(a, n) + margin) (B Eq. 2).
 
     Args:
       anchors, candidates: embeddings; every anchor is one of the candidates.
       mask: 1 inside the dimension's sub-space, 0 elsewhere.
       relation: which pairs are similar and dissimilar [A, B].
-      random: numbers in [0, 1) for the pick "uniform".
+      random: numbers in [0, 1) for the picks "uniform" and "any".
       margin: of the loss, as a distance.
       band: width of the semi-hard band, as a distance.
-      pick: which negatives of a band: the "nearest", one at random ("uniform") or "all" of them.
+      pick: which negatives: of the semi-hard band the "nearest", one at random ("uniform") or "all"
+        of them (A §3.3); or "any" one at random, in the band or not (B, C).
       average: what the loss's weight counts: the "mined" triplets, or all that would be "possible"
         if every negative were in every band. Mined triplets always lose about half the margin, so a
         dimension with few of them left weighs as much as one with many; averaged over the possible
@@ -90,21 +102,24 @@ def triplet_loss(
     """
     measure = cosine_distances if distance == "cosine" else euclidean_distances
     distances = measure(anchors, candidates, mask)
-    bands = mining.semi_hard_bands(distances, relation.similar, relation.dissimilar, width=band)
+    if pick == "any":
+        bands = mining.all_negatives(relation.similar, relation.dissimilar)
+    else:
+        bands = mining.semi_hard_bands(distances, relation.similar, relation.dissimilar, width=band)
     size = (bands.upper - bands.lower).astype(distances.dtype)
     found = size > 0
     negatives = jnp.sum(relation.dissimilar, axis=1).astype(distances.dtype)
     positives = jnp.sum(relation.similar, axis=1).astype(distances.dtype)
     if pick == "all":
         summed, mined = _sum_over_bands(distances, bands, size, margin), jnp.sum(size)
-        possible = positives @ negatives
+        possible = jnp.sum(positives * negatives)
     else:
         chosen = mining.nearest(bands) if pick == "nearest" else mining.uniform(bands, random)
         negative = jnp.take_along_axis(distances, chosen, axis=1)
         hinge = jnp.maximum(distances - negative + margin, 0.0)
         summed = jnp.sum(jnp.where(found, hinge, 0.0))
         mined = jnp.sum(found.astype(hinge.dtype))
-        possible = positives @ jnp.minimum(negatives, 1.0)
+        possible = jnp.sum(positives * jnp.minimum(negatives, 1.0))
     total = Total(summed, mined if average == "mined" else possible)
     return total, Total(jnp.sum(found.astype(distances.dtype)), jnp.sum(positives))
 
@@ -142,7 +157,7 @@ def proxy_loss(
     Returns:
       The sum over classes and examples; the weight is the number of examples that count.
     """
-    return _cross_entropy(unit(embeddings, mask) @ (proxies * mask).T, targets, counted)
+    return _cross_entropy(product(unit(embeddings, mask), (proxies * mask).T), targets, counted)
 
 
 @checked
@@ -163,7 +178,7 @@ def classification_loss(
     """
     if normalised:
         features = unit(features, jnp.ones(features.shape[1:]))
-    return _cross_entropy(features @ centroids.T, targets, counted)
+    return _cross_entropy(product(features, centroids.T), targets, counted)
 
 
 def _cross_entropy(scores, targets, counted) -> Total:

@@ -1,6 +1,6 @@
-"""Exact semi-hard mining on the device, for ONE dimension, without a B x B x B array (A §3.3).
+"""The negatives of triplets, exactly and on the device, for ONE dimension, without a B³ array.
 
-For every (anchor, positive) pair the semi-hard band holds the negatives n with
+For every (anchor, positive) pair the semi-hard band of A §3.3 holds the negatives n with
 d(a, p) < d(a, n) <= d(a, p) + width. Sorting an anchor's negatives by distance makes each of its
 bands a run of ranks [lower, upper), found by binary search or one more sort: memory O(A B), time
 O(A B log B).
@@ -45,6 +45,14 @@ def semi_hard_bands(
     lower = _count_up_to(ranked, distances)
     upper = _count_up_to(ranked, distances + width)
     return Bands(order, jnp.where(similar, lower, 0), jnp.where(similar, upper, 0))
+
+
+@checked
+def all_negatives(similar: Bool[Array, "A B"], dissimilar: Bool[Array, "A B"]) -> Bands:
+    """A band for every (anchor, positive) pair that holds all of the anchor's negatives (B, C)."""
+    order = jnp.argsort(~dissimilar, axis=1, stable=True)
+    count = jnp.sum(dissimilar, axis=1, keepdims=True, dtype=order.dtype)
+    return Bands(order, jnp.zeros_like(order), jnp.where(similar, count, 0))
 
 
 @jax.vmap

@@ -34,7 +34,7 @@ def distance(x: np.ndarray, y: np.ndarray) -> float:
 
 
 def triplets(embeddings, relation: Relation, random, pick: str) -> list[tuple[int, int, int]]:
-    """All (anchor, positive, negative) of the semi-hard bands, by a triple loop."""
+    """All (anchor, positive, negative) that are picked, by a triple loop."""
     size = len(embeddings)
     result = []
     for a in range(size):
@@ -45,12 +45,13 @@ def triplets(embeddings, relation: Relation, random, pick: str) -> list[tuple[in
                 for n in range(size)
                 if relation.similar[a, p]
                 and relation.dissimilar[a, n]
-                and to[p] < to[n] <= to[p] + BAND
+                and (pick == "any" or to[p] < to[n] <= to[p] + BAND)
             ]
-            inside.sort(key=lambda n: to[n])
+            if pick != "any":
+                inside.sort(key=lambda n: to[n])
             if inside and pick == "nearest":
                 inside = inside[:1]
-            if inside and pick == "uniform":
+            if inside and pick in ("uniform", "any"):
                 inside = [inside[int(random[a, p] * len(inside))]]
             result += [(a, p, n) for n in inside]
     return result
@@ -99,13 +100,13 @@ def case(name: str) -> tuple[np.ndarray, np.ndarray]:
 
 
 WITH_TRIPLETS = ("several classes", "duplicates", "zero vectors", "huge", "small")
+ONLY_OUTSIDE_THE_BAND = ("no negative in the band", "all equal")
 WITHOUT_TRIPLETS = (
     "no positive",
-    "no negative in the band",
+    *ONLY_OUTSIDE_THE_BAND,
     "unlabelled",
     "one class",
     "batch of one",
-    "all equal",
 )
 
 
@@ -138,13 +139,14 @@ def test_loss_equals_a_triple_loop(name: str, pick: str) -> None:
         for a, p, n in mined
     ]
     (loss, active), gradient = value_and_gradient(embeddings, relation, random, pick=pick)
-    assert bool(mined) == (name in WITH_TRIPLETS)
+    exists = name in WITH_TRIPLETS or (pick == "any" and name in ONLY_OUTSIDE_THE_BAND)
+    assert bool(mined) == exists
     assert int(loss.weight) == len(mined)
     np.testing.assert_allclose(loss.sum, sum(hinges), rtol=1e-4)
     assert int(active.sum) == len({(a, p) for a, p, _ in mined})
     assert int(active.weight) == relation.similar.sum()
     assert np.isfinite(gradient).all()
-    assert np.asarray(gradient).any() == bool(mined)
+    assert np.asarray(gradient).any() == (name in WITH_TRIPLETS)
     if not mined:
         assert float(loss.mean()) == 0
 
@@ -213,6 +215,19 @@ def test_unit_vectors_have_length_one_or_zero() -> None:
     vectors[2] = 0
     lengths = np.linalg.norm(np.asarray(unit(jnp.asarray(vectors), MASK)), axis=1)
     np.testing.assert_allclose(lengths, [1, 1, 0, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("pick", PICKS)
+def test_vectors_without_a_direction_have_no_gradient(pick: str) -> None:
+    """Theirs would be that of a vector of length 1e-6: a million times the others'."""
+    embeddings, classes = case("several classes")
+    short = classes == 2
+    embeddings[short] *= np.where(np.arange(short.sum()) % 2, 0, 1e-8)[:, None].astype(np.float32)
+    random = np.full((24, 24), 0.5, np.float32)
+    _, gradient = value_and_gradient(embeddings, relation_of(classes), random, pick=pick)
+    assert short.sum() > 2
+    assert not gradient[short].any()
+    assert gradient[classes == 1].any()
 
 
 def test_the_mean_of_nothing_is_zero() -> None:

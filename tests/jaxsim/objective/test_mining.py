@@ -97,6 +97,14 @@ def test_edges_of_the_band(negative: float, inside: bool) -> None:
     assert int(bands.upper[0, 1] - bands.lower[0, 1]) == int(inside)
 
 
+def test_all_negatives_of_an_anchor_belong_to_each_of_its_positives() -> None:
+    similar, dissimilar = pairs(CASES["several classes"])
+    order, lower, upper = map(np.asarray, jax.jit(mining.all_negatives)(similar, dissimilar))
+    for a, p in np.ndindex(similar.shape):
+        expected = np.flatnonzero(dissimilar[a]).tolist() if similar[a, p] else []
+        assert order[a, lower[a, p] : upper[a, p]].tolist() == expected
+
+
 def test_no_gradient_flows_through_the_choice() -> None:
     random = np.random.default_rng(0)
     distances = random.random((6, 6), np.float32)
