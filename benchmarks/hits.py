@@ -65,6 +65,7 @@ def alike(tracks: Sequence[Track], dimensions: Sequence[str]) -> np.ndarray:
         labels,
         dimensions,
         tempo_tolerance=config.relation.tempo_tolerance,
+        tempo_relation=config.relation.tempo,
         key_relation=config.relation.key,
     )
     return np.asarray(found.similar)

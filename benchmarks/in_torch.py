@@ -133,6 +133,7 @@ def runs(config: ConfigDict, batch) -> dict[tuple[str, str], Callable[[int], Non
         batch,
         config.dimensions,
         tempo_tolerance=config.relation.tempo_tolerance,
+        tempo_relation=config.relation.tempo,
         key_relation=config.relation.key,
     )
     similar, dissimilar = (_tensor(mask) for mask in found)

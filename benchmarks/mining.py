@@ -50,6 +50,7 @@ def cube(config: ConfigDict, embeddings, labels):
         labels,
         config.dimensions,
         tempo_tolerance=config.relation.tempo_tolerance,
+        tempo_relation=config.relation.tempo,
         key_relation=config.relation.key,
     )
     masks = masks_of(config, embeddings.shape[1])

@@ -68,6 +68,7 @@ def paper() -> ConfigDict:
 
     config.relation = relation = ConfigDict()
     relation.tempo_tolerance = 5.0  # BPM (A §3.3)
+    relation.tempo = "anchor"  # within the tolerance of the anchor's (A); or "symmetric": of either
     relation.key = "parallel"  # similar besides the same key: "parallel" or "relative"
     relation.tags = "any_shared"  # a tag of both (A, C); or "sampled_label": one drawn per step (B)
     relation.unlabelled = "excluded"  # a track without tags; or "negative" (B)
@@ -82,7 +83,9 @@ def paper() -> ConfigDict:
     loss.distance = "cosine"  # of triplets (B); or "euclidean" of unit embeddings (C)
     loss.margin = 0.1  # a distance (B §4.2)
     loss.band = 0.1  # width of the semi-hard band, a distance (A §3.3)
-    loss.pick = "nearest"  # negatives of a band: "nearest", "uniform" or "all"
+    # Of each band's negatives the "nearest", one at random ("uniform") or "all" (A §3.3); or "any"
+    # one at random, in the band or not (B, C).
+    loss.pick = "nearest"
     loss.average = "mined"  # over the mined triplets, or over all "possible" ones
 
     config.optimiser = optimiser = ConfigDict()  # Adam
@@ -97,6 +100,7 @@ def paper() -> ConfigDict:
     config.parallel = ConfigDict()
     config.parallel.mapping = "pmap"  # or "shard_map": the same numbers
     config.parallel.mining_group = 0  # neighbouring devices that mine together; 0 = all of them
+    config.parallel.dimensions_at_once = 0  # whose triplets are mined together; 0 = all of them
     config.parallel.parts = 1  # of a device's batch, embedded one after another to save memory
 
     config.evaluation = evaluation = ConfigDict()

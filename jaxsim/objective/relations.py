@@ -16,6 +16,7 @@ from jaxsim.network.shapes import checked
 
 TAG_RULES = ("any_shared", "sampled_label")
 UNLABELLED = ("excluded", "negative")
+TEMPO_RELATIONS = ("symmetric", "anchor")
 KEY_CLASSES = len(KEYS)
 
 
@@ -63,12 +64,26 @@ def by_sampled_tag(
 
 @checked
 def by_tempo(
-    anchor: Float[Array, " A"], candidate: Float[Array, " B"], *, tolerance: float
+    anchor: Float[Array, " A"],
+    candidate: Float[Array, " B"],
+    *,
+    tolerance: float,
+    relation: str = "anchor",
 ) -> Relation:
-    """Similar if |t_anchor - 2^k t_candidate| <= tolerance (BPM) for an integer k; 0 = unknown."""
+    """Similar if |t_anchor - 2^k t_candidate| <= tolerance (BPM) for an integer k; 0 = unknown.
+
+    The rule of A §3.3 has a direction: 45 BPM is 3 from half of 84, but 84 is 6 from twice 45.
+
+    Args:
+      anchor, candidate: BPM; 0 = unknown.
+      tolerance: BPM, of the tempo that is not multiplied.
+      relation: "anchor": as seen from the anchor; or "symmetric": from either of the two.
+    """
     near = jnp.zeros((anchor.size, candidate.size), bool)
     for octave in TEMPO_OCTAVES:
         near |= jnp.abs(anchor[:, None] - candidate * 2.0**octave) <= tolerance
+        if relation == "symmetric":
+            near |= jnp.abs(anchor[:, None] * 2.0**octave - candidate) <= tolerance
     known = (anchor > 0)[:, None] & (candidate > 0)
     return Relation(near & known, ~near & known)
 
@@ -107,6 +122,7 @@ def relations(
     *,
     tempo_tolerance: float,
     key_relation: str,
+    tempo_relation: str = "anchor",
     tags: str = "any_shared",
     unlabelled: str = "excluded",
     random: Mapping[str, Array] | None = None,
@@ -123,7 +139,7 @@ def relations(
     def one(dimension: str) -> Relation:
         a, c = anchors[dimension], candidates[dimension]
         if dimension == "tempo":
-            return by_tempo(a, c, tolerance=tempo_tolerance)
+            return by_tempo(a, c, tolerance=tempo_tolerance, relation=tempo_relation)
         if dimension == "key":
             return by_key(a, c, relation=key_relation)
         if tags == "any_shared":

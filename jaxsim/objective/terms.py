@@ -79,14 +79,21 @@ def objective_terms(
         )
         relation = _relations(labels, candidate_labels, key, config)
         random = _random(key, labels["index"], (len(masks) + 1, len(candidates)))
-        # One dimension after another: as fast as all at once, with a third to half of the memory.
-        loss, active = jax.lax.map(
-            lambda each: mine(*each), (masks, relation, jnp.swapaxes(random, 0, 1)[:-1])
+        loss, active = _over_dimensions(
+            mine, masks, relation, jnp.swapaxes(random, 0, 1)[:-1], config=config
         )
         if config.loss.track_weight:
             whole = jnp.ones(embeddings.shape[1])
             track, _ = mine(whole, _same_track(labels, candidate_labels), random[:, -1])
     return Terms(loss, active, jax.vmap(_spread, in_axes=(None, 0))(candidates, masks), track)
+
+
+def _over_dimensions(mine, *arguments, config: ConfigDict):
+    """Maps the loss of one dimension over all S: at once, or some at a time to save memory."""
+    count, at_once = len(config.dimensions), config.parallel.dimensions_at_once
+    if not 0 < at_once < count:
+        return jax.vmap(mine)(*arguments)
+    return jax.lax.map(lambda each: mine(*each), arguments, batch_size=at_once)
 
 
 def _gathered(own, axis: str | None, config: ConfigDict):
@@ -119,6 +126,7 @@ def _relations(labels, candidate_labels, key, config: ConfigDict) -> Relation:
         candidate_labels,
         config.dimensions,
         tempo_tolerance=config.relation.tempo_tolerance,
+        tempo_relation=config.relation.tempo,
         key_relation=config.relation.key,
         tags=config.relation.tags,
         unlabelled=config.relation.unlabelled,

@@ -11,7 +11,7 @@ from jaxsim.network import subspaces
 from jaxsim.network.plan import BRANCH_NORMS, EMBEDDING_NORMS, INPUTS, MAX_BLOCKS, MAX_WIDTH, NORMS
 from jaxsim.network.separation import TRUNK_STARTS
 from jaxsim.objective.losses import AVERAGES, DISTANCES, PICKS
-from jaxsim.objective.relations import TAG_RULES, UNLABELLED
+from jaxsim.objective.relations import TAG_RULES, TEMPO_RELATIONS, UNLABELLED
 from jaxsim.objective.terms import METHODS
 from jaxsim.training.machines.parallel import MAPPINGS
 from jaxsim.training.schedule import SCHEDULES
@@ -43,6 +43,7 @@ NOT_NEGATIVE = (
     "optimiser.minimum_rate",
     "optimiser.plateau_cuts",
     "optimiser.warmup_steps",
+    "parallel.dimensions_at_once",
     "relation.tempo_tolerance",
     "seed",
 )
@@ -54,6 +55,7 @@ CHOICES: dict[str, Collection[str]] = {
     "model.embedding_norm": EMBEDDING_NORMS,
     "model.trunk_start": TRUNK_STARTS,
     "model.dtype": ("float32", "bfloat16"),
+    "relation.tempo": TEMPO_RELATIONS,
     "relation.key": KEY_RELATIONS,
     "relation.tags": TAG_RULES,
     "relation.unlabelled": UNLABELLED,

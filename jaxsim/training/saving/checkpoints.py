@@ -20,6 +20,7 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from input_pipeline.errors import first_line
 from jaxsim.training.machines import parallel, processes
+from jaxsim.training.saving.record import completed
 from jaxsim.training.schedule import Plateau
 from jaxsim.training.train_step import State
 
@@ -220,7 +221,7 @@ def restore_for_inference(directory: str | Path) -> Restored:
             )
             restored = manager.restore(step, args=args)
             record = _checked(restored.record)
-            state, config = _verified(restored.state, record), ConfigDict(record["config"])
+            state, config = _verified(restored.state, record), completed(record["config"])
             arrays = state["params"], state["batch_stats"] or {}
         except Exception as error:  # as in _attempt
             damaged[step] = _summary(error)

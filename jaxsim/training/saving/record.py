@@ -13,14 +13,18 @@ from input_pipeline.datasets.dataset import DataSet
 from input_pipeline.hearing.features import FEATURE_VERSION
 from jaxsim.network.plan import PUBLISHED_DEPTH
 
-# Fields that older runs lack, and the values they were trained with.
-ADDED = {f"model.{name}": value for name, value in PUBLISHED_DEPTH.items()}
+# Fields that the records of older runs lack, and the values these were trained with.
+ADDED = {f"model.{name}": value for name, value in PUBLISHED_DEPTH.items()} | {
+    "parallel.dimensions_at_once": 1,
+    "relation.tempo": "anchor",
+}
 FREE = (  # fields that may change when a run resumes
     "num_steps",
     "checkpoint_minutes",
     "log_steps",
     "data.dir",
     "data.read_ahead",
+    "parallel.dimensions_at_once",
     "parallel.mapping",
 )
 
@@ -34,6 +38,16 @@ def record(config: ConfigDict, data: DataSet) -> dict[str, Any]:
         "commit": _commit(),
         "feature_version": FEATURE_VERSION,  # also the data set's: no other is opened
     }
+
+
+def completed(saved: dict[str, Any]) -> ConfigDict:
+    """The configuration of a run, with the fields that it lacks because it is older than they."""
+    config = ConfigDict(saved)
+    for name, value in ADDED.items():
+        section, _, field = name.rpartition(".")
+        if field not in config[section]:
+            config[section][field] = value
+    return config
 
 
 def check_same_config(saved: dict[str, Any], config: ConfigDict, workdir: Path) -> None:

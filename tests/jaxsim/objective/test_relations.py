@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from jaxsim.objective.relations import (
+    TEMPO_RELATIONS,
     Relation,
     by_key,
     by_sampled_tag,
@@ -98,17 +99,25 @@ def test_tempo_tolerance_and_octaves(anchor: float, candidate: float, similar: b
     assert (bool(found.similar[0, 0]), bool(found.dissimilar[0, 0])) == (similar, not similar)
 
 
-def test_tempo_equals_a_naive_loop() -> None:
+@pytest.mark.parametrize("relation", TEMPO_RELATIONS)
+def test_tempo_equals_a_naive_loop(relation: str) -> None:
     random = np.random.default_rng(1)
     anchor, candidate = random.uniform(20, 320, 20), random.uniform(20, 320, 30)
     anchor[3] = candidate[5] = candidate[6] = 0  # unknown
-    found = as_arrays(by_tempo(jnp.float32(anchor), jnp.float32(candidate), tolerance=5.0))
+    tempi = jnp.float32(anchor), jnp.float32(candidate)
+    found = as_arrays(by_tempo(*tempi, tolerance=5.0, relation=relation))
+    one_sided = 0
     for a, own in enumerate(anchor):
         for c, other in enumerate(candidate):
             known = own > 0 and other > 0
-            near = any(abs(own - other * 2**k) <= 5 for k in range(-10, 11))
+            octaves = [2.0**k for k in range(-10, 11)]
+            near = any(abs(own - other * octave) <= 5 for octave in octaves)
+            reverse = any(abs(other - own * octave) <= 5 for octave in octaves)
+            one_sided += known and near != reverse
+            near |= relation == "symmetric" and reverse
             assert bool(found.similar[a, c]) == (known and near)
             assert bool(found.dissimilar[a, c]) == (known and not near)
+    assert one_sided > 10
 
 
 @pytest.mark.parametrize(

@@ -127,6 +127,45 @@ def test_all_dimensions_equal_a_loop_over_slices(pick: str) -> None:
             assert all_of_them.weight[number] == one.weight
 
 
+@pytest.mark.parametrize("at_once", [1, 2, 3, 9])
+def test_the_dimensions_may_be_mined_some_at_a_time(at_once: int) -> None:
+    embeddings, labels = batch(0)
+    config = with_pick("uniform")
+
+    def losses(embeddings):
+        terms = objective_terms(embeddings, {}, labels, KEY, config)
+        return terms.loss.sum.sum(), (terms.loss, terms.active)
+
+    gradient, totals = jax.grad(losses, has_aux=True)(embeddings)
+    config.parallel.dimensions_at_once = at_once
+    program = str(jax.make_jaxpr(losses)(embeddings))
+    assert f"i32[{min(at_once, len(DIMENSIONS))},16,16]" in program
+    assert ("i32[4,16,16]" in program) == (at_once >= len(DIMENSIONS))
+    found_gradient, found = jax.grad(losses, has_aux=True)(embeddings)
+    jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), found, totals)
+    np.testing.assert_allclose(found_gradient, gradient, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", [*PICKS, *OBJECTIVES])
+def test_distances_and_logits_are_computed_in_float32_on_every_platform(name: str) -> None:
+    """The default precision of a TPU rounds a product's factors to bfloat16."""
+    embeddings, labels = batch(0)
+    config = with_pick(name) if name in PICKS else changed(name)
+    classes = class_vectors(config, labels)
+
+    def loss(embeddings, classes):
+        terms = objective_terms(embeddings, classes, labels, KEY, config)
+        return terms.loss.sum.sum() + terms.track.sum
+
+    program = jax.jit(jax.grad(loss, argnums=(0, 1))).lower(embeddings, classes).as_text()
+    products = [line for line in program.splitlines() if "stablehlo.dot_general" in line]
+    rounded = [line for line in products if "precision = [HIGHEST, HIGHEST]" not in line]
+    tags = [f"(tensor<16x{count}xf32>, tensor<{count}x16xf32>)" for count in (5, 3)]
+    assert len(products) - len(rounded) >= 3  # the distances or logits, and their two gradients
+    for line in rounded:  # zeros and ones are exact in bfloat16 too
+        assert any(shapes in line for shapes in tags), line
+
+
 @pytest.mark.parametrize("pick", PICKS)
 def test_a_dimension_has_no_gradient_outside_its_slice(pick: str) -> None:
     embeddings, labels = batch(1)

@@ -126,13 +126,27 @@ def test_readmes_network_resumes_as_if_it_had_not_stopped(prepared_directory, tm
     assert set(statistics) == {*(f"{kind}_centre" for kind in INPUTS), "embedding_centre"}
 
 
-def test_runs_from_before_the_depth_could_be_chosen_resume(config, tmp_path):
+@pytest.fixture
+def older(config):
+    """What a run saved before these fields existed."""
     saved = json.loads(config.to_json())
     del saved["model"]["blocks"], saved["model"]["branch_blocks"]
-    record.check_same_config(saved, config, tmp_path)
+    del saved["relation"]["tempo"], saved["parallel"]["dimensions_at_once"]
+    return saved
+
+
+def test_runs_from_before_a_field_existed_resume(older, config, tmp_path):
+    record.check_same_config(older, config, tmp_path)
     config.model.blocks = 5
     with pytest.raises(ValueError, match=r"config\.model\.blocks = 6, now it is 5"):
-        record.check_same_config(saved, config, tmp_path)
+        record.check_same_config(older, config, tmp_path)
+
+
+def test_runs_from_before_a_field_existed_are_evaluated_as_they_were_trained(older):
+    completed = record.completed(older)
+    assert completed.model.blocks == 6
+    assert completed.relation.tempo == "anchor"
+    assert completed.loss.margin == older["loss"]["margin"]
 
 
 @pytest.mark.slow
