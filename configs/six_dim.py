@@ -1,11 +1,13 @@
 """Six dimensions, three inputs, an embedding of 384: A's best model (Table 1, last row: 0.8380).
 
-python -m jaxsim.train --config=configs/six_dim.py --workdir=runs/six_dim
+python -m jaxsim.train --config=configs/six_dim.py
     the papers' network and recipe; for accelerators and a large data set (config.data.dir)
-python -m jaxsim.train --config=configs/six_dim.py:demo --workdir=runs/demo
+python -m jaxsim.train --config=configs/six_dim.py:demo
     the same job for a laptop: a narrow network, the embedded scores, a few minutes of training
-python -m jaxsim.train --config=configs/six_dim.py:scores --workdir=runs/scores
+python -m jaxsim.train --config=configs/six_dim.py:scores
     the same with more pieces and 2,800 steps
+
+A run is written to runs/NAME, named after its configuration; --workdir chooses another folder.
 """
 
 from ml_collections import ConfigDict

@@ -104,6 +104,12 @@ def load(name: str) -> ConfigDict:
     return config
 
 
+def config_name(name: str) -> str:
+    """What a run of FILE or FILE:VARIANT is called: FILE's stem, with "_VARIANT"."""
+    path, _, variant = name.partition(":")
+    return "_".join([Path(path).stem, *([variant] if variant else [])])
+
+
 def with_fields(config: ConfigDict, arguments: Sequence[str]) -> ConfigDict:
     """The configuration, locked, changed by arguments such as "--config.batch_size=32".
 

@@ -15,7 +15,7 @@ from absl import logging
 from ml_collections import ConfigDict
 
 from input_pipeline import command_line
-from jaxsim.command_line import parse_with_config
+from jaxsim.command_line import config_name, parse_with_config
 from jaxsim.evaluation.validation import Validation
 from jaxsim.network import compilation
 from jaxsim.training import profiling, run
@@ -27,10 +27,19 @@ from jaxsim.training.machines import processes, stopping
 def main(arguments: Sequence[str] | None = None) -> None:
     parser = command_line.parser("jaxsim.train", __doc__)
     add = parser.add_argument
-    add("--workdir", required=True, type=Path, help="where the run writes everything")
+    add(
+        "--workdir",
+        type=Path,
+        help="where the run writes everything; default: runs/NAME, after the configuration",
+    )
     add("--profile", default="", metavar="A:B", help="steps to record, such as 100:110")
     add("--distributed", action="store_true", help="this process is one of several")
     options, config = parse_with_config(parser, arguments)
+    workdir = options.workdir or Path("runs", config_name(options.config))
+    if options.distributed and not options.workdir:
+        parser.error("--distributed needs a --workdir that all processes share")
+    if not options.workdir:
+        print(f"{workdir}: the run; --workdir chooses another folder", file=sys.stderr)
     compilation.prepare()
     logging.set_verbosity(logging.WARNING)  # JAX and orbax log through absl
     if options.distributed:
@@ -38,9 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             processes.join()
         except ValueError as error:
             sys.exit(f"error: {error}")
-    stopping.leave(
-        run.guarded(functools.partial(train, config, options.workdir, profile=options.profile))
-    )
+    stopping.leave(run.guarded(functools.partial(train, config, workdir, profile=options.profile)))
 
 
 def train(config: ConfigDict, workdir: Path, *, profile: str) -> int:

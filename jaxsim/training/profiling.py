@@ -1,11 +1,13 @@
 """What the devices of a run do: a profiler trace of some steps, and the operations of a step."""
 
 import re
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 
 
 def parse(text: str, *, num_steps: int) -> range:
@@ -24,19 +26,38 @@ def parse(text: str, *, num_steps: int) -> range:
     return steps
 
 
-def flops(step: Callable, *arguments: Any) -> float:
+def flops(
+    step: Callable, *arguments: Any, foresee: Callable[[float], None] = lambda _: None
+) -> float:
     """Floating-point operations of one call on one device, as the compiler counts them.
 
     Later calls with such arguments find the function compiled: nothing is compiled twice.
 
     Args:
       step: from `parallel.map_over_devices`, or any function that JAX compiles.
+      foresee: called before the compilation, with the operations of the program as it is written.
 
     Returns:
       0 where the compiler does not report it.
     """
-    cost = step.lower(*arguments).compile().cost_analysis()  # type: ignore[attr-defined]
-    return max((cost or {}).get("flops", 0.0), 0.0)
+    lowered = step.lower(*arguments)  # type: ignore[attr-defined]
+    foresee(_counted(lowered))
+    return _counted(lowered.compile())
+
+
+def _counted(program: Any) -> float:
+    return max((program.cost_analysis() or {}).get("flops", 0.0), 0.0)
+
+
+def processor_rate() -> float:
+    """Floating-point operations per second of this machine's processors, in a large product."""
+    size, seconds = 1024, []
+    factor = np.ones((size, size), np.float32)
+    for _ in range(3):
+        began = time.perf_counter()
+        factor @ factor
+        seconds.append(time.perf_counter() - began)
+    return 2 * size**3 / min(seconds)
 
 
 class Trace:

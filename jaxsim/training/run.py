@@ -29,6 +29,8 @@ from jaxsim.training.saving.exporting import export_state
 from jaxsim.training.saving.workdir import Claim
 from jaxsim.training.schedule import Plateau, exhausted, learning_rate
 
+LONG_STEP = 5.0  # seconds
+
 
 @dataclasses.dataclass(frozen=True)
 class Measured:
@@ -191,11 +193,24 @@ class Run:
             batch = self.feed.place(next(batches))
         rate = parallel.replicate(np.float32(self._rate(self.step)))
         if self.flops is None:
-            self.flops = profiling.flops(self.train_step, self.state, batch, rate)
+            self.flops = profiling.flops(
+                self.train_step, self.state, batch, rate, foresee=self._foresee
+            )
         progress.flops = self.flops
         self.trace.before_step(self.step, self.state)
         self.state, terms = self.train_step(self.state, batch, rate)
         return terms
+
+    def _foresee(self, flops: float) -> None:
+        """Says before the compilation how long a step will take on processors, if that is long."""
+        if jax.default_backend() == "cpu":
+            seconds = flops / profiling.processor_rate()
+            if seconds > LONG_STEP:
+                self.monitor.say(
+                    f"a step of {self.config.batch_size} examples takes at least {seconds:.0f} s "
+                    f"on this machine's processors ({flops:.1e} operations); the variant :demo of "
+                    "a configuration is made for them"
+                )
 
     def finish(self) -> None:
         """Compares with the untrained network, prints the table, exports the model."""

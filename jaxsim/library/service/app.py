@@ -19,7 +19,7 @@ from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from input_pipeline.hearing.audio import UnusableTrack
-from jaxsim.library.intake import sources
+from input_pipeline.hearing.file_tags import AUDIO_SUFFIXES
 from jaxsim.library.search import paths, presets, query
 from jaxsim.library.service import (
     judge_requests,
@@ -214,7 +214,7 @@ async def embed(
     if here.uploads is None:
         raise HTTPException(404, "this server accepts no uploads")
     suffix = Path(name).suffix.lower()
-    suffix = suffix if suffix in sources.AUDIO_SUFFIXES else ""
+    suffix = suffix if suffix in AUDIO_SUFFIXES else ""
     with here.uploads.place(), tempfile.TemporaryDirectory(prefix="jaxsim-") as folder:
         path = Path(folder, f"audio{suffix}")
         await _receive(request, path)

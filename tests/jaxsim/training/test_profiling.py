@@ -94,6 +94,18 @@ def test_flops_cost_no_second_compilation():
     assert len(compiled) == before + 1
 
 
+def test_the_operations_are_foreseen_before_the_compilation():
+    foreseen = []
+    product = jax.jit(lambda x: x @ x)
+    found = profiling.flops(product, jnp.ones((8, 8)), foresee=foreseen.append)
+    assert foreseen == [found]
+    assert 2 * 8**3 <= found <= 2.2 * 8**3
+
+
+def test_the_rate_of_the_processors_is_plausible():
+    assert 1e8 < profiling.processor_rate() < 1e14
+
+
 def test_the_recording_is_a_file(tmp_path):
     run([], steps=range(1, 3), first_step=0, last_step=3, folder=tmp_path / "profile")
     (trace,) = (tmp_path / "profile").rglob("*.xplane.pb")
