@@ -15,6 +15,7 @@ from jaxsim.evaluation import metrics
 from jaxsim.evaluation.metrics import KS, Score, Triplets
 from jaxsim.evaluation.sampled_triplets import sample_triplets, track_triplets
 from jaxsim.evaluation.systems import System
+from jaxsim.network import subspaces
 
 AGREEMENT = 0.9  # at least; such judgements are also reported separately (A §4.1)
 MAP_TRACKS = 1500  # at most in the t-SNE
@@ -54,6 +55,7 @@ def compare(
         measured[system.name] = {
             "dimensions": list(system.dimensions),
             "coverage": float(system.covered.mean()),
+            "raw": system.raw,
             "triplets": _triplet_scores(system, own, gaps, sampled, data),
             "judged": _judged_scores(own, judged, data),
             "subsets": _subsets(system, gaps, sampled, judged, data),
@@ -279,7 +281,7 @@ def _collapse(system: System) -> dict[str, dict[str, float]]:
     names = system.dimensions or ("whole space",)
     return {
         name: {
-            "spread": metrics.spread(vectors[:, number]),
+            "spread": metrics.spread(subspaces.normalised(vectors[:, number], 1)),
             "effective_rank": metrics.effective_rank(vectors[:, number]),
             "size": vectors.shape[2],
         }

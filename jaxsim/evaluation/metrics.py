@@ -1,8 +1,8 @@
 """Measures of embeddings: triplet scores, retrieval, tagging, collapse (A §4.1; B §4.3).
 
-Embeddings are float [N, S, D]: every track's sub-spaces at length 1, or [N, 1, E] of an undivided
-space. Euclidean distances then rank as cosine distances do, and the squared distance in several
-sub-spaces together is the sum of their squared distances. What grows with N² or with N K runs on
+Embeddings are float [N, S, D], or [N, 1, E] of an undivided space. Where sub-spaces have length 1,
+Euclidean distances rank as cosine distances do. The squared distance in several sub-spaces together
+is the sum of their squared distances. What grows with N² or with N K runs on
 the devices in blocks; no N x N array is ever made.
 """
 
@@ -138,7 +138,8 @@ def neighbours(vectors: np.ndarray, groups: np.ndarray, count: int) -> np.ndarra
     devices = jax.local_devices()
     count = min(count, len(vectors))
     rows = max(1, min(QUERIES, DISTANCES // len(vectors))) * len(devices)
-    library = jnp.asarray(vectors, jnp.float32), jnp.asarray(groups, jnp.int32)
+    centred = vectors - vectors.mean(axis=0)  # so that float32 is spent on the differences
+    library = jnp.asarray(centred, jnp.float32), jnp.asarray(groups, jnp.int32)
     search = parallel.map_over_devices(
         functools.partial(nearest_of_others, count=count),
         split=(True, False),

@@ -12,6 +12,7 @@ from jaxsim.evaluation.metrics import KS
 
 Results = Mapping[str, Any]  # as `comparison.compare` returns them
 ABSENT = "n/a"
+RAW = "raw distances"  # of a system whose vectors are not normalised
 TOP_SUBSETS = 6  # A Table 2
 
 
@@ -60,10 +61,7 @@ def triplet_section(results: Results) -> Section:
             scores = [system["triplets"][dimension][space] for dimension in dimensions]
             known = [score["value"] for score in scores if score]
             mean = f"{np.mean(known):.3f}" if len(known) == len(scores) else ABSENT
-            coverage = f" ({system['coverage']:.0%} of the tracks)"
-            rows.append(
-                [name + (coverage if system["coverage"] < 1 else ""), *map(interval, scores), mean]
-            )
+            rows.append([_with_remarks(name, system), *map(interval, scores), mean])
         if space == "own":
             rows += _published_sub_spaces(systems, dimensions)
         tables.append((title, Table(["system", *dimensions, "mean"], rows)))
@@ -78,14 +76,28 @@ def triplet_section(results: Results) -> Section:
     text = (
         f"Share of triplets in which the similar track is nearer than the dissimilar one; chance "
         f"is 0.5. {results['triplets_per_dimension']} triplets per dimension, each from three "
-        f"different groups; 95 % intervals over groups of tracks."
+        f"different groups; 95 % intervals over groups of tracks. Distances are Euclidean, between "
+        "sub-spaces (or undivided vectors) at length 1."
     )
+    if any(system.get("raw") for system in systems.values()):
+        text += (
+            f" A system with {RAW} was trained without normalisation, and nothing of it is "
+            "normalised in any section."
+        )
     if (comparisons := _comparisons(results)).rows:
         tables.append(("Differences of paired triplets (95 %, own sub-space)", comparisons))
     shown = dict(list(by_dimension.items())[: len(figures.COLOURS)])
     chart = figures.kiviat(shown) if len(dimensions) > 2 else None
     caption = "Score of every dimension's own sub-space (A Fig. 3); dotted: chance."
     return Section("Triplet prediction", text, tables, [(chart, caption)] if chart else [])
+
+
+def _with_remarks(name: str, system: Mapping[str, Any]) -> str:
+    """A system's name, with what its row must not be read without."""
+    remarks = [RAW] if system.get("raw") else []  # absent from older evaluations
+    if system["coverage"] < 1:
+        remarks.append(f"{system['coverage']:.0%} of the tracks")
+    return f"{name} ({', '.join(remarks)})" if remarks else name
 
 
 def _comparisons(results: Results) -> Table:
@@ -121,7 +133,8 @@ def _judged_section(results: Results) -> Section:
     sets = results["judged_triplets"]
     rows = []
     for name, system in results["systems"].items():
-        rows.append([name, *(interval(system["judged"][each]["whole"]) for each in sets)])
+        scores = (interval(system["judged"][each]["whole"]) for each in sets)
+        rows.append([_with_remarks(name, system), *scores])
     rows += [
         [f"{title}: A Table 1, 426 dim-sim triplets", f"{score:.4f}", *[ABSENT] * (len(sets) - 1)]
         for title, score in published.A_TRIPLET_SCORE.values()
@@ -174,7 +187,7 @@ def _retrieval_section(results: Results) -> Section:
         auc = system["tagging"].get("all tags") or next(iter(system["tagging"].values()), None)
         rows.append(
             [
-                name,
+                _with_remarks(name, system),
                 *(interval(recall.get(f"R@{k}")) for k in KS),
                 interval(auc and auc["auc"]),
                 interval(system["track_triplets"]),

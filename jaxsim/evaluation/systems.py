@@ -32,11 +32,13 @@ class System:
     Attributes:
       name: in the tables.
       dimensions: of its sub-spaces; empty if its space is not divided.
-      vectors: of the evaluated tracks [N, S, D] (S = 1 if not divided), parts at length 1.
+      vectors: of the evaluated tracks [N, S, D] (S = 1 if not divided), parts at length 1 unless
+        the system is `raw`.
       covered: bool [N], which tracks it has.
       training: vectors of the training tracks [M, S, D], for prototypes; and `training_covered`.
       segments: of the evaluated tracks [L, S, D] and the track of each [L], if it has segments.
       tag_scores: per tag dimension the scores [N, C] of its own classifier, if it has one.
+      raw: whether its Euclidean distances are between vectors of any length.
       details: config, step and log of its training, for the report.
     """
 
@@ -48,6 +50,7 @@ class System:
     training_covered: np.ndarray
     segments: tuple[np.ndarray, np.ndarray] | None = None
     tag_scores: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    raw: bool = False
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
@@ -173,22 +176,22 @@ def _of_state(
     batch_size: int,
 ) -> System:
     embed = functools.partial(embedder, parallel.replicate(dataclasses.replace(state, moments=())))
-    dimensions = tuple(config.dimensions) if config.loss.disentangled else ()
-    parts = len(dimensions) or 1
-    options = dict(batch_size=batch_size, subspaces=parts)
     segments, track = track_embeddings.segment_embeddings(
         data["test"], embed, batch_size=batch_size
     )
     vectors = track_embeddings.means(segments, track, len(data["test"]))
     return System(
         name=name,
-        dimensions=dimensions,
-        vectors=subspaces.divided(vectors, parts),
+        dimensions=tuple(config.dimensions) if config.loss.disentangled else (),
+        vectors=track_embeddings.in_own_metric(config, vectors),
         covered=np.ones(len(vectors), bool),
-        training=track_embeddings.embed_tracks(data["train"], embed, **options),
+        training=track_embeddings.embed_tracks(
+            config, data["train"], embed, batch_size=batch_size
+        ),
         training_covered=np.ones(len(data["train"]), bool),
-        segments=(subspaces.divided(segments, parts), track),
+        segments=(track_embeddings.in_own_metric(config, segments), track),
         tag_scores=_tag_scores(config, state, segments, track, data["test"]),
+        raw=not track_embeddings.compares_directions(config),
         details=details,
     )
 
@@ -205,7 +208,7 @@ def _tag_scores(config, state, segments, track, data: DataSet) -> dict[str, np.n
         features = segments[:, own]
         centres = np.asarray(vectors)
         centres = centres[:, own] if config.loss.method == "proxy" else centres
-        if config.loss.method == "proxy" or config.loss.normalised:
+        if track_embeddings.compares_directions(config):
             features = subspaces.divided(features, 1)[:, 0]
         result[dimension] = track_embeddings.means(features @ centres.T, track, len(data))
     return result

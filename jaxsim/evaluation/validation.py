@@ -76,10 +76,10 @@ class Validation:
 
     def _embeddings(self, state: State) -> np.ndarray:
         return track_embeddings.embed_tracks(
+            self.config,
             self.data,
             functools.partial(self._embed, state),
             batch_size=self.config.evaluation.batch_size,
-            subspaces=len(self.config.dimensions) if self.config.loss.disentangled else 1,
         )
 
     def compare(self, trained: State, untrained: State) -> Table:

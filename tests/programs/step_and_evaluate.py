@@ -81,7 +81,7 @@ triplets = parallel.to_host(
 embed = track_embeddings.embedder(config)
 placed = parallel.replicate(start)
 embeddings = track_embeddings.embed_tracks(
-    data, lambda segments: embed(placed, segments), batch_size=BATCH, subspaces=3
+    config, data, lambda segments: embed(placed, segments), batch_size=BATCH
 )
 sampled = sampled_triplets.sample_triplets(data, config, count=300, seed=0)
 table = validation.triplet_table(embeddings, embeddings[::-1], sampled, data, config.dimensions)

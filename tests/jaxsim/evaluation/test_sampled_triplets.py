@@ -71,7 +71,7 @@ def test_track_triplets_are_of_two_tracks() -> None:
     assert len(sampled_triplets.track_triplets(np.array([0, 0]), count=5, seed=0)) == 0
 
 
-def test_embeddings_of_tracks_are_normalised_means_of_their_segments() -> None:
+def test_embeddings_of_tracks_are_normalised_means_of_their_segments(config: ConfigDict) -> None:
     data = fake_data(7)
 
     def embed(batch) -> np.ndarray:
@@ -79,7 +79,8 @@ def test_embeddings_of_tracks_are_normalised_means_of_their_segments() -> None:
 
     segments, track = track_embeddings.segment_embeddings(data, embed, batch_size=4)
     assert (np.bincount(track) == data.num_frames // 129).all()
-    streamed = track_embeddings.embed_tracks(data, embed, batch_size=4, subspaces=3)
+    config.dimensions = ("genre", "tempo", "key")
+    streamed = track_embeddings.embed_tracks(config, data, embed, batch_size=4)
     together = subspaces.divided(track_embeddings.means(segments, track, 7), 3)
     np.testing.assert_allclose(streamed, together, rtol=1e-6)
     for row in range(7):
