@@ -17,7 +17,6 @@ from jaxsim.evaluation.sampled_triplets import sample_triplets, track_triplets
 from jaxsim.evaluation.systems import System
 from jaxsim.network import subspaces
 
-AGREEMENT = 0.9  # at least; such judgements are also reported separately (A §4.1)
 MAP_TRACKS = 1500  # at most in the t-SNE
 SEED = 0
 
@@ -71,7 +70,13 @@ def compare(
         "dimensions": list(sampled),
         "triplets_per_dimension": count,
         "judged_triplets": {
-            each.name: {"used": len(judged[each.name]), "of": len(each)} for each in judgements
+            each.title: {
+                "used": len(judged[each.title]),
+                "of": len(each),
+                "form": each.form,
+                "agreement": float(each.agreement.min()),  # all of its triplets have at least this
+            }
+            for each in judgements
         },
         "systems": measured,
         "differences": _differences(predictions, data, sets),
@@ -93,7 +98,7 @@ def _with_agreement(judgements: Sequence[human.Judgements]) -> list[human.Judgem
     result = []
     for each in judgements:
         result.append(each)
-        strict = each.at_least(AGREEMENT)
+        strict = each.at_least(human.AGREEMENT)
         if 0 < len(strict) < len(each):
             result.append(strict)
     return result
@@ -102,10 +107,10 @@ def _with_agreement(judgements: Sequence[human.Judgements]) -> list[human.Judgem
 def _judged(judgements, data: DataSet) -> dict[str, Triplets]:
     result = {}
     for each in judgements:
-        result[each.name] = rows = each.rows(data.track_ids)
+        result[each.title] = rows = each.rows(data.track_ids)
         if not len(rows):
             raise ValueError(
-                f"{each.name}: none of its {len(each)} triplets has all three tracks in "
+                f"{each.title}: none of its {len(each)} triplets has all three tracks in "
                 f"{data.directory}, split {data.split!r}; its first is {each.ids[0]}"
             )
     return result

@@ -8,6 +8,7 @@ import numpy as np
 import yaml
 
 from jaxsim.evaluation import figures, published
+from jaxsim.evaluation.judgements import AGREEMENT, DIM_SIM
 from jaxsim.evaluation.metrics import KS
 
 Results = Mapping[str, Any]  # as `comparison.compare` returns them
@@ -135,10 +136,11 @@ def _judged_section(results: Results) -> Section:
     for name, system in results["systems"].items():
         scores = (interval(system["judged"][each]["whole"]) for each in sets)
         rows.append([_with_remarks(name, system), *scores])
-    rows += [
-        [f"{title}: A Table 1, 426 dim-sim triplets", f"{score:.4f}", *[ABSENT] * (len(sets) - 1)]
-        for title, score in published.A_TRIPLET_SCORE.values()
-    ]
+    published_sets = [_is_the_papers_set(each) for each in sets.values()]
+    if any(published_sets):
+        for title, score in published.A_TRIPLET_SCORE.values():
+            values = [f"{score:.4f}" if same else ABSENT for same in published_sets]
+            rows.append([f"{title}: A Table 1, {published.A_TRIPLETS} dim-sim triplets", *values])
     coverage = "; ".join(
         f"{name}: {each['used']} of {each['of']} triplets have all their tracks here"
         for name, each in sets.items()
@@ -146,6 +148,12 @@ def _judged_section(results: Results) -> Section:
     fewest = min(each["used"] for each in sets.values())
     text = f"{coverage}. One of {fewest} triplets counts {100 / fewest:.2f} points."
     return Section("Triplets that people judged", text, [("", Table(["system", *sets], rows))])
+
+
+def _is_the_papers_set(judged: Mapping[str, Any]) -> bool:
+    """Whether these are dim-sim's triplets with high agreement, on which the papers measured."""
+    # Older evaluations say neither the form nor the agreement of a file.
+    return judged.get("form") == DIM_SIM and judged["agreement"] >= AGREEMENT
 
 
 def _leakage_section(results: Results) -> Iterator[Section]:
@@ -234,7 +242,8 @@ def _subset_section(results: Results) -> Iterator[Section]:
         for which, subsets in system["subsets"].items():
             best = sorted(subsets, key=lambda each: -each["value"])[:TOP_SUBSETS]
             single = [each for each in subsets if len(each["subset"]) == 1 and each not in best]
-            judged = which in results["judged_triplets"]
+            judged = results["judged_triplets"].get(which)
+            beside = judged is not None and _is_the_papers_set(judged)
             rows = []
             for each in [*best, *single]:
                 names = each["subset"]
@@ -243,10 +252,10 @@ def _subset_section(results: Results) -> Iterator[Section]:
                     [
                         " + ".join(names),
                         interval(each["interval"]),
-                        *([f"{paper:.4f}" if paper else ABSENT] if judged else []),
+                        *([f"{paper:.4f}" if paper else ABSENT] if beside else []),
                     ]
                 )
-            headings = ["sub-spaces", "score", *(["A Table 2"] if judged else [])]
+            headings = ["sub-spaces", "score", *(["A Table 2"] if beside else [])]
             tables.append((f"{name}, {which}", Table(headings, rows)))
     if tables:
         text = (
