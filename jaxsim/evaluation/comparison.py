@@ -55,6 +55,7 @@ def compare(
             "dimensions": list(system.dimensions),
             "coverage": float(system.covered.mean()),
             "raw": system.raw,
+            "seeds": 1 + len(system.repeats),
             "triplets": _triplet_scores(system, own, gaps, sampled, data),
             "judged": _judged_scores(own, judged, data),
             "subsets": _subsets(system, gaps, sampled, judged, data),
@@ -117,21 +118,22 @@ def _judged(judgements, data: DataSet) -> dict[str, Triplets]:
 
 
 def _gaps(system: System, rows: Triplets) -> np.ndarray:
-    """`metrics.gaps`, NaN where the system lacks a track."""
+    """`metrics.gaps` of every repetition [R, n, S], NaN where the system lacks a track."""
     covered = np.all(
         [system.covered[part] for part in (rows.anchor, rows.positive, rows.negative)], axis=0
     )
-    return np.where(covered[:, None], metrics.gaps(system.vectors, rows), np.nan)
+    gaps = np.stack([metrics.gaps(each, rows) for each in (system.vectors, *system.repeats)])
+    return np.where(covered[:, None], gaps, np.nan)
 
 
 def _predictions(system: System, gaps: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Whether own sub-space and whole space are right, by set and triplet; NaN = unknown."""
+    """Whether own sub-space and whole space are right, by set [R, n]; NaN = unknown."""
     result = {}
     for name, gap in gaps.items():
-        whole = _right(gap.sum(axis=1))
-        own = whole if not system.dimensions else np.full(len(gap), np.nan)
+        whole = _right(gap.sum(axis=2))
+        own = whole if not system.dimensions else np.full(whole.shape, np.nan)
         if name in system.dimensions:
-            own = _right(gap[:, system.dimensions.index(name)])
+            own = _right(gap[..., system.dimensions.index(name)])
         result[name] = {"own": own, "whole": whole}
     return result
 
@@ -146,11 +148,12 @@ def _groups(data: DataSet) -> np.ndarray:
 
 
 def _score(values: np.ndarray, groups: np.ndarray) -> dict[str, float] | None:
-    """Mean and interval of the known values; None if there are none."""
-    known = np.isfinite(values)
+    """Mean and interval of the known values [n] or [R, n]; None if there are none."""
+    values = np.atleast_2d(values)
+    known = np.isfinite(values).all(axis=0)
     if not known.any():
         return None
-    return _plain(metrics.bootstrap(values[known], groups[known], seed=SEED))
+    return _plain(metrics.bootstrap(values[:, known], groups[known], seed=SEED))
 
 
 def _plain(score: Score) -> dict[str, float] | None:
@@ -163,13 +166,13 @@ def _triplet_scores(system: System, predictions, gaps, sampled, data: DataSet):
     groups = _groups(data)
     result = {}
     for name, rows in sampled.items():
-        known = ~np.isnan(gaps[name][:, 0])
-        each = metrics.right(gaps[name][known])
+        known = ~np.isnan(gaps[name][0, :, 0])
+        each = metrics.right(gaps[name][:, known])
         result[name] = {
             "own": _score(predictions[name]["own"], groups[rows.anchor]),
             "whole": _score(predictions[name]["whole"], groups[rows.anchor]),
             "triplets": int(known.sum()),
-            "by_sub_space": dict(zip(system.dimensions, each.mean(axis=0).tolist(), strict=True))
+            "by_sub_space": dict(zip(system.dimensions, each.mean(axis=(0, 1)).tolist(), strict=True))
             if system.dimensions and known.any()
             else {},
         }
@@ -181,7 +184,7 @@ def _judged_scores(predictions, judged: Mapping[str, Triplets], data: DataSet):
     return {
         name: {
             "whole": _score(predictions[name]["whole"], groups[rows.anchor]),
-            "triplets": int(np.isfinite(predictions[name]["whole"]).sum()),
+            "triplets": int(np.isfinite(predictions[name]["whole"][0]).sum()),
         }
         for name, rows in judged.items()
     }
@@ -191,9 +194,9 @@ def _subsets(system: System, gaps, sampled, judged, data: DataSet) -> dict[str, 
     """Scores of all 2^S - 1 subsets of sub-spaces (A Table 2), on judged and on all triplets."""
     if not system.dimensions:
         return {}
-    sets = {name: (gaps[name], rows.anchor) for name, rows in judged.items()}
+    sets = {name: (gaps[name][0], rows.anchor) for name, rows in judged.items()}
     sets["all dimensions' triplets"] = (
-        np.concatenate([gaps[name] for name in sampled]),
+        np.concatenate([gaps[name][0] for name in sampled]),
         np.concatenate([rows.anchor for rows in sampled.values()]),
     )
     subsets = metrics.subsets(system.dimensions)

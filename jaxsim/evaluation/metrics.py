@@ -90,15 +90,21 @@ def bootstrap(values: np.ndarray, groups: Sequence[str] | np.ndarray, *, seed: i
     """Mean of `values` [n] with a 95 % interval over resampled groups (pieces), not values.
 
     Triplets whose anchors are renderings of one piece are not independent; pieces are. Two systems
-    are compared by the mean of the differences of their values, which pairs them.
+    are compared by the mean of the differences of their values, which pairs them. `values` [R, n]
+    of R repetitions (seeds of a network) have the mean of all, and an interval over resampled
+    repetitions too; with few of them it is somewhat narrow.
     """
+    values = np.atleast_2d(values)
     _, group = np.unique(groups, return_inverse=True)
-    sums, counts = np.bincount(group, values), np.bincount(group)
+    counts = np.bincount(group)
+    sums = np.stack([np.bincount(group, each) for each in values])
     means = []
     random = np.random.default_rng(seed)
     for _ in range(RESAMPLES):  # one at a time: thousands of groups need no matrix of resamples
         rows = random.integers(len(counts), size=len(counts))
-        means.append(sums[rows].sum() / counts[rows].sum())
+        repetitions = random.integers(len(sums), size=len(sums))  # of a single one, draws nothing
+        drawn = sums[repetitions].mean(axis=0)
+        means.append(drawn[rows].sum() / counts[rows].sum())
     low, high = np.quantile(means, (0.025, 0.975))
     return Score(float(values.mean()), float(low), float(high))
 

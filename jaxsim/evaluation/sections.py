@@ -85,6 +85,12 @@ def triplet_section(results: Results) -> Section:
             f" A system with {RAW} was trained without normalisation, and nothing of it is "
             "normalised in any section."
         )
+    if (seeds := max(system.get("seeds", 1) for system in systems.values())) > 1:
+        text += (
+            f" Untrained networks are {seeds}, of different seeds, with batch statistics of "
+            "training segments: their triplet scores are means, intervals are over groups and "
+            "seeds, and the other sections show the first of them."
+        )
     if (comparisons := _comparisons(results)).rows:
         tables.append(("Differences of paired triplets (95 %, own sub-space)", comparisons))
     shown = dict(list(by_dimension.items())[: len(figures.COLOURS)])
