@@ -15,8 +15,8 @@ from jaxsim.evaluation import metrics
 from jaxsim.evaluation.metrics import KS, Score, Triplets
 from jaxsim.evaluation.sampled_triplets import sample_triplets, track_triplets
 from jaxsim.evaluation.systems import System
+from jaxsim.network import subspaces
 
-AGREEMENT = 0.9  # at least; such judgements are also reported separately (A §4.1)
 MAP_TRACKS = 1500  # at most in the t-SNE
 SEED = 0
 
@@ -54,6 +54,8 @@ def compare(
         measured[system.name] = {
             "dimensions": list(system.dimensions),
             "coverage": float(system.covered.mean()),
+            "raw": system.raw,
+            "seeds": 1 + len(system.repeats),
             "triplets": _triplet_scores(system, own, gaps, sampled, data),
             "judged": _judged_scores(own, judged, data),
             "subsets": _subsets(system, gaps, sampled, judged, data),
@@ -69,7 +71,13 @@ def compare(
         "dimensions": list(sampled),
         "triplets_per_dimension": count,
         "judged_triplets": {
-            each.name: {"used": len(judged[each.name]), "of": len(each)} for each in judgements
+            each.title: {
+                "used": len(judged[each.title]),
+                "of": len(each),
+                "form": each.form,
+                "agreement": float(each.agreement.min()),  # all of its triplets have at least this
+            }
+            for each in judgements
         },
         "systems": measured,
         "differences": _differences(predictions, data, sets),
@@ -91,7 +99,7 @@ def _with_agreement(judgements: Sequence[human.Judgements]) -> list[human.Judgem
     result = []
     for each in judgements:
         result.append(each)
-        strict = each.at_least(AGREEMENT)
+        strict = each.at_least(human.AGREEMENT)
         if 0 < len(strict) < len(each):
             result.append(strict)
     return result
@@ -100,31 +108,32 @@ def _with_agreement(judgements: Sequence[human.Judgements]) -> list[human.Judgem
 def _judged(judgements, data: DataSet) -> dict[str, Triplets]:
     result = {}
     for each in judgements:
-        result[each.name] = rows = each.rows(data.track_ids)
+        result[each.title] = rows = each.rows(data.track_ids)
         if not len(rows):
             raise ValueError(
-                f"{each.name}: none of its {len(each)} triplets has all three tracks in "
+                f"{each.title}: none of its {len(each)} triplets has all three tracks in "
                 f"{data.directory}, split {data.split!r}; its first is {each.ids[0]}"
             )
     return result
 
 
 def _gaps(system: System, rows: Triplets) -> np.ndarray:
-    """`metrics.gaps`, NaN where the system lacks a track."""
+    """`metrics.gaps` of every repetition [R, n, S], NaN where the system lacks a track."""
     covered = np.all(
         [system.covered[part] for part in (rows.anchor, rows.positive, rows.negative)], axis=0
     )
-    return np.where(covered[:, None], metrics.gaps(system.vectors, rows), np.nan)
+    gaps = np.stack([metrics.gaps(each, rows) for each in (system.vectors, *system.repeats)])
+    return np.where(covered[:, None], gaps, np.nan)
 
 
 def _predictions(system: System, gaps: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """Whether own sub-space and whole space are right, by set and triplet; NaN = unknown."""
+    """Whether own sub-space and whole space are right, by set [R, n]; NaN = unknown."""
     result = {}
     for name, gap in gaps.items():
-        whole = _right(gap.sum(axis=1))
-        own = whole if not system.dimensions else np.full(len(gap), np.nan)
+        whole = _right(gap.sum(axis=2))
+        own = whole if not system.dimensions else np.full(whole.shape, np.nan)
         if name in system.dimensions:
-            own = _right(gap[:, system.dimensions.index(name)])
+            own = _right(gap[..., system.dimensions.index(name)])
         result[name] = {"own": own, "whole": whole}
     return result
 
@@ -139,11 +148,12 @@ def _groups(data: DataSet) -> np.ndarray:
 
 
 def _score(values: np.ndarray, groups: np.ndarray) -> dict[str, float] | None:
-    """Mean and interval of the known values; None if there are none."""
-    known = np.isfinite(values)
+    """Mean and interval of the known values [n] or [R, n]; None if there are none."""
+    values = np.atleast_2d(values)
+    known = np.isfinite(values).all(axis=0)
     if not known.any():
         return None
-    return _plain(metrics.bootstrap(values[known], groups[known], seed=SEED))
+    return _plain(metrics.bootstrap(values[:, known], groups[known], seed=SEED))
 
 
 def _plain(score: Score) -> dict[str, float] | None:
@@ -156,13 +166,13 @@ def _triplet_scores(system: System, predictions, gaps, sampled, data: DataSet):
     groups = _groups(data)
     result = {}
     for name, rows in sampled.items():
-        known = ~np.isnan(gaps[name][:, 0])
-        each = metrics.right(gaps[name][known])
+        known = ~np.isnan(gaps[name][0, :, 0])
+        each = metrics.right(gaps[name][:, known])
         result[name] = {
             "own": _score(predictions[name]["own"], groups[rows.anchor]),
             "whole": _score(predictions[name]["whole"], groups[rows.anchor]),
             "triplets": int(known.sum()),
-            "by_sub_space": dict(zip(system.dimensions, each.mean(axis=0).tolist(), strict=True))
+            "by_sub_space": dict(zip(system.dimensions, each.mean(axis=(0, 1)).tolist(), strict=True))
             if system.dimensions and known.any()
             else {},
         }
@@ -174,7 +184,7 @@ def _judged_scores(predictions, judged: Mapping[str, Triplets], data: DataSet):
     return {
         name: {
             "whole": _score(predictions[name]["whole"], groups[rows.anchor]),
-            "triplets": int(np.isfinite(predictions[name]["whole"]).sum()),
+            "triplets": int(np.isfinite(predictions[name]["whole"][0]).sum()),
         }
         for name, rows in judged.items()
     }
@@ -184,9 +194,9 @@ def _subsets(system: System, gaps, sampled, judged, data: DataSet) -> dict[str, 
     """Scores of all 2^S - 1 subsets of sub-spaces (A Table 2), on judged and on all triplets."""
     if not system.dimensions:
         return {}
-    sets = {name: (gaps[name], rows.anchor) for name, rows in judged.items()}
+    sets = {name: (gaps[name][0], rows.anchor) for name, rows in judged.items()}
     sets["all dimensions' triplets"] = (
-        np.concatenate([gaps[name] for name in sampled]),
+        np.concatenate([gaps[name][0] for name in sampled]),
         np.concatenate([rows.anchor for rows in sampled.values()]),
     )
     subsets = metrics.subsets(system.dimensions)
@@ -279,7 +289,7 @@ def _collapse(system: System) -> dict[str, dict[str, float]]:
     names = system.dimensions or ("whole space",)
     return {
         name: {
-            "spread": metrics.spread(vectors[:, number]),
+            "spread": metrics.spread(subspaces.normalised(vectors[:, number], 1)),
             "effective_rank": metrics.effective_rank(vectors[:, number]),
             "size": vectors.shape[2],
         }

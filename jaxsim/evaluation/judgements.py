@@ -14,7 +14,7 @@ import csv
 import dataclasses
 import json
 from collections import defaultdict
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,13 @@ import numpy as np
 
 from jaxsim.evaluation.metrics import Triplets
 
+AGREEMENT = 0.9  # at least; such triplets are also reported separately (A §4.1)
 MAX_VOTES = 1e9  # for or against a track
 Table = list[list[str]]
 Parsed = tuple[list[tuple[str, str, str]], list[float]]
 GENERIC = ("anchor", "positive", "negative")
-DIM_SIM = ("anchor_id", "song1_id", "song2_id", "song1_vote", "song2_vote")
+DIM_SIM = "dim-sim"
+DIM_SIM_COLUMNS = ("anchor_id", "song1_id", "song2_id", "song1_vote", "song2_vote")
 ODD_ONE_OUT = tuple(f"clip{i}_{what}" for what in ("id", "numvotes") for i in (1, 2, 3))
 
 
@@ -36,13 +38,22 @@ class Judgements:
 
     Attributes:
       name: of the file.
+      form: of the file: "triplets", "dim-sim" or "odd one out".
       ids: (anchor, positive, negative) of every triplet.
       agreement: share of the votes that agree with it; 1 where no votes are known.
+      threshold: the agreement below which triplets were left out; 0 if none were.
     """
 
     name: str
+    form: str
     ids: list[tuple[str, str, str]]
     agreement: np.ndarray
+    threshold: float = 0.0
+
+    @property
+    def title(self) -> str:
+        """The name, and the threshold if there is one."""
+        return f"{self.name}, agreement >= {self.threshold:g}" if self.threshold else self.name
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -50,10 +61,11 @@ class Judgements:
     def at_least(self, agreement: float) -> "Judgements":
         """Those on which at least this share of the votes agree."""
         kept = np.flatnonzero(self.agreement >= agreement)
-        return Judgements(
-            f"{self.name}, agreement >= {agreement:g}",
-            [self.ids[i] for i in kept],
-            self.agreement[kept],
+        return dataclasses.replace(
+            self,
+            ids=[self.ids[i] for i in kept],
+            agreement=self.agreement[kept],
+            threshold=agreement,
         )
 
     def rows(self, track_ids: list[str]) -> Triplets:
@@ -74,7 +86,7 @@ def read(path: str | Path) -> Judgements:
     path = Path(path)
     rows = _rows(path)
     columns = set(rows[0]) if rows else set()
-    for needed, parse in ((GENERIC, _generic), (DIM_SIM, _dim_sim), (ODD_ONE_OUT, _odd_one_out)):
+    for form, (needed, parse) in FORMS.items():
         if set(needed) <= columns:
             table = [
                 [_value(row, column, number, path) for column in needed]
@@ -83,10 +95,10 @@ def read(path: str | Path) -> Judgements:
             ids, agreement = parse(table)
             if not ids:
                 raise ValueError(f"{path}: has no triplet on which the votes differ")
-            return Judgements(path.stem, ids, np.array(agreement))
+            return Judgements(path.stem, form, ids, np.array(agreement))
     raise ValueError(
         f"{path}: has columns {', '.join(_shown(columns)) or 'none'}; expected "
-        f"{', '.join(GENERIC)}, or {', '.join(DIM_SIM)}, or {', '.join(ODD_ONE_OUT)}"
+        + ", or ".join(", ".join(needed) for needed, _ in FORMS.values())
     )
 
 
@@ -159,6 +171,13 @@ def _odd_one_out(table: Table) -> Parsed:
             ids.append((anchor, positive, negative))
             agreement.append(votes / (votes + against))
     return ids, agreement
+
+
+FORMS: dict[str, tuple[tuple[str, ...], Callable[[Table], Parsed]]] = {
+    "triplets": (GENERIC, _generic),
+    DIM_SIM: (DIM_SIM_COLUMNS, _dim_sim),
+    "odd one out": (ODD_ONE_OUT, _odd_one_out),
+}
 
 
 def _shown(names: Iterable[Any]) -> list[str]:

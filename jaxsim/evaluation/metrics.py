@@ -1,8 +1,8 @@
 """Measures of embeddings: triplet scores, retrieval, tagging, collapse (A §4.1; B §4.3).
 
-Embeddings are float [N, S, D]: every track's sub-spaces at length 1, or [N, 1, E] of an undivided
-space. Euclidean distances then rank as cosine distances do, and the squared distance in several
-sub-spaces together is the sum of their squared distances. What grows with N² or with N K runs on
+Embeddings are float [N, S, D], or [N, 1, E] of an undivided space. Where sub-spaces have length 1,
+Euclidean distances rank as cosine distances do. The squared distance in several sub-spaces together
+is the sum of their squared distances. What grows with N² or with N K runs on
 the devices in blocks; no N x N array is ever made.
 """
 
@@ -90,15 +90,21 @@ def bootstrap(values: np.ndarray, groups: Sequence[str] | np.ndarray, *, seed: i
     """Mean of `values` [n] with a 95 % interval over resampled groups (pieces), not values.
 
     Triplets whose anchors are renderings of one piece are not independent; pieces are. Two systems
-    are compared by the mean of the differences of their values, which pairs them.
+    are compared by the mean of the differences of their values, which pairs them. `values` [R, n]
+    of R repetitions (seeds of a network) have the mean of all, and an interval over resampled
+    repetitions too; with few of them it is somewhat narrow.
     """
+    values = np.atleast_2d(values)
     _, group = np.unique(groups, return_inverse=True)
-    sums, counts = np.bincount(group, values), np.bincount(group)
+    counts = np.bincount(group)
+    sums = np.stack([np.bincount(group, each) for each in values])
     means = []
     random = np.random.default_rng(seed)
     for _ in range(RESAMPLES):  # one at a time: thousands of groups need no matrix of resamples
         rows = random.integers(len(counts), size=len(counts))
-        means.append(sums[rows].sum() / counts[rows].sum())
+        repetitions = random.integers(len(sums), size=len(sums))  # of a single one, draws nothing
+        drawn = sums[repetitions].mean(axis=0)
+        means.append(drawn[rows].sum() / counts[rows].sum())
     low, high = np.quantile(means, (0.025, 0.975))
     return Score(float(values.mean()), float(low), float(high))
 
@@ -138,7 +144,8 @@ def neighbours(vectors: np.ndarray, groups: np.ndarray, count: int) -> np.ndarra
     devices = jax.local_devices()
     count = min(count, len(vectors))
     rows = max(1, min(QUERIES, DISTANCES // len(vectors))) * len(devices)
-    library = jnp.asarray(vectors, jnp.float32), jnp.asarray(groups, jnp.int32)
+    centred = vectors - vectors.mean(axis=0)  # so that float32 is spent on the differences
+    library = jnp.asarray(centred, jnp.float32), jnp.asarray(groups, jnp.int32)
     search = parallel.map_over_devices(
         functools.partial(nearest_of_others, count=count),
         split=(True, False),

@@ -17,39 +17,68 @@ ANCHORS = 512  # whose relations to all tracks are in memory at once
 def sample_triplets(
     data: DataSet, config: ConfigDict, *, count: int, seed: int
 ) -> dict[str, Triplets]:
-    """Draws `count` triplets per dimension; the three tracks are of different groups (pieces).
+    """Draws `count` triplets per dimension; the three tracks are of three groups (pieces).
 
-    Similar means sharing a tag (not one drawn label), whatever the training used. A dimension in
-    which no triplet exists is left out. Memory grows with the number of tracks, not its square.
+    The anchor is drawn evenly from the tracks that have a triplet, the positive from those similar
+    to it that leave it a negative, and the negative from those dissimilar to it. Similar means
+    sharing a tag (not one drawn label), whatever the training used. A dimension in which no triplet
+    exists is left out. Memory grows with the number of tracks, not its square.
     """
-    rows = np.arange(len(data))
+    rows, group = np.arange(len(data)), _group(data)
     eligible = np.zeros((len(config.dimensions), len(data)), bool)
     for block, similar, dissimilar in _relations(data, config, config.dimensions, rows):
-        eligible[:, block] = similar.any(axis=2) & dissimilar.any(axis=2)
+        # A positive and a negative of two groups exist unless all candidates are of one.
+        either = similar | dissimilar
+        one = group[either.argmax(axis=2)]
+        several = (either & (group != one[..., None])).any(axis=2)
+        eligible[:, block] = similar.any(axis=2) & dissimilar.any(axis=2) & several
     result = {}
     for number, dimension in enumerate(config.dimensions):
         if not eligible[number].any():
             continue
         random = np.random.default_rng((seed, number))
         anchor = np.sort(random.choice(np.flatnonzero(eligible[number]), count))
-        draws = random.random((2, count))
-        others = np.empty((2, count), np.int64)
-        row = 0
-        for _, *pair in _relations(data, config, [dimension], anchor):
-            for candidates in zip(pair[0][0], pair[1][0], strict=True):
-                for which, allowed in enumerate(candidates):
-                    choice = np.flatnonzero(allowed)
-                    others[which, row] = choice[int(draws[which, row] * len(choice))]
-                row += 1
-        result[dimension] = Triplets(anchor, *others)
+        draws = iter(random.random((3, count)).T)
+        pairs = [
+            _pair(*candidates, group, next(draws))
+            for _, similar, dissimilar in _relations(data, config, [dimension], anchor)
+            for candidates in zip(similar[0], dissimilar[0], strict=True)
+        ]
+        result[dimension] = Triplets(anchor, *np.array(pairs).T)
     return result
+
+
+def _pair(
+    similar: np.ndarray, dissimilar: np.ndarray, group: np.ndarray, draws: np.ndarray
+) -> tuple[int, int]:
+    """A positive and a negative of different groups, for an anchor that has them.
+
+    Args:
+      similar, dissimilar: bool [N], to the anchor and not of its group.
+      draws: three uniform numbers.
+    """
+
+    def drawn(allowed: np.ndarray, draw: float) -> int:
+        choice = np.flatnonzero(allowed)
+        return choice[int(draw * len(choice))]
+
+    positive = drawn(similar, draws[0])
+    negatives = dissimilar & (group != group[positive])
+    if not negatives.any():  # they are all of the positive's group, so another positive leaves all
+        positive, negatives = drawn(similar & (group != group[positive]), draws[2]), dissimilar
+    return positive, drawn(negatives, draws[1])
+
+
+def _group(data: DataSet) -> np.ndarray:
+    """The group of every track as a number [N]."""
+    return np.unique(data.groups, return_inverse=True)[1]
 
 
 def _relations(data: DataSet, config: ConfigDict, dimensions: Sequence[str], anchors: np.ndarray):
     """For blocks of anchors (rows of data): the block, similar and dissimilar tracks [S, A, N]."""
     labels = {**data.tags, "tempo": data.tempo, "key": data.key, "index": np.arange(len(data))}
     placed = {name: jnp.asarray(values) for name, values in labels.items()}
-    _, group = np.unique(data.groups, return_inverse=True)
+    group = _group(data)
 
     @jax.jit
     def related(own):

@@ -8,10 +8,12 @@ import numpy as np
 import yaml
 
 from jaxsim.evaluation import figures, published
+from jaxsim.evaluation.judgements import AGREEMENT, DIM_SIM
 from jaxsim.evaluation.metrics import KS
 
 Results = Mapping[str, Any]  # as `comparison.compare` returns them
 ABSENT = "n/a"
+RAW = "raw distances"  # of a system whose vectors are not normalised
 TOP_SUBSETS = 6  # A Table 2
 
 
@@ -60,10 +62,7 @@ def triplet_section(results: Results) -> Section:
             scores = [system["triplets"][dimension][space] for dimension in dimensions]
             known = [score["value"] for score in scores if score]
             mean = f"{np.mean(known):.3f}" if len(known) == len(scores) else ABSENT
-            coverage = f" ({system['coverage']:.0%} of the tracks)"
-            rows.append(
-                [name + (coverage if system["coverage"] < 1 else ""), *map(interval, scores), mean]
-            )
+            rows.append([_with_remarks(name, system), *map(interval, scores), mean])
         if space == "own":
             rows += _published_sub_spaces(systems, dimensions)
         tables.append((title, Table(["system", *dimensions, "mean"], rows)))
@@ -78,14 +77,34 @@ def triplet_section(results: Results) -> Section:
     text = (
         f"Share of triplets in which the similar track is nearer than the dissimilar one; chance "
         f"is 0.5. {results['triplets_per_dimension']} triplets per dimension, each from three "
-        f"different groups; 95 % intervals over groups of tracks."
+        f"different groups; 95 % intervals over groups of tracks. Distances are Euclidean, between "
+        "sub-spaces (or undivided vectors) at length 1."
     )
+    if any(system.get("raw") for system in systems.values()):
+        text += (
+            f" A system with {RAW} was trained without normalisation, and nothing of it is "
+            "normalised in any section."
+        )
+    if (seeds := max(system.get("seeds", 1) for system in systems.values())) > 1:
+        text += (
+            f" Untrained networks are {seeds}, of different seeds, with batch statistics of "
+            "training segments: their triplet scores are means, intervals are over groups and "
+            "seeds, and the other sections show the first of them."
+        )
     if (comparisons := _comparisons(results)).rows:
         tables.append(("Differences of paired triplets (95 %, own sub-space)", comparisons))
     shown = dict(list(by_dimension.items())[: len(figures.COLOURS)])
     chart = figures.kiviat(shown) if len(dimensions) > 2 else None
     caption = "Score of every dimension's own sub-space (A Fig. 3); dotted: chance."
     return Section("Triplet prediction", text, tables, [(chart, caption)] if chart else [])
+
+
+def _with_remarks(name: str, system: Mapping[str, Any]) -> str:
+    """A system's name, with what its row must not be read without."""
+    remarks = [RAW] if system.get("raw") else []  # absent from older evaluations
+    if system["coverage"] < 1:
+        remarks.append(f"{system['coverage']:.0%} of the tracks")
+    return f"{name} ({', '.join(remarks)})" if remarks else name
 
 
 def _comparisons(results: Results) -> Table:
@@ -121,11 +140,13 @@ def _judged_section(results: Results) -> Section:
     sets = results["judged_triplets"]
     rows = []
     for name, system in results["systems"].items():
-        rows.append([name, *(interval(system["judged"][each]["whole"]) for each in sets)])
-    rows += [
-        [f"{title}: A Table 1, 426 dim-sim triplets", f"{score:.4f}", *[ABSENT] * (len(sets) - 1)]
-        for title, score in published.A_TRIPLET_SCORE.values()
-    ]
+        scores = (interval(system["judged"][each]["whole"]) for each in sets)
+        rows.append([_with_remarks(name, system), *scores])
+    published_sets = [_is_the_papers_set(each) for each in sets.values()]
+    if any(published_sets):
+        for title, score in published.A_TRIPLET_SCORE.values():
+            values = [f"{score:.4f}" if same else ABSENT for same in published_sets]
+            rows.append([f"{title}: A Table 1, {published.A_TRIPLETS} dim-sim triplets", *values])
     coverage = "; ".join(
         f"{name}: {each['used']} of {each['of']} triplets have all their tracks here"
         for name, each in sets.items()
@@ -133,6 +154,12 @@ def _judged_section(results: Results) -> Section:
     fewest = min(each["used"] for each in sets.values())
     text = f"{coverage}. One of {fewest} triplets counts {100 / fewest:.2f} points."
     return Section("Triplets that people judged", text, [("", Table(["system", *sets], rows))])
+
+
+def _is_the_papers_set(judged: Mapping[str, Any]) -> bool:
+    """Whether these are dim-sim's triplets with high agreement, on which the papers measured."""
+    # Older evaluations say neither the form nor the agreement of a file.
+    return judged.get("form") == DIM_SIM and judged["agreement"] >= AGREEMENT
 
 
 def _leakage_section(results: Results) -> Iterator[Section]:
@@ -174,7 +201,7 @@ def _retrieval_section(results: Results) -> Section:
         auc = system["tagging"].get("all tags") or next(iter(system["tagging"].values()), None)
         rows.append(
             [
-                name,
+                _with_remarks(name, system),
                 *(interval(recall.get(f"R@{k}")) for k in KS),
                 interval(auc and auc["auc"]),
                 interval(system["track_triplets"]),
@@ -221,7 +248,8 @@ def _subset_section(results: Results) -> Iterator[Section]:
         for which, subsets in system["subsets"].items():
             best = sorted(subsets, key=lambda each: -each["value"])[:TOP_SUBSETS]
             single = [each for each in subsets if len(each["subset"]) == 1 and each not in best]
-            judged = which in results["judged_triplets"]
+            judged = results["judged_triplets"].get(which)
+            beside = judged is not None and _is_the_papers_set(judged)
             rows = []
             for each in [*best, *single]:
                 names = each["subset"]
@@ -230,10 +258,10 @@ def _subset_section(results: Results) -> Iterator[Section]:
                     [
                         " + ".join(names),
                         interval(each["interval"]),
-                        *([f"{paper:.4f}" if paper else ABSENT] if judged else []),
+                        *([f"{paper:.4f}" if paper else ABSENT] if beside else []),
                     ]
                 )
-            headings = ["sub-spaces", "score", *(["A Table 2"] if judged else [])]
+            headings = ["sub-spaces", "score", *(["A Table 2"] if beside else [])]
             tables.append((f"{name}, {which}", Table(headings, rows)))
     if tables:
         text = (

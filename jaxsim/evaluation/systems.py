@@ -16,9 +16,9 @@ from input_pipeline.datasets.dataset import DataSet
 from input_pipeline.hearing.features import mfcc_statistics
 from jaxsim.evaluation import track_embeddings
 from jaxsim.exported import archives
+from jaxsim.evaluation.untrained import untrained_states
 from jaxsim.network import subspaces
 from jaxsim.training import monitor, train_step
-from jaxsim.training.example import batch_shapes, tag_counts
 from jaxsim.training.machines import parallel
 from jaxsim.training.saving.checkpoints import Restored, located
 
@@ -32,11 +32,15 @@ class System:
     Attributes:
       name: in the tables.
       dimensions: of its sub-spaces; empty if its space is not divided.
-      vectors: of the evaluated tracks [N, S, D] (S = 1 if not divided), parts at length 1.
+      vectors: of the evaluated tracks [N, S, D] (S = 1 if not divided), parts at length 1 unless
+        the system is `raw`.
       covered: bool [N], which tracks it has.
       training: vectors of the training tracks [M, S, D], for prototypes; and `training_covered`.
       segments: of the evaluated tracks [L, S, D] and the track of each [L], if it has segments.
       tag_scores: per tag dimension the scores [N, C] of its own classifier, if it has one.
+      raw: whether its Euclidean distances are between vectors of any length.
+      repeats: `vectors` of the same system with other seeds, if it has several: scores of triplets
+        are means over all of them, the other measures are of `vectors`.
       details: config, step and log of its training, for the report.
     """
 
@@ -48,13 +52,15 @@ class System:
     training_covered: np.ndarray
     segments: tuple[np.ndarray, np.ndarray] | None = None
     tag_scores: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
+    raw: bool = False
+    repeats: tuple[np.ndarray, ...] = ()
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def of_run(
     directory: str | Path, restored: Restored, data: Splits, *, batch_size: int, untrained: bool
 ) -> list[System]:
-    """The trained network of a run and, if `untrained`, the same network before its first step.
+    """The trained network of a run and, if `untrained`, the same network before any training.
 
     Args:
       directory: of the run, which names the system, of its checkpoints, or of one of them.
@@ -85,9 +91,15 @@ def of_run(
     state = train_step.State(jnp.zeros((), jnp.int32), params, batch_stats, ())
     result = [embedded(name, state, details)]
     if untrained:
-        shapes = batch_shapes(config, tag_counts(data["train"]), rows=1)
-        start = train_step.initial_state(config, shapes)
-        result.append(embedded(f"{name}, untrained", start, {}))
+        first, *others = untrained_states(config, data["train"], batch_size=batch_size)
+        repeats = (
+            track_embeddings.embed_tracks(
+                config, data["test"], _placed(embed, each), batch_size=batch_size
+            )
+            for each in others
+        )
+        baseline = embedded(f"{name}, untrained", first, {})
+        result.append(dataclasses.replace(baseline, repeats=tuple(repeats)))
     return result
 
 
@@ -162,6 +174,12 @@ def _undivided(name: str, training: np.ndarray, test: np.ndarray) -> System:
     )
 
 
+def _placed(
+    embedder: Callable[[train_step.State, Batch], np.ndarray], state: train_step.State
+) -> track_embeddings.Embed:
+    return functools.partial(embedder, parallel.replicate(dataclasses.replace(state, moments=())))
+
+
 def _of_state(
     config: ConfigDict,
     embedder: Callable[[train_step.State, Batch], np.ndarray],
@@ -172,23 +190,23 @@ def _of_state(
     *,
     batch_size: int,
 ) -> System:
-    embed = functools.partial(embedder, parallel.replicate(dataclasses.replace(state, moments=())))
-    dimensions = tuple(config.dimensions) if config.loss.disentangled else ()
-    parts = len(dimensions) or 1
-    options = dict(batch_size=batch_size, subspaces=parts)
+    embed = _placed(embedder, state)
     segments, track = track_embeddings.segment_embeddings(
         data["test"], embed, batch_size=batch_size
     )
     vectors = track_embeddings.means(segments, track, len(data["test"]))
     return System(
         name=name,
-        dimensions=dimensions,
-        vectors=subspaces.divided(vectors, parts),
+        dimensions=tuple(config.dimensions) if config.loss.disentangled else (),
+        vectors=track_embeddings.in_own_metric(config, vectors),
         covered=np.ones(len(vectors), bool),
-        training=track_embeddings.embed_tracks(data["train"], embed, **options),
+        training=track_embeddings.embed_tracks(
+            config, data["train"], embed, batch_size=batch_size
+        ),
         training_covered=np.ones(len(data["train"]), bool),
-        segments=(subspaces.divided(segments, parts), track),
+        segments=(track_embeddings.in_own_metric(config, segments), track),
         tag_scores=_tag_scores(config, state, segments, track, data["test"]),
+        raw=not track_embeddings.compares_directions(config),
         details=details,
     )
 
@@ -205,7 +223,7 @@ def _tag_scores(config, state, segments, track, data: DataSet) -> dict[str, np.n
         features = segments[:, own]
         centres = np.asarray(vectors)
         centres = centres[:, own] if config.loss.method == "proxy" else centres
-        if config.loss.method == "proxy" or config.loss.normalised:
+        if track_embeddings.compares_directions(config):
             features = subspaces.divided(features, 1)[:, 0]
         result[dimension] = track_embeddings.means(features @ centres.T, track, len(data))
     return result

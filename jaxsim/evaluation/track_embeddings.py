@@ -1,8 +1,9 @@
 """Embeddings of the segments and tracks of a data set, on all devices.
 
-A track's embedding is the mean over its non-overlapping segments (A §4.1), with every sub-space at
-length 1: the loss compares directions, so lengths mean nothing. Euclidean distances are then
+A track's embedding is the mean over its non-overlapping segments (A §4.1), in the metric of its
+objective. Where that compares directions, every sub-space has length 1, and Euclidean distances are
 distances in a dimension's own sub-space, or in the whole space, where all dimensions count equally.
+Classification without normalisation (B Table 1) learns lengths too, and its embeddings stay raw.
 """
 
 import functools
@@ -14,8 +15,8 @@ from ml_collections import ConfigDict
 
 from input_pipeline.datasets.batches import Batch, track_segments
 from input_pipeline.datasets.dataset import DataSet
+from jaxsim.network import subspaces
 from jaxsim.network.inputs import FEATURES
-from jaxsim.network.subspaces import divided
 from jaxsim.training import train_step
 from jaxsim.training.machines import parallel
 from jaxsim.training.train_step import State
@@ -50,6 +51,22 @@ def embedder(config: ConfigDict) -> Callable[[State, Batch], np.ndarray]:
     return embed
 
 
+def compares_directions(config: ConfigDict) -> bool:
+    """Whether lengths of embeddings mean nothing to the objective of a configuration."""
+    return config.loss.method != "classification" or config.loss.normalised
+
+
+def parts_of(config: ConfigDict) -> int:
+    """S: the number of sub-spaces, 1 if the space is not divided."""
+    return len(config.dimensions) if config.loss.disentangled else 1
+
+
+def in_own_metric(config: ConfigDict, embeddings: np.ndarray) -> np.ndarray:
+    """Embeddings [N, E] for Euclidean distances, by sub-space: float64 [N, S, E / S]."""
+    divide = subspaces.divided if compares_directions(config) else subspaces.split
+    return divide(embeddings, parts_of(config))
+
+
 def segment_embeddings(
     data: DataSet, embed: Embed, *, batch_size: int
 ) -> tuple[np.ndarray, np.ndarray]:
@@ -62,8 +79,10 @@ def segment_embeddings(
     return np.concatenate(embeddings), np.concatenate(tracks)
 
 
-def embed_tracks(data: DataSet, embed: Embed, *, batch_size: int, subspaces: int) -> np.ndarray:
-    """Embeds every track: float64 [N, S, E / S], sub-spaces at length 1."""
+def embed_tracks(
+    config: ConfigDict, data: DataSet, embed: Embed, *, batch_size: int
+) -> np.ndarray:
+    """Embeds every track, `in_own_metric`: float64 [N, S, E / S]."""
     total, count = None, np.zeros(len(data))
     for batch in track_segments(data, batch_size=batch_size):
         track = batch.pop("track")
@@ -73,7 +92,7 @@ def embed_tracks(data: DataSet, embed: Embed, *, batch_size: int, subspaces: int
         np.add.at(total, track[track >= 0], embeddings[track >= 0])
         np.add.at(count, track[track >= 0], 1)
     assert total is not None, "a prepared data set has at least one segment per track"
-    return divided(total / count[:, None], subspaces)
+    return in_own_metric(config, total / count[:, None])
 
 
 def means(values: np.ndarray, track: np.ndarray, tracks: int) -> np.ndarray:

@@ -17,6 +17,7 @@ from input_pipeline.files import write_text
 from jaxsim.evaluation import metrics, track_embeddings
 from jaxsim.evaluation.metrics import CHANCE, Score, Triplets
 from jaxsim.evaluation.sampled_triplets import sample_triplets
+from jaxsim.evaluation.untrained import SEEDS, untrained_states
 from jaxsim.training import train_step
 from jaxsim.training.feed import Feed
 from jaxsim.training.machines import parallel
@@ -76,17 +77,24 @@ class Validation:
 
     def _embeddings(self, state: State) -> np.ndarray:
         return track_embeddings.embed_tracks(
+            self.config,
             self.data,
             functools.partial(self._embed, state),
             batch_size=self.config.evaluation.batch_size,
-            subspaces=len(self.config.dimensions) if self.config.loss.disentangled else 1,
         )
 
-    def compare(self, trained: State, untrained: State) -> Table:
-        """The table of a run: the scores of the trained and of the untrained network."""
+    def compare(self, trained: State, training: DataSet) -> Table:
+        """The table of a run: the scores of the trained and of the untrained network.
+
+        Args:
+          training: the split that the run trains on; see `untrained_states`.
+        """
+        starts = untrained_states(
+            self.config, training, batch_size=self.config.evaluation.batch_size
+        )
         return triplet_table(
             self._embeddings(trained),
-            self._embeddings(untrained),
+            [self._embeddings(parallel.replicate(start)) for start in starts],
             self.triplets,
             self.data,
             self.config.dimensions,
@@ -110,7 +118,7 @@ def own_and_whole(gaps: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray
 
 def triplet_table(
     embeddings: np.ndarray,
-    untrained: np.ndarray,
+    untrained: Sequence[np.ndarray],
     triplets: Mapping[str, Triplets],
     data: DataSet,
     dimensions: Sequence[str],
@@ -118,18 +126,21 @@ def triplet_table(
     """Scores per dimension: own sub-space, whole space, the untrained network's, and the gain.
 
     Args:
-      embeddings, untrained: of the tracks [N, S, E / S], or [N, 1, E] without sub-spaces.
+      embeddings: of the tracks [N, S, E / S], or [N, 1, E] without sub-spaces.
+      untrained: the same of untrained networks, one for each of several seeds.
 
     Returns:
-      Per dimension "own", "whole", "untrained" (its own sub-space), "gain" (own - untrained, paired
-      by triplet) and "own_over_whole" (own - whole, paired by triplet).
+      Per dimension "own", "whole", "untrained" (its own sub-space, mean of the seeds), "gain" (own
+      - untrained, paired by triplet; the interval is over groups and seeds) and "own_over_whole" (own - whole, paired by triplet).
     """
     groups = np.asarray(data.groups)
     table = {}
     for dimension, chosen in triplets.items():
         number = list(dimensions).index(dimension)
         own, whole = own_and_whole(metrics.gaps(embeddings, chosen), number)
-        before, _ = own_and_whole(metrics.gaps(untrained, chosen), number)
+        before = np.stack(
+            [own_and_whole(metrics.gaps(each, chosen), number)[0] for each in untrained]
+        )
         columns = dict(
             own=own, whole=whole, untrained=before, gain=own - before, own_over_whole=own - whole
         )
@@ -156,6 +167,7 @@ def show(table: Table, *, data: DataSet) -> None:
     shown.add_section()
     shown.add_row("mean", *(f"{mean:.3f}" for mean in means))
     rich.console.Console(width=130).print(shown)
+    print(f"untrained: mean of {SEEDS} seeds; intervals of it and of the gain are over seeds too")
     learned = [dimension for dimension, scores in table.items() if scores["gain"].low > 0]
     print(
         f"above the untrained network by more than the interval: {len(learned)} of {len(table)}"

@@ -18,6 +18,8 @@ from jaxsim.network.forms.stem import convolved_and_pooled, convolved_by_patches
 from jaxsim.network.plan import Block, Plan, stem_name
 from jaxsim.network.shapes import DEVICE_AXIS
 
+MOMENTUM = 0.9  # of batch normalisation's running statistics
+
 
 class Convolution(nn.Module):
     """Convolution with bias and optional batch normalisation; the caller applies the ReLU.
@@ -56,7 +58,7 @@ def batch_normalise(x: Float[Array, "... C"], *, train: bool, name: str = "norm"
     """Batch normalisation over all examples of all devices."""
     return nn.BatchNorm(
         use_running_average=not train,
-        momentum=0.9,
+        momentum=MOMENTUM,
         dtype=x.dtype,
         axis_name=DEVICE_AXIS if train else None,
         name=name,

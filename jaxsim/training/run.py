@@ -58,8 +58,8 @@ class Validator(Protocol):
 
     def measure(self, state: train_step.State) -> Measured: ...
 
-    def compare(self, trained: train_step.State, untrained: train_step.State) -> Any:
-        """A table; called by all processes."""
+    def compare(self, trained: train_step.State, training: DataSet) -> Any:
+        """A table of the trained and the untrained network; called by all processes."""
 
     def conclude(self, table: Any, path: Path) -> None:
         """Shows a table and writes it; called by the first process."""
@@ -213,9 +213,9 @@ class Run:
                 )
 
     def finish(self) -> None:
-        """Compares with the untrained network, prints the table, exports the model."""
+        """Compares with untrained networks, prints the table, exports the model."""
         self.trace.close()
-        table = self.validator.compare(self.state, self._initial_state())
+        table = self.validator.compare(self.state, self.feed.data)
         self.monitor.close()
         if not processes.first():
             return

@@ -42,15 +42,31 @@ def network(config: ConfigDict) -> Inception:
 
 def initial_state(config: ConfigDict, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> State:
     """The state before step 0, a function of `config.seed` and the shapes of a batch."""
-    # It runs only once, and on CPUs more optimisation triples its compile time.
-    options = {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
-    initial = jax.jit(functools.partial(_initial_state, config), compiler_options=options)
-    return initial({name: np.zeros(each.shape, each.dtype) for name, each in shapes.items()})
+    (state,) = initial_states(config, shapes, seeds=[config.seed])
+    return state
+
+
+def initial_states(
+    config: ConfigDict, shapes: Mapping[str, jax.ShapeDtypeStruct], *, seeds: Sequence[int]
+) -> list[State]:
+    """The states before step 0 for several seeds, compiled once."""
+    initial = jax.jit(functools.partial(_initial_state, config), compiler_options=quick_to_compile())
+    example = {name: np.zeros(each.shape, each.dtype) for name, each in shapes.items()}
+    return [initial(example, jax.random.key(seed)) for seed in seeds]
+
+
+def quick_to_compile() -> dict[str, int] | None:
+    """Compiler options for a program that runs only a few times.
+
+    On CPUs more optimisation triples the compile time of the initial state.
+    """
+    return {"xla_backend_optimization_level": 1} if jax.default_backend() == "cpu" else None
 
 
 def state_shapes(config: ConfigDict, shapes: Mapping[str, jax.ShapeDtypeStruct]) -> State:
     """The shapes and types of a `State`, for batches of these shapes."""
-    return jax.eval_shape(functools.partial(_initial_state, config), shapes)
+    key = jax.random.key(config.seed)
+    return jax.eval_shape(functools.partial(_initial_state, config), shapes, key)
 
 
 def mapped_train_step(
@@ -66,9 +82,8 @@ def mapped_train_step(
     )
 
 
-def _initial_state(config: ConfigDict, example: Mapping[str, Array]) -> State:
+def _initial_state(config: ConfigDict, example: Mapping[str, Array], key: Array) -> State:
     model = network(config)
-    key = jax.random.key(config.seed)
     variables = model.init(key, images(example, config), train=False)
     params = dict(variables["params"])
     if config.model.trunk_start == "separate" and model.plan.trunk():

@@ -81,10 +81,10 @@ triplets = parallel.to_host(
 embed = track_embeddings.embedder(config)
 placed = parallel.replicate(start)
 embeddings = track_embeddings.embed_tracks(
-    data, lambda segments: embed(placed, segments), batch_size=BATCH, subspaces=3
+    config, data, lambda segments: embed(placed, segments), batch_size=BATCH
 )
 sampled = sampled_triplets.sample_triplets(data, config, count=300, seed=0)
-table = validation.triplet_table(embeddings, embeddings[::-1], sampled, data, config.dimensions)
+table = validation.triplet_table(embeddings, [embeddings[::-1]], sampled, data, config.dimensions)
 gradients = {
     jax.tree_util.keystr(path): np.asarray(mu) * 10  # the first moment is a tenth of it
     for path, mu in jax.tree_util.tree_leaves_with_path(jax.device_get(state.moments.mu))

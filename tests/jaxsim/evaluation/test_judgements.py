@@ -18,6 +18,7 @@ def test_plain_triplets(tmp_path: Path) -> None:
     path = write(tmp_path / "judged.csv", "anchor,positive,negative\na,b,c\nb,a,d\n")
     found = judgements.read(path)
     assert (found.name, found.ids) == ("judged", [("a", "b", "c"), ("b", "a", "d")])
+    assert (found.form, found.title) == ("triplets", "judged")
     rows = found.rows(["c", "b", "a"])  # d is not there
     np.testing.assert_array_equal([rows.anchor, rows.positive, rows.negative], [[2], [1], [0]])
 
@@ -46,7 +47,8 @@ def test_dim_sim(tmp_path: Path, form: str) -> None:
     np.testing.assert_allclose(found.agreement, [5 / 6, 11 / 12])
     strict = found.at_least(0.9)
     assert strict.ids == [("A", "B", "C")]
-    assert strict.name == "clean, agreement >= 0.9"
+    assert (found.title, strict.title) == ("clean", "clean, agreement >= 0.9")
+    assert (strict.name, strict.form, strict.threshold) == ("clean", "dim-sim", 0.9)
 
 
 def test_odd_one_out(tmp_path: Path) -> None:
@@ -58,6 +60,7 @@ def test_odd_one_out(tmp_path: Path) -> None:
     ]
     text = "\n".join("\t".join(row) for row in [names, *rows])
     found = judgements.read(write(tmp_path / "comparisons_final.csv", text))
+    assert found.form == "odd one out"
     # 3 is odd 4 + 2 times, 2 is odd once.
     agreement = dict(zip(found.ids, found.agreement, strict=True))
     assert agreement == {

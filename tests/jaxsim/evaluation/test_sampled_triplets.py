@@ -1,6 +1,8 @@
 """Which triplets are drawn, and how tracks are made of segments."""
 
 import dataclasses
+import itertools
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -49,7 +51,49 @@ def test_triplets_are_what_they_say(config: ConfigDict, monkeypatch, block: int)
             assert all(labels_of(data, dimension, row) for row in (a, p, n))
             assert similar(data, dimension, a, p)
             assert not similar(data, dimension, a, n)
-            assert a // 3 != p // 3 and a // 3 != n // 3
+            assert len({a // 3, p // 3, n // 3}) == 3
+
+
+def all_triplets(data, dimension: str) -> set[tuple[int, int, int]]:
+    """By brute force."""
+    found = set()
+    for a, p, n in itertools.permutations(range(len(data)), 3):
+        if all(labels_of(data, dimension, row) for row in (a, p, n)):
+            of_three_groups = len({data.groups[row] for row in (a, p, n)}) == 3
+            is_triplet = similar(data, dimension, a, p) and not similar(data, dimension, a, n)
+            if of_three_groups and is_triplet:
+                found.add((a, p, n))
+    return found
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_exactly_the_triplets_of_three_groups_are_drawn(config: ConfigDict, seed: int) -> None:
+    """Few groups, so that often all negatives are of the positive's group, or the other way round.
+
+    Every anchor that has a triplet is drawn as often as any other, and so is every positive of it
+    that leaves a negative, and every such negative.
+    """
+    count = 6000
+    random = np.random.default_rng(seed)
+    groups = [str(number) for number in random.choice(4, 9, p=(0.5, 0.2, 0.2, 0.1))]
+    tags = {name: random.random((9, 3)) < 0.3 for name in TAG_DIMENSIONS}
+    data = fake_data(9, groups=groups, tags=tags)
+    found = sampled_triplets.sample_triplets(data, config, count=count, seed=seed)
+    for dimension in DIMENSIONS:
+        expected = all_triplets(data, dimension)
+        assert (dimension in found) == bool(expected)
+        if not expected:
+            continue
+        rows = found[dimension]
+        drawn = Counter(zip(rows.anchor, rows.positive, rows.negative, strict=True))
+        assert drawn.keys() <= expected
+        anchors = {a for a, _, _ in expected}
+        for a, p, n in expected:
+            positives = {other for anchor, other, _ in expected if anchor == a}
+            negatives = {other for *pair, other in expected if pair == [a, p]}
+            share = 1 / (len(anchors) * len(positives) * len(negatives))
+            deviation = np.sqrt(share * (1 - share) / count)
+            assert abs(drawn[a, p, n] / count - share) < 5 * deviation
 
 
 def test_a_dimension_without_triplets_is_left_out(config: ConfigDict) -> None:
@@ -71,7 +115,7 @@ def test_track_triplets_are_of_two_tracks() -> None:
     assert len(sampled_triplets.track_triplets(np.array([0, 0]), count=5, seed=0)) == 0
 
 
-def test_embeddings_of_tracks_are_normalised_means_of_their_segments() -> None:
+def test_embeddings_of_tracks_are_normalised_means_of_their_segments(config: ConfigDict) -> None:
     data = fake_data(7)
 
     def embed(batch) -> np.ndarray:
@@ -79,7 +123,8 @@ def test_embeddings_of_tracks_are_normalised_means_of_their_segments() -> None:
 
     segments, track = track_embeddings.segment_embeddings(data, embed, batch_size=4)
     assert (np.bincount(track) == data.num_frames // 129).all()
-    streamed = track_embeddings.embed_tracks(data, embed, batch_size=4, subspaces=3)
+    config.dimensions = ("genre", "tempo", "key")
+    streamed = track_embeddings.embed_tracks(config, data, embed, batch_size=4)
     together = subspaces.divided(track_embeddings.means(segments, track, 7), 3)
     np.testing.assert_allclose(streamed, together, rtol=1e-6)
     for row in range(7):
