@@ -17,4 +17,5 @@ def batch(size: int, *, seed: int = 0) -> dict[str, np.ndarray]:
         "onset": random.random((size, 512)).astype(np.float32),
         "index": np.arange(size, dtype=np.int32),
         "track": np.arange(size, dtype=np.int32) // 2,
+        "start": np.arange(size, dtype=np.int32) % 2 * 129,
     }

@@ -11,9 +11,8 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from input_pipeline.datasets.dataset import DataSet
+from input_pipeline.hearing.segments import least_apart
 from input_pipeline.tracks import TAG_DIMENSIONS, TEMPO_OCTAVES, key_group
-
-SAME_TRACK_OVERLAP = 0.5  # at most, between two segments of one track (B §4.3.4, C)
 
 Batch = dict[str, np.ndarray]
 
@@ -52,15 +51,11 @@ def compose(
     room = num_frames[track] - frames
     start = random.integers(0, room, endpoint=True)
     for row in range(0, len(track) - 1, 2):
-        if track[row] == track[row + 1] and room[row] >= _least_apart(frames):
-            apart = random.integers(_least_apart(frames), room[row], endpoint=True)
+        if track[row] == track[row + 1] and room[row] >= least_apart(frames):
+            apart = random.integers(least_apart(frames), room[row], endpoint=True)
             first = random.integers(room[row] - apart, endpoint=True)
             start[row : row + 2] = random.permutation([first, first + apart])
     return Composition(track, start)
-
-
-def _least_apart(frames: int) -> int:
-    return frames - int(SAME_TRACK_OVERLAP * frames)
 
 
 class Partners:
@@ -105,7 +100,7 @@ class SameTrack:
     """Draws segments of one track in pairs, for the track regularisation (C)."""
 
     def __init__(self, num_frames: np.ndarray, *, frames: int):
-        self._tracks = np.flatnonzero(num_frames - frames >= _least_apart(frames))
+        self._tracks = np.flatnonzero(num_frames - frames >= least_apart(frames))
 
     def __len__(self) -> int:
         """The number of tracks that are long enough for two segments."""
@@ -177,6 +172,7 @@ def read_batch(data: DataSet, composition: Composition, rows: slice, frames: int
         **labels,
         "index": index,
         "track": track.astype(np.int32),
+        "start": composition.start[rows].astype(np.int32),
     }
 
 
@@ -210,8 +206,8 @@ def composed_batches(
 
     Yields:
       mel float16 [b, T, 128], cens float16 [b, T, 12], onset float32 [b, T + 383], the labels
-      (bool [b, C], tempo [b], key [b]), index int32 [b] (row in the global batch) and
-      track int32 [b] (row in `data`).
+      (bool [b, C], tempo [b], key [b]), index int32 [b] (row in the global batch), track int32 [b]
+      (row in `data`) and start int32 [b] (first frame of the segment).
     """
     frames = data.feature_config.segment_frames
     partners = partners_of(

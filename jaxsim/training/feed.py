@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 from input_pipeline.datasets.batches import Batch, composed_batches
 from input_pipeline.datasets.dataset import DataSet
 from jaxsim.network import inputs
+from jaxsim.objective.terms import label_names
 from jaxsim.training.machines import parallel
 
 
@@ -50,7 +51,7 @@ class Feed:
 
     def place(self, batch: Batch):
         """What the step needs from a batch of this process, on its devices."""
-        wanted = (*inputs.FEATURES, *self.config.dimensions, "index", "track")
+        wanted = (*inputs.FEATURES, *label_names(self.config))
         return parallel.to_devices(
             {name: batch[name] for name in wanted}, local_devices=jax.local_device_count()
         )

@@ -39,6 +39,7 @@ def full_batch() -> dict[str, np.ndarray]:
         "key": random.integers(-1, 6, BATCH).astype(np.int32),
         "index": np.arange(BATCH, dtype=np.int32),
         "track": np.arange(BATCH, dtype=np.int32) // 2,
+        "start": np.arange(BATCH, dtype=np.int32) % 2 * 100,
     }
 
 

@@ -178,6 +178,7 @@ def test_crops_and_labels_are_the_data_sets(prepared_directory: Path) -> None:
                 for start in range(len(whole) - FRAMES + 1)
                 if np.array_equal(whole[start : start + FRAMES], batch["mel"][row])
             ]
+            assert batch["start"][row] == start
             starts.add(start)
             _, cens, onset = data.read(track, start, FRAMES)
             np.testing.assert_array_equal(batch["cens"][row], cens)

@@ -12,7 +12,7 @@ from configs.six_dim import get_config
 from jaxsim.network import subspaces
 from jaxsim.objective.losses import PICKS, triplet_loss
 from jaxsim.objective.relations import Relation, relations
-from jaxsim.objective.terms import Terms, class_shapes, objective_terms
+from jaxsim.objective.terms import Terms, _same_track, class_shapes, objective_terms
 from jaxsim.training.machines import parallel
 from tests.helpers import programs
 
@@ -49,6 +49,7 @@ def batch(seed: int) -> tuple[jax.Array, dict[str, jax.Array]]:
         "tempo": jnp.asarray(random.choice([0, 60, 100, 104, 150], SIZE), jnp.float32),
         "index": jnp.arange(SIZE),
         "track": jnp.arange(SIZE) // 3,
+        "start": jnp.asarray(random.integers(0, 300, SIZE), jnp.int32),
     }
     return jnp.asarray(embeddings, jnp.float32), labels
 
@@ -83,6 +84,22 @@ def whole(embeddings, labels, *, pick: str = "nearest") -> tuple[Terms, jax.Arra
 
     gradients, terms = jax.jacrev(losses, has_aux=True)(embeddings)
     return terms, gradients
+
+
+def test_the_positives_of_a_track_overlap_the_anchor_by_half_at_most() -> None:
+    """Against a loop over pairs, whose frames are counted."""
+    random = np.random.default_rng(12)
+    track, start = random.integers(0, 5, 60), random.integers(0, 200, 60)
+    start[:4], track[:4] = [7, 7 + 64, 7 + 65, 7], [2, 2, 2, 2]  # 65, 64 and 129 frames in common
+    labels = {"track": jnp.int32(track), "start": jnp.int32(start)}
+    own = jax.tree.map(lambda x: x[:40], labels)
+    found = _same_track(own, labels)
+    for a in range(40):
+        for c in range(60):
+            common = set(range(start[a], start[a] + 129)) & set(range(start[c], start[c] + 129))
+            same = track[a] == track[c]
+            assert found.similar[a, c] == (same and len(common) <= 129 / 2)
+            assert found.dissimilar[a, c] == (not same)
 
 
 def test_masks_are_disjoint_equal_and_cover_the_embedding() -> None:
