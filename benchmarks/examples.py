@@ -18,4 +18,6 @@ def batch(size: int, *, seed: int = 0) -> dict[str, np.ndarray]:
         "index": np.arange(size, dtype=np.int32),
         "track": np.arange(size, dtype=np.int32) // 2,
         "start": np.arange(size, dtype=np.int32) % 2 * 129,
+        "drawn_dimension": np.full(size, -1, np.int32),
+        "drawn_tag": np.full(size, -1, np.int32),
     }

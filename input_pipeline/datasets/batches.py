@@ -6,27 +6,45 @@ any number of processes reads the same global batches.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 import numpy as np
 
 from input_pipeline.datasets.dataset import DataSet
 from input_pipeline.hearing.segments import least_apart
-from input_pipeline.tracks import TAG_DIMENSIONS, TEMPO_OCTAVES, key_group
+from input_pipeline.tracks import DIMENSIONS, TAG_DIMENSIONS, TEMPO_OCTAVES, key_group
 
 Batch = dict[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
 class Composition:
-    """The tracks [B] and first frames [B] of a global batch."""
+    """What the rows of a global batch are, int [B] each.
+
+    Attributes:
+      track: rows of the data set.
+      start: first frames.
+      drawn_dimension: in which dimension the row was drawn to be similar, a position in
+        `tracks.DIMENSIONS`; -1 for segments of one track.
+      drawn_tag: by which of that dimension's tags; -1 if by none.
+    """
 
     track: np.ndarray
     start: np.ndarray
+    drawn_dimension: np.ndarray
+    drawn_tag: np.ndarray
+
+
+class Group(NamedTuple):
+    """Tracks drawn to be similar to the first, by a class of which all are members, or by none."""
+
+    tracks: tuple[int, ...]
+    number: int  # of the class; -1 = none
 
 
 def compose(
-    partners: Sequence["Partners | SameTrack"],
+    partners: Mapping[str, "Partners | SameTrack"],
     num_frames: np.ndarray,
     *,
     batch_size: int,
@@ -43,11 +61,15 @@ def compose(
     Every dimension therefore has at least (K - 1) B / K S pairs, however few tracks have its label,
     and whatever else the rows share. Segments of one track (`SameTrack`) come in pairs that overlap
     by at most half.
+
+    Args:
+      partners: see `partners_of`.
     """
     random = np.random.default_rng((seed, step))
     count = -(-batch_size // group_size)
-    groups = [partners[i % len(partners)].draw(random, group_size) for i in range(count)]
-    track = np.array(groups, np.int64).reshape(-1)[:batch_size]
+    names = [list(partners)[i % len(partners)] for i in range(count)]
+    groups = [partners[name].draw(random, group_size) for name in names]
+    track = np.array([group.tracks for group in groups], np.int64).reshape(-1)[:batch_size]
     room = num_frames[track] - frames
     start = random.integers(0, room, endpoint=True)
     for row in range(0, len(track) - 1, 2):
@@ -55,7 +77,13 @@ def compose(
             apart = random.integers(least_apart(frames), room[row], endpoint=True)
             first = random.integers(room[row] - apart, endpoint=True)
             start[row : row + 2] = random.permutation([first, first + apart])
-    return Composition(track, start)
+    dimension = [DIMENSIONS.index(name) if name in DIMENSIONS else -1 for name in names]
+    tag = [
+        group.number if name in TAG_DIMENSIONS else -1
+        for name, group in zip(names, groups, strict=True)
+    ]
+    of_rows = (np.repeat(each, group_size)[:batch_size] for each in (dimension, tag))
+    return Composition(track, start, *of_rows)
 
 
 class Partners:
@@ -69,10 +97,11 @@ class Partners:
     def __init__(self, classes: np.ndarray, related: np.ndarray | None = None):
         related = np.eye(classes.shape[1], dtype=bool) if related is None else related
         members = [np.flatnonzero(column) for column in classes.T]
-        self._firsts, self._seconds = [], []
+        self._numbers, self._firsts, self._seconds = [], [], []
         for number, own in enumerate(members):
             similar = np.flatnonzero(classes[:, related[number]].any(axis=1))
             if len(own) and len(similar) >= 2:
+                self._numbers.append(number)
                 self._firsts.append(own)
                 self._seconds.append(similar)
 
@@ -80,7 +109,7 @@ class Partners:
         """The number of classes from which a pair can be drawn."""
         return len(self._firsts)
 
-    def draw(self, random: np.random.Generator, count: int = 2) -> tuple[int, ...]:
+    def draw(self, random: np.random.Generator, count: int = 2) -> Group:
         """A track and count - 1 tracks similar to it; they repeat only once all have been drawn."""
         number = random.integers(len(self._firsts))
         similar = self._seconds[number]
@@ -93,7 +122,7 @@ class Partners:
             if other not in fresh:
                 fresh.add(other)
                 group.append(other)
-        return tuple(group)
+        return Group(tuple(group), self._numbers[number])
 
 
 class SameTrack:
@@ -106,10 +135,10 @@ class SameTrack:
         """The number of tracks that are long enough for two segments."""
         return len(self._tracks)
 
-    def draw(self, random: np.random.Generator, count: int = 2) -> tuple[int, ...]:
+    def draw(self, random: np.random.Generator, count: int = 2) -> Group:
         """`count` tracks (an even number), each twice in a row."""
         drawn = [random.choice(self._tracks) for _ in range(count // 2)]
-        return tuple(np.repeat(drawn, 2))
+        return Group(tuple(np.repeat(drawn, 2)), -1)
 
 
 def partners_of(
@@ -119,13 +148,13 @@ def partners_of(
     tempo_tolerance: float,
     key_relation: str,
     track_pairs: bool = False,
-) -> list[Partners | SameTrack]:
-    """One `Partners` per dimension, and a `SameTrack` if batches have pairs from one track.
+) -> dict[str, Partners | SameTrack]:
+    """A `Partners` by dimension, and a `SameTrack` as "track" if batches have pairs from one track.
 
     Raises:
       ValueError: no two tracks are similar in a dimension, or no track is long enough.
     """
-    result: list[Partners | SameTrack] = []
+    result: dict[str, Partners | SameTrack] = {}
     for dimension in dimensions:
         if dimension == "tempo":
             tempi = np.unique(np.round(data.tempo[data.tempo > 0], 1))
@@ -146,14 +175,15 @@ def partners_of(
                 f"{data.directory}: split {data.split!r} has no two tracks that are similar in "
                 f"{dimension!r}; label more tracks or leave it out of config.dimensions"
             )
-        result.append(partners)
+        result[dimension] = partners
     if track_pairs:
-        result.append(SameTrack(data.num_frames, frames=data.feature_config.segment_frames))
-        if not len(result[-1]):
+        pairs = SameTrack(data.num_frames, frames=data.feature_config.segment_frames)
+        if not len(pairs):
             raise ValueError(
                 f"{data.directory}: split {data.split!r} has no track of one and a half segments, "
                 "which the track regularisation needs; set config.loss.track_weight = 0"
             )
+        result["track"] = pairs
     return result
 
 
@@ -165,14 +195,14 @@ def read_batch(data: DataSet, composition: Composition, rows: slice, frames: int
     labels = {dimension: data.tags[dimension][track] for dimension in TAG_DIMENSIONS}
     labels |= {"tempo": data.tempo[track], "key": data.key[track]}
     index = np.arange(len(composition.track), dtype=np.int32)[rows]
+    composed = {name: values[rows].astype(np.int32) for name, values in vars(composition).items()}
     return {
         "mel": mel,
         "cens": cens,
         "onset": onset,
         **labels,
         "index": index,
-        "track": track.astype(np.int32),
-        "start": composition.start[rows].astype(np.int32),
+        **composed,
     }
 
 
@@ -207,7 +237,7 @@ def composed_batches(
     Yields:
       mel float16 [b, T, 128], cens float16 [b, T, 12], onset float32 [b, T + 383], the labels
       (bool [b, C], tempo [b], key [b]), index int32 [b] (row in the global batch), track int32 [b]
-      (row in `data`) and start int32 [b] (first frame of the segment).
+      (row in `data`), start, drawn_dimension and drawn_tag int32 [b] (see `Composition`).
     """
     frames = data.feature_config.segment_frames
     partners = partners_of(

@@ -12,6 +12,7 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from input_pipeline.hearing.segments import SEGMENT_FRAMES, least_apart
+from input_pipeline.tracks import DIMENSIONS
 from jaxsim.network import subspaces
 from jaxsim.objective import losses
 from jaxsim.objective.losses import Total
@@ -39,8 +40,12 @@ def masks_of(config: ConfigDict, embedding_size: int) -> np.ndarray:
 
 def label_names(config: ConfigDict) -> tuple[str, ...]:
     """The arrays of a batch that the objective reads beside the features."""
-    names = (*config.dimensions, "index")
-    return (*names, "track", "start") if config.loss.track_weight else names
+    names = [*config.dimensions, "index"]
+    if config.loss.method == "triplet" and config.relation.tags == "sampled_label":
+        names += ["drawn_dimension", "drawn_tag"]
+    if config.loss.track_weight:
+        names += ["track", "start"]
+    return tuple(names)
 
 
 def objective_terms(
@@ -114,8 +119,14 @@ def _relations(labels, candidate_labels, key, config: ConfigDict) -> Relation:
     random = None
     if config.relation.tags == "sampled_label":
         random = {
-            dimension: _random(
-                jax.random.fold_in(key, number + 1), labels["index"], labels[dimension].shape[1:]
+            dimension: _preferring_drawn(
+                _random(
+                    jax.random.fold_in(key, number + 1),
+                    labels["index"],
+                    labels[dimension].shape[1:],
+                ),
+                labels,
+                dimension,
             )
             for number, dimension in enumerate(config.dimensions)
             if labels[dimension].ndim == 2
@@ -130,6 +141,16 @@ def _relations(labels, candidate_labels, key, config: ConfigDict) -> Relation:
         unlabelled=config.relation.unlabelled,
         random=random,
     )
+
+
+def _preferring_drawn(random, labels, dimension: str):
+    """Random numbers [A, C] whose largest is that of the tag the anchor was drawn for, if any.
+
+    Else the relation would draw another of the anchor's tags than its group shares.
+    """
+    here = labels["drawn_dimension"] == DIMENSIONS.index(dimension)
+    drawn = here[:, None] & jax.nn.one_hot(labels["drawn_tag"], random.shape[1], dtype=bool)
+    return jnp.where(drawn, 2.0, random)
 
 
 def _same_track(labels, candidate_labels) -> Relation:

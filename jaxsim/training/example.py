@@ -37,6 +37,8 @@ def batch_shapes(
         "index": ((), np.int32),
         "track": ((), np.int32),
         "start": ((), np.int32),
+        "drawn_dimension": ((), np.int32),
+        "drawn_tag": ((), np.int32),
     }
     wanted = (*FEATURES, *label_names(config))
     return {

@@ -100,6 +100,13 @@ def test_every_dimension_finds_its_pairs(dimensions: tuple[str, ...], key_relati
         labels |= {"tempo": jnp.asarray(data.tempo[batch.track])}
         labels |= {"key": jnp.asarray(data.key[batch.track]), "index": jnp.arange(24)}
         similar = np.asarray(relations(labels, labels, dimensions, **options).similar)
+        for row, track in enumerate(batch.track):
+            name = dimensions[row // 2 % len(dimensions)]
+            assert batch.drawn_dimension[row] == DIMENSIONS.index(name)
+            if name in TAG_DIMENSIONS:
+                assert data.tags[name][track, batch.drawn_tag[row]]
+            else:
+                assert batch.drawn_tag[row] == -1
         for pair in range(12):
             dimension = pair % len(dimensions)
             assert similar[dimension, 2 * pair, 2 * pair + 1]
@@ -116,9 +123,9 @@ def test_an_unlabelled_track_is_not_drawn_for_the_dimension(dimension: str) -> N
         **{d: ~data.tags[d].any(axis=1) for d in TAG_DIMENSIONS},
     }[dimension]
     assert unlabelled.any()
-    (partners,) = partners_of(data, [dimension], **OPTIONS)
+    partners = partners_of(data, [dimension], **OPTIONS)[dimension]
     random = np.random.default_rng(0)
-    drawn = np.array([partners.draw(random) for _ in range(500)])
+    drawn = np.array([partners.draw(random).tracks for _ in range(500)])
     assert not unlabelled[drawn].any()
     assert (drawn[:, 0] != drawn[:, 1]).all()
     assert len(np.unique(drawn)) > 0.8 * np.sum(~unlabelled)
@@ -126,12 +133,13 @@ def test_an_unlabelled_track_is_not_drawn_for_the_dimension(dimension: str) -> N
 
 def test_classes_are_drawn_evenly() -> None:
     tags = {d: np.zeros((100, 6), bool) for d in TAG_DIMENSIONS}
-    tags["genre"][:97, 0] = tags["genre"][97:, 1] = True  # 97 tracks and 3
+    tags["genre"][:97, 2] = tags["genre"][97:, 4] = True  # 97 tracks and 3
     data = fake_data(100, tags=tags)
-    (partners,) = partners_of(data, ["genre"], **OPTIONS)
+    partners = partners_of(data, ["genre"], **OPTIONS)["genre"]
     random = np.random.default_rng(0)
-    rare = np.mean([partners.draw(random)[0] >= 97 for _ in range(1000)])
-    assert 0.45 < rare < 0.55
+    groups = [partners.draw(random) for _ in range(1000)]
+    assert 0.45 < np.mean([group.tracks[0] >= 97 for group in groups]) < 0.55
+    assert all(group.number == (4 if group.tracks[0] >= 97 else 2) for group in groups)
 
 
 @pytest.mark.parametrize("dimension", DIMENSIONS)
@@ -158,9 +166,9 @@ def test_rounding_makes_no_pair_of_dissimilar_tempi() -> None:
 def test_rounding_is_multiplied_by_the_octave() -> None:
     """155.1 is 4.9 from 8 x 20.0 but 5.22 from 8 x 20.04, so only the other one is an anchor."""
     data = fake_data(4, tempo=np.float32([155.1, 20.04, 0, 0]))
-    (partners,) = partners_of(data, ["tempo"], **OPTIONS)
+    partners = partners_of(data, ["tempo"], **OPTIONS)["tempo"]
     random = np.random.default_rng(0)
-    assert {partners.draw(random) for _ in range(20)} == {(1, 0)}
+    assert {partners.draw(random).tracks for _ in range(20)} == {(1, 0)}
 
 
 def test_crops_and_labels_are_the_data_sets(prepared_directory: Path) -> None:
@@ -239,7 +247,7 @@ def test_a_class_that_is_smaller_than_a_group_repeats_all_of_its_tracks() -> Non
     classes = np.zeros((20, 1), bool)
     classes[[3, 7, 9]] = True
     for seed in range(10):
-        drawn = Partners(classes).draw(np.random.default_rng(seed), 7)
+        drawn = Partners(classes).draw(np.random.default_rng(seed), 7).tracks
         first, *others = drawn
         assert set(others[:2]) == set(others[2:4]) == set(others[4:]) == {3, 7, 9} - {first}
 
@@ -253,6 +261,7 @@ def test_segments_of_one_track_overlap_by_half_at_most() -> None:
     for step in range(60):
         batch = compose(partners, data.num_frames, batch_size=8, frames=FRAMES, seed=0, step=step)
         assert (batch.start + FRAMES <= data.num_frames[batch.track]).all()
+        assert batch.drawn_dimension.tolist() == [4, 4, -1, -1] * 2
         for row in (2, 6):  # the pairs alternate: tempo, track
             first, second = batch.start[row : row + 2]
             assert batch.track[row] == batch.track[row + 1]

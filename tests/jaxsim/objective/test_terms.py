@@ -9,12 +9,21 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs.six_dim import get_config
+from input_pipeline.datasets.batches import compose, partners_of
+from input_pipeline.tracks import TAG_DIMENSIONS
 from jaxsim.network import subspaces
 from jaxsim.objective.losses import PICKS, triplet_loss
 from jaxsim.objective.relations import Relation, relations
-from jaxsim.objective.terms import Terms, _same_track, class_shapes, objective_terms
+from jaxsim.objective.terms import (
+    Terms,
+    _relations,
+    _same_track,
+    class_shapes,
+    objective_terms,
+)
 from jaxsim.training.machines import parallel
 from tests.helpers import programs
+from tests.helpers.batches import fake_data
 
 DIMENSIONS = ("genre", "era", "key", "tempo")
 SIZE = 16
@@ -50,6 +59,8 @@ def batch(seed: int) -> tuple[jax.Array, dict[str, jax.Array]]:
         "index": jnp.arange(SIZE),
         "track": jnp.arange(SIZE) // 3,
         "start": jnp.asarray(random.integers(0, 300, SIZE), jnp.int32),
+        "drawn_dimension": jnp.full(SIZE, -1),
+        "drawn_tag": jnp.full(SIZE, -1),
     }
     return jnp.asarray(embeddings, jnp.float32), labels
 
@@ -100,6 +111,47 @@ def test_the_positives_of_a_track_overlap_the_anchor_by_half_at_most() -> None:
             same = track[a] == track[c]
             assert found.similar[a, c] == (same and len(common) <= 129 / 2)
             assert found.dissimilar[a, c] == (not same)
+
+
+def test_an_anchor_is_compared_by_the_tag_it_was_drawn_for() -> None:
+    """Against a loop: every group of a composed batch is similar in its dimension, by one tag."""
+    data = fake_data(40, tags={d: tags_of(40, n) for n, d in enumerate(TAG_DIMENSIONS)})
+    config = changed("sampled label")
+    config.dimensions = ("genre", "key", "era")
+    partners = partners_of(data, config.dimensions, tempo_tolerance=5.0, key_relation="parallel")
+    composed = compose(partners, data.num_frames, batch_size=48, frames=129, seed=1, step=2)
+    rows = {
+        "genre": data.tags["genre"][composed.track],
+        "era": data.tags["era"][composed.track],
+        "key": data.key[composed.track],
+        "index": np.arange(48),
+        "drawn_dimension": composed.drawn_dimension,
+        "drawn_tag": composed.drawn_tag,
+    }
+    labels = jax.tree.map(jnp.asarray, rows)
+    keys = jax.vmap(jax.random.key)(jnp.arange(400))
+    similar = np.asarray(
+        jax.vmap(lambda key: _relations(labels, labels, key, config).similar)(keys)
+    )
+    for row in range(48):
+        dimension, pair = row // 2 % 3, row ^ 1
+        assert similar[:, dimension, row, pair].all()
+        for number, name in ((0, "genre"), (2, "era")):
+            own, others = rows[name][row], np.arange(48) != row
+            shares = {
+                tuple(rows[name][:, tag] & others): tag for tag in np.flatnonzero(own)
+            }  # the candidates by which a tag can be told
+            found = [shares[tuple(each)] for each in similar[:, number, row]] if shares else []
+            if dimension == number:
+                assert set(found) <= {composed.drawn_tag[row]}
+            elif len(shares) > 1:
+                count = np.bincount(found, minlength=6)[list(shares.values())]
+                assert (abs(count - 400 / len(shares)) < 5 * np.sqrt(400 / len(shares))).all()
+
+
+def tags_of(tracks: int, seed: int) -> np.ndarray:
+    """Several tags of six for most tracks."""
+    return np.random.default_rng(seed).random((tracks, 6)) < 0.4
 
 
 def test_masks_are_disjoint_equal_and_cover_the_embedding() -> None:

@@ -62,6 +62,8 @@ def test_a_row_trains_one_step(row: str) -> None:
     examples |= {
         "track": np.arange(16, dtype=np.int32) // 2,
         "start": np.arange(16, dtype=np.int32) % 2 * 100,
+        "drawn_dimension": np.full(16, -1, np.int32),
+        "drawn_tag": np.full(16, -1, np.int32),
         "onset": random.random((16, 512)).astype(np.float32),
         "cens": random.random((16, 129, 12)).astype(np.float16),
     }
