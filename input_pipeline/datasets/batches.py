@@ -6,14 +6,14 @@ any number of processes reads the same global batches.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from input_pipeline.datasets.dataset import DataSet
+from input_pipeline.datasets.partners import PartnersByName
 from input_pipeline.hearing.segments import least_apart
-from input_pipeline.tracks import DIMENSIONS, TAG_DIMENSIONS, TEMPO_OCTAVES, key_group
+from input_pipeline.tracks import DIMENSIONS, TAG_DIMENSIONS
 
 Batch = dict[str, np.ndarray]
 
@@ -36,15 +36,8 @@ class Composition:
     drawn_tag: np.ndarray
 
 
-class Group(NamedTuple):
-    """Tracks drawn to be similar to the first, by a class of which all are members, or by none."""
-
-    tracks: tuple[int, ...]
-    number: int  # of the class; -1 = none
-
-
 def compose(
-    partners: Mapping[str, "Partners | SameTrack"],
+    partners: PartnersByName,
     num_frames: np.ndarray,
     *,
     batch_size: int,
@@ -63,7 +56,7 @@ def compose(
     by at most half.
 
     Args:
-      partners: see `partners_of`.
+      partners: see `partners.partners_of`.
     """
     random = np.random.default_rng((seed, step))
     count = -(-batch_size // group_size)
@@ -84,107 +77,6 @@ def compose(
     ]
     of_rows = (np.repeat(each, group_size)[:batch_size] for each in (dimension, tag))
     return Composition(track, start, *of_rows)
-
-
-class Partners:
-    """Draws groups of similar tracks in one dimension.
-
-    Args:
-      classes: bool [N, C], the classes of each track; a track without any is never drawn first.
-      related: bool [C, C], which classes are similar; by default each only to itself.
-    """
-
-    def __init__(self, classes: np.ndarray, related: np.ndarray | None = None):
-        related = np.eye(classes.shape[1], dtype=bool) if related is None else related
-        members = [np.flatnonzero(column) for column in classes.T]
-        self._numbers, self._firsts, self._seconds = [], [], []
-        for number, own in enumerate(members):
-            similar = np.flatnonzero(classes[:, related[number]].any(axis=1))
-            if len(own) and len(similar) >= 2:
-                self._numbers.append(number)
-                self._firsts.append(own)
-                self._seconds.append(similar)
-
-    def __len__(self) -> int:
-        """The number of classes from which a pair can be drawn."""
-        return len(self._firsts)
-
-    def draw(self, random: np.random.Generator, count: int = 2) -> Group:
-        """A track and count - 1 tracks similar to it; they repeat only once all have been drawn."""
-        number = random.integers(len(self._firsts))
-        similar = self._seconds[number]
-        group = [random.choice(self._firsts[number])]
-        fresh = set(group)  # tracks drawn in this round
-        while len(group) < count:
-            if len(fresh) == len(similar):
-                fresh = {group[0]}
-            other = random.choice(similar)
-            if other not in fresh:
-                fresh.add(other)
-                group.append(other)
-        return Group(tuple(group), self._numbers[number])
-
-
-class SameTrack:
-    """Draws segments of one track in pairs, for the track regularisation (C)."""
-
-    def __init__(self, num_frames: np.ndarray, *, frames: int):
-        self._tracks = np.flatnonzero(num_frames - frames >= least_apart(frames))
-
-    def __len__(self) -> int:
-        """The number of tracks that are long enough for two segments."""
-        return len(self._tracks)
-
-    def draw(self, random: np.random.Generator, count: int = 2) -> Group:
-        """`count` tracks (an even number), each twice in a row."""
-        drawn = [random.choice(self._tracks) for _ in range(count // 2)]
-        return Group(tuple(np.repeat(drawn, 2)), -1)
-
-
-def partners_of(
-    data: DataSet,
-    dimensions: Sequence[str],
-    *,
-    tempo_tolerance: float,
-    key_relation: str,
-    track_pairs: bool = False,
-) -> dict[str, Partners | SameTrack]:
-    """A `Partners` by dimension, and a `SameTrack` as "track" if batches have pairs from one track.
-
-    Raises:
-      ValueError: no two tracks are similar in a dimension, or no track is long enough.
-    """
-    result: dict[str, Partners | SameTrack] = {}
-    for dimension in dimensions:
-        if dimension == "tempo":
-            tempi = np.unique(np.round(data.tempo[data.tempo > 0], 1))
-            classes = np.round(data.tempo, 1)[:, None] == tempi
-            octaves = 2.0 ** np.array(TEMPO_OCTAVES)
-            # Stricter than the relation by as much as rounding both tempi may hide.
-            tolerance = np.maximum(tempo_tolerance - 0.05 * (1 + octaves), 0)
-            apart = np.abs(tempi[:, None, None] - tempi[:, None] * octaves)
-            related = np.any(apart <= tolerance, axis=-1)
-            partners = Partners(classes, related)
-        elif dimension == "key":
-            group = key_group(data.key, key_relation)
-            partners = Partners((group[:, None] == np.arange(12)) & (data.key >= 0)[:, None])
-        else:
-            partners = Partners(data.tags[dimension])
-        if not len(partners):
-            raise ValueError(
-                f"{data.directory}: split {data.split!r} has no two tracks that are similar in "
-                f"{dimension!r}; label more tracks or leave it out of config.dimensions"
-            )
-        result[dimension] = partners
-    if track_pairs:
-        pairs = SameTrack(data.num_frames, frames=data.feature_config.segment_frames)
-        if not len(pairs):
-            raise ValueError(
-                f"{data.directory}: split {data.split!r} has no track of one and a half segments, "
-                "which the track regularisation needs; set config.loss.track_weight = 0"
-            )
-        result["track"] = pairs
-    return result
 
 
 def read_batch(data: DataSet, composition: Composition, rows: slice, frames: int) -> Batch:
@@ -208,16 +100,13 @@ def read_batch(data: DataSet, composition: Composition, rows: slice, frames: int
 
 def composed_batches(
     data: DataSet,
+    partners: PartnersByName,
     *,
-    dimensions: Sequence[str],
     batch_size: int,
     seed: int,
     first_step: int,
     num_steps: int,
-    tempo_tolerance: float,
-    key_relation: str,
     group_size: int = 2,
-    track_pairs: bool = False,
     process_index: int = 0,
     process_count: int = 1,
     read_ahead: int = 4,
@@ -226,9 +115,9 @@ def composed_batches(
 
     Args:
       data: the split to train on or to compute a loss on.
+      partners: what draws its groups, see `partners.partners_of`.
       batch_size: of the global batch; a multiple of process_count.
       group_size: number of similar rows drawn together; see `compose`.
-      track_pairs: whether batches contain pairs of segments of one track; see `SameTrack`.
       read_ahead: number of batches to read in advance.
 
     Raises:
@@ -240,13 +129,6 @@ def composed_batches(
       (row in `data`), start, drawn_dimension and drawn_tag int32 [b] (see `Composition`).
     """
     frames = data.feature_config.segment_frames
-    partners = partners_of(
-        data,
-        dimensions,
-        tempo_tolerance=tempo_tolerance,
-        key_relation=key_relation,
-        track_pairs=track_pairs,
-    )
     rows = slice(*(batch_size * (process_index + i) // process_count for i in (0, 1)))
 
     def batch(step: int) -> Batch:

@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from input_pipeline.datasets.batches import composed_batches
+from input_pipeline.datasets.partners import partners_of
 from jaxsim.training.data import open_splits
 from launch import check
 from launch.cycles import instruction_cycles, moved_bytes
@@ -116,18 +117,9 @@ def test_the_labels_are_those_of_the_data(config, prepared_directory):
     config.data.dir = str(prepared_directory)
     config.dimensions = ("genre", "tempo")
     config.loss.track_weight = 0.5
-    batch = next(
-        composed_batches(
-            open_splits(config, ("train",))["train"],
-            dimensions=("genre",),
-            batch_size=4,
-            seed=0,
-            first_step=0,
-            num_steps=1,
-            tempo_tolerance=5.0,
-            key_relation="parallel",
-        )
-    )
+    data = open_splits(config, ("train",))["train"]
+    groups = partners_of(data, ("genre",), tempo_tolerance=5.0, key_relation="parallel")
+    batch = next(composed_batches(data, groups, batch_size=4, seed=0, first_step=0, num_steps=1))
     found = check.example_shapes(config, rows=4)
     labels = {"genre", "tempo", "index", "track", "start"}
     assert set(found) == {"mel", "cens", "onset"} | labels

@@ -8,14 +8,9 @@ import numpy as np
 import pytest
 
 from input_pipeline.datasets import dataset
-from input_pipeline.datasets.batches import (
-    Partners,
-    compose,
-    composed_batches,
-    partners_of,
-    track_segments,
-)
+from input_pipeline.datasets.batches import compose, composed_batches, track_segments
 from input_pipeline.datasets.dataset import DataSet
+from input_pipeline.datasets.partners import Partners, partners_of
 from input_pipeline.hearing.features import FeatureConfig
 from input_pipeline.tracks import DIMENSIONS, TAG_DIMENSIONS
 from jaxsim.objective.relations import relations
@@ -25,8 +20,9 @@ OPTIONS = dict(tempo_tolerance=5.0, key_relation="parallel")
 
 
 def batches(data: DataSet, first: int, last: int, **changes) -> list[dict[str, np.ndarray]]:
-    options = dict(dimensions=DIMENSIONS, batch_size=24, seed=3, **OPTIONS)
-    return list(composed_batches(data, first_step=first, num_steps=last, **options | changes))
+    partners = partners_of(data, changes.pop("dimensions", DIMENSIONS), **OPTIONS)
+    options = dict(batch_size=24, seed=3) | changes
+    return list(composed_batches(data, partners, first_step=first, num_steps=last, **options))
 
 
 def test_an_error_of_reading_is_told_as_it_is(monkeypatch):
@@ -37,15 +33,9 @@ def test_an_error_of_reading_is_told_as_it_is(monkeypatch):
             raise ValueError(f"track {index} cannot be read")
         return read(self, index, start, frames)
 
-    following = composed_batches(
-        fake_data(),
-        dimensions=DIMENSIONS,
-        batch_size=24,
-        seed=3,
-        first_step=0,
-        num_steps=20,
-        **OPTIONS,
-    )
+    data = fake_data()
+    partners = partners_of(data, DIMENSIONS, **OPTIONS)
+    following = composed_batches(data, partners, batch_size=24, seed=3, first_step=0, num_steps=20)
     assert len(next(following)["mel"]) == 24
     monkeypatch.setattr(FakeDataSet, "read", read_until_it_fails)
     with pytest.raises(ValueError, match=r"^track \d+ cannot be read$"):

@@ -9,7 +9,8 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs.six_dim import get_config
-from input_pipeline.datasets.batches import compose, partners_of
+from input_pipeline.datasets.batches import compose
+from input_pipeline.datasets.partners import partners_of
 from input_pipeline.tracks import TAG_DIMENSIONS
 from jaxsim.network import subspaces
 from jaxsim.objective.losses import PICKS, triplet_loss
