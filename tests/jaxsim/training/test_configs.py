@@ -37,6 +37,14 @@ def test_every_published_row_is_there() -> None:
     assert set(published.B_ROWS) <= names
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_era_took_the_place_of_tempo_in_b(variant: str) -> None:
+    """C has genre, mood, instrument and tempo (B §2.2); in B "era replaces tempo" (B §4.1)."""
+    c, b = load("lee2020_icassp/euclidean_track"), load("lee2020_ismir/triplet_disentangled_track")
+    assert c.get_config(variant).dimensions == ("genre", "mood", "instrument", "tempo")
+    assert b.get_config(variant).dimensions == ("genre", "mood", "instrument", "era")
+
+
 @pytest.mark.parametrize("row", ROWS)
 def test_a_row_is_valid_and_says_its_command(row: str) -> None:
     module = load(row)
