@@ -17,4 +17,7 @@ def batch(size: int, *, seed: int = 0) -> dict[str, np.ndarray]:
         "onset": random.random((size, 512)).astype(np.float32),
         "index": np.arange(size, dtype=np.int32),
         "track": np.arange(size, dtype=np.int32) // 2,
+        "start": np.arange(size, dtype=np.int32) % 2 * 129,
+        "drawn_dimension": np.full(size, -1, np.int32),
+        "drawn_tag": np.full(size, -1, np.int32),
     }

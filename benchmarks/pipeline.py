@@ -19,7 +19,7 @@ import rich.table
 
 from input_pipeline import command_line
 from input_pipeline.command_line import number, positive_integer
-from input_pipeline.datasets import batches, dataset
+from input_pipeline.datasets import batches, dataset, partners
 from input_pipeline.hearing.features import FeatureConfig
 from input_pipeline.tracks import DIMENSIONS
 
@@ -40,20 +40,19 @@ def measure(*, data_dir: str, batch_size: int, duration: float) -> None:
     """Reads batches of every kind for a while, and prints the table."""
     os.sched_setaffinity(0, {min(os.sched_getaffinity(0))})
     data = dataset.open(data_dir, "train", CONFIG)
-    options = dict(dimensions=DIMENSIONS, tempo_tolerance=5.0, key_relation="parallel")
-    partners = batches.partners_of(data, **options)
+    groups = partners.partners_of(data, DIMENSIONS, tempo_tolerance=5.0, key_relation="parallel")
     size, frames = batch_size, CONFIG.segment_frames
 
     def compose(step: int) -> batches.Composition:
         shape = dict(batch_size=size, frames=frames)
-        return batches.compose(partners, data.num_frames, **shape, seed=0, step=step)
+        return batches.compose(groups, data.num_frames, **shape, seed=0, step=step)
 
     def read(step: int) -> int:
         batch = batches.read_batch(data, compose(step), slice(0, size), frames)
         return sum(array.nbytes for array in batch.values())
 
     stream = batches.composed_batches(
-        data, **options, batch_size=size, seed=0, first_step=0, num_steps=1 << 30
+        data, groups, batch_size=size, seed=0, first_step=0, num_steps=1 << 30
     )
 
     def through_tf_data(_: int) -> int:

@@ -65,7 +65,7 @@ def received(config: ConfigDict, candidates: int) -> int:
     label_bytes = sum(
         each.dtype.itemsize * int(np.prod(each.shape))
         for name, each in check.example_shapes(config, rows=1).items()
-        if name not in inputs.FEATURES and name != "track"
+        if name not in inputs.FEATURES
     )
     return candidates * (2 * 4 * config.model.embedding_size + label_bytes)
 

@@ -31,6 +31,7 @@ OPTIONS = {
     "--workers --beam_options --pieces_per_genre --renderings --seconds --seed",
     "launch.check": "--config --topology --config.FIELD=VALUE",
     "benchmarks.estimates": "--clips --seconds",
+    "benchmarks.composing": "--tracks --batch_size",
     "benchmarks.embedding": "--clips --seconds --workers --processes",
     "benchmarks.faults": "--kills --saves --signals --disks --soak_minutes --only",
     "benchmarks.features": "--clips --copies --seconds --workers --processes --rounds",

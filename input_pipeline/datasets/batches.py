@@ -6,28 +6,38 @@ any number of processes reads the same global batches.
 """
 
 import dataclasses
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from input_pipeline.datasets.dataset import DataSet
-from input_pipeline.tracks import TAG_DIMENSIONS, TEMPO_OCTAVES, key_group
-
-SAME_TRACK_OVERLAP = 0.5  # at most, between two segments of one track (B §4.3.4, C)
+from input_pipeline.datasets.partners import PartnersByName
+from input_pipeline.hearing.segments import least_apart
+from input_pipeline.tracks import DIMENSIONS, TAG_DIMENSIONS
 
 Batch = dict[str, np.ndarray]
 
 
 @dataclasses.dataclass(frozen=True)
 class Composition:
-    """The tracks [B] and first frames [B] of a global batch."""
+    """What the rows of a global batch are, int [B] each.
+
+    Attributes:
+      track: rows of the data set.
+      start: first frames.
+      drawn_dimension: in which dimension the row was drawn to be similar, a position in
+        `tracks.DIMENSIONS`; -1 for segments of one track.
+      drawn_tag: by which of that dimension's tags; -1 if by none.
+    """
 
     track: np.ndarray
     start: np.ndarray
+    drawn_dimension: np.ndarray
+    drawn_tag: np.ndarray
 
 
 def compose(
-    partners: Sequence["Partners | SameTrack"],
+    partners: PartnersByName,
     num_frames: np.ndarray,
     *,
     batch_size: int,
@@ -44,122 +54,29 @@ def compose(
     Every dimension therefore has at least (K - 1) B / K S pairs, however few tracks have its label,
     and whatever else the rows share. Segments of one track (`SameTrack`) come in pairs that overlap
     by at most half.
+
+    Args:
+      partners: see `partners.partners_of`.
     """
     random = np.random.default_rng((seed, step))
     count = -(-batch_size // group_size)
-    groups = [partners[i % len(partners)].draw(random, group_size) for i in range(count)]
-    track = np.array(groups, np.int64).reshape(-1)[:batch_size]
+    names = [list(partners)[i % len(partners)] for i in range(count)]
+    groups = [partners[name].draw(random, group_size) for name in names]
+    track = np.array([group.tracks for group in groups], np.int64).reshape(-1)[:batch_size]
     room = num_frames[track] - frames
     start = random.integers(0, room, endpoint=True)
     for row in range(0, len(track) - 1, 2):
-        if track[row] == track[row + 1] and room[row] >= _least_apart(frames):
-            apart = random.integers(_least_apart(frames), room[row], endpoint=True)
+        if track[row] == track[row + 1] and room[row] >= least_apart(frames):
+            apart = random.integers(least_apart(frames), room[row], endpoint=True)
             first = random.integers(room[row] - apart, endpoint=True)
             start[row : row + 2] = random.permutation([first, first + apart])
-    return Composition(track, start)
-
-
-def _least_apart(frames: int) -> int:
-    return frames - int(SAME_TRACK_OVERLAP * frames)
-
-
-class Partners:
-    """Draws groups of similar tracks in one dimension.
-
-    Args:
-      classes: bool [N, C], the classes of each track; a track without any is never drawn first.
-      related: bool [C, C], which classes are similar; by default each only to itself.
-    """
-
-    def __init__(self, classes: np.ndarray, related: np.ndarray | None = None):
-        related = np.eye(classes.shape[1], dtype=bool) if related is None else related
-        members = [np.flatnonzero(column) for column in classes.T]
-        self._firsts, self._seconds = [], []
-        for number, own in enumerate(members):
-            similar = np.flatnonzero(classes[:, related[number]].any(axis=1))
-            if len(own) and len(similar) >= 2:
-                self._firsts.append(own)
-                self._seconds.append(similar)
-
-    def __len__(self) -> int:
-        """The number of classes from which a pair can be drawn."""
-        return len(self._firsts)
-
-    def draw(self, random: np.random.Generator, count: int = 2) -> tuple[int, ...]:
-        """A track and count - 1 tracks similar to it; they repeat only once all have been drawn."""
-        number = random.integers(len(self._firsts))
-        similar = self._seconds[number]
-        group = [random.choice(self._firsts[number])]
-        fresh = set(group)  # tracks drawn in this round
-        while len(group) < count:
-            if len(fresh) == len(similar):
-                fresh = {group[0]}
-            other = random.choice(similar)
-            if other not in fresh:
-                fresh.add(other)
-                group.append(other)
-        return tuple(group)
-
-
-class SameTrack:
-    """Draws segments of one track in pairs, for the track regularisation (C)."""
-
-    def __init__(self, num_frames: np.ndarray, *, frames: int):
-        self._tracks = np.flatnonzero(num_frames - frames >= _least_apart(frames))
-
-    def __len__(self) -> int:
-        """The number of tracks that are long enough for two segments."""
-        return len(self._tracks)
-
-    def draw(self, random: np.random.Generator, count: int = 2) -> tuple[int, ...]:
-        """`count` tracks (an even number), each twice in a row."""
-        drawn = [random.choice(self._tracks) for _ in range(count // 2)]
-        return tuple(np.repeat(drawn, 2))
-
-
-def partners_of(
-    data: DataSet,
-    dimensions: Sequence[str],
-    *,
-    tempo_tolerance: float,
-    key_relation: str,
-    track_pairs: bool = False,
-) -> list[Partners | SameTrack]:
-    """One `Partners` per dimension, and a `SameTrack` if batches have pairs from one track.
-
-    Raises:
-      ValueError: no two tracks are similar in a dimension, or no track is long enough.
-    """
-    result: list[Partners | SameTrack] = []
-    for dimension in dimensions:
-        if dimension == "tempo":
-            tempi = np.unique(np.round(data.tempo[data.tempo > 0], 1))
-            classes = np.round(data.tempo, 1)[:, None] == tempi
-            octaves = 2.0 ** np.array(TEMPO_OCTAVES)
-            # Stricter than the relation by as much as rounding both tempi may hide.
-            tolerance = np.maximum(tempo_tolerance - 0.05 * (1 + octaves), 0)
-            apart = np.abs(tempi[:, None, None] - tempi[:, None] * octaves)
-            related = np.any(apart <= tolerance, axis=-1)
-            partners = Partners(classes, related)
-        elif dimension == "key":
-            group = key_group(data.key, key_relation)
-            partners = Partners((group[:, None] == np.arange(12)) & (data.key >= 0)[:, None])
-        else:
-            partners = Partners(data.tags[dimension])
-        if not len(partners):
-            raise ValueError(
-                f"{data.directory}: split {data.split!r} has no two tracks that are similar in "
-                f"{dimension!r}; label more tracks or leave it out of config.dimensions"
-            )
-        result.append(partners)
-    if track_pairs:
-        result.append(SameTrack(data.num_frames, frames=data.feature_config.segment_frames))
-        if not len(result[-1]):
-            raise ValueError(
-                f"{data.directory}: split {data.split!r} has no track of one and a half segments, "
-                "which the track regularisation needs; set config.loss.track_weight = 0"
-            )
-    return result
+    dimension = [DIMENSIONS.index(name) if name in DIMENSIONS else -1 for name in names]
+    tag = [
+        group.number if name in TAG_DIMENSIONS else -1
+        for name, group in zip(names, groups, strict=True)
+    ]
+    of_rows = (np.repeat(each, group_size)[:batch_size] for each in (dimension, tag))
+    return Composition(track, start, *of_rows)
 
 
 def read_batch(data: DataSet, composition: Composition, rows: slice, frames: int) -> Batch:
@@ -170,28 +87,26 @@ def read_batch(data: DataSet, composition: Composition, rows: slice, frames: int
     labels = {dimension: data.tags[dimension][track] for dimension in TAG_DIMENSIONS}
     labels |= {"tempo": data.tempo[track], "key": data.key[track]}
     index = np.arange(len(composition.track), dtype=np.int32)[rows]
+    composed = {name: values[rows].astype(np.int32) for name, values in vars(composition).items()}
     return {
         "mel": mel,
         "cens": cens,
         "onset": onset,
         **labels,
         "index": index,
-        "track": track.astype(np.int32),
+        **composed,
     }
 
 
 def composed_batches(
     data: DataSet,
+    partners: PartnersByName,
     *,
-    dimensions: Sequence[str],
     batch_size: int,
     seed: int,
     first_step: int,
     num_steps: int,
-    tempo_tolerance: float,
-    key_relation: str,
     group_size: int = 2,
-    track_pairs: bool = False,
     process_index: int = 0,
     process_count: int = 1,
     read_ahead: int = 4,
@@ -200,9 +115,9 @@ def composed_batches(
 
     Args:
       data: the split to train on or to compute a loss on.
+      partners: what draws its groups, see `partners.partners_of`.
       batch_size: of the global batch; a multiple of process_count.
       group_size: number of similar rows drawn together; see `compose`.
-      track_pairs: whether batches contain pairs of segments of one track; see `SameTrack`.
       read_ahead: number of batches to read in advance.
 
     Raises:
@@ -210,17 +125,10 @@ def composed_batches(
 
     Yields:
       mel float16 [b, T, 128], cens float16 [b, T, 12], onset float32 [b, T + 383], the labels
-      (bool [b, C], tempo [b], key [b]), index int32 [b] (row in the global batch) and
-      track int32 [b] (row in `data`).
+      (bool [b, C], tempo [b], key [b]), index int32 [b] (row in the global batch), track int32 [b]
+      (row in `data`), start, drawn_dimension and drawn_tag int32 [b] (see `Composition`).
     """
     frames = data.feature_config.segment_frames
-    partners = partners_of(
-        data,
-        dimensions,
-        tempo_tolerance=tempo_tolerance,
-        key_relation=key_relation,
-        track_pairs=track_pairs,
-    )
     rows = slice(*(batch_size * (process_index + i) // process_count for i in (0, 1)))
 
     def batch(step: int) -> Batch:

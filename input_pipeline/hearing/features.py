@@ -11,6 +11,7 @@ import threadpoolctl
 
 from input_pipeline.hearing import chroma
 from input_pipeline.hearing.audio import UnusableTrack
+from input_pipeline.hearing.segments import SEGMENT_FRAMES
 
 FEATURE_VERSION = 1  # Raise it whenever the same configuration gives different numbers.
 SILENCE_PEAK = 1e-4  # -80 dB of full scale
@@ -38,7 +39,7 @@ class FeatureConfig:
     n_mels: int = 128
     n_chroma: int = 12
     bins_per_octave: int = 36
-    segment_frames: int = 129
+    segment_frames: int = SEGMENT_FRAMES
     tempogram_window: int = 384
     log_gain: float = 10.0
 

@@ -8,6 +8,18 @@ import numpy as np
 if TYPE_CHECKING:
     from input_pipeline.hearing.features import FeatureConfig  # which imports librosa
 
+SEGMENT_FRAMES = 129  # 3 s (A §3.1, B §4.1)
+SAME_TRACK_OVERLAP = 0.5  # at most, between an anchor and a positive from one track (C)
+
+
+def least_apart(frames: int) -> int:
+    """Frames between the starts of two segments of one track that may be anchor and positive.
+
+    Args:
+      frames: in a segment.
+    """
+    return frames - int(SAME_TRACK_OVERLAP * frames)
+
 
 def segments(arrays: Mapping[str, np.ndarray], config: "FeatureConfig") -> dict[str, np.ndarray]:
     """Cuts a track into its L non-overlapping segments; the rest at the end is dropped.

@@ -11,6 +11,8 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
+from input_pipeline.hearing.segments import SEGMENT_FRAMES, least_apart
+from input_pipeline.tracks import DIMENSIONS
 from jaxsim.network import subspaces
 from jaxsim.objective import losses
 from jaxsim.objective.losses import Total
@@ -36,6 +38,16 @@ def masks_of(config: ConfigDict, embedding_size: int) -> np.ndarray:
     return np.ones((count, embedding_size), np.float32)
 
 
+def label_names(config: ConfigDict) -> tuple[str, ...]:
+    """The arrays of a batch that the objective reads beside the features."""
+    names = [*config.dimensions, "index"]
+    if config.loss.method == "triplet" and config.relation.tags == "sampled_label":
+        names += ["drawn_dimension", "drawn_tag"]
+    if config.loss.track_weight:
+        names += ["track", "start"]
+    return tuple(names)
+
+
 def objective_terms(
     embeddings: Float[Array, "A E"],
     classes: Mapping[str, Float[Array, "C D"]],
@@ -50,7 +62,7 @@ def objective_terms(
     Args:
       embeddings: of this device's examples.
       classes: the class vectors of each dimension, see `class_shapes`; empty for triplets.
-      labels: of this device's examples, see `relations.relations`; with a track term also "track".
+      labels: of this device's examples: at least `label_names`, see `relations.relations`.
       key: random key of this step, the same on every device.
       config: with `dimensions`, `relation` and `loss`.
       axis: name of the mapped device axis; None = there is only this batch.
@@ -58,8 +70,7 @@ def objective_terms(
     Returns:
       This device's sums and weights.
     """
-    needed = (*config.dimensions, "index", *(["track"] if config.loss.track_weight else []))
-    labels = {name: labels[name] for name in needed}
+    labels = {name: labels[name] for name in label_names(config)}
     candidates, candidate_labels = _gathered((embeddings, labels), axis, config)
     masks = jnp.asarray(masks_of(config, embeddings.shape[1]))
     track = Total(jnp.zeros(()), jnp.zeros(()))
@@ -115,8 +126,14 @@ def _relations(labels, candidate_labels, key, config: ConfigDict) -> Relation:
     random = None
     if config.relation.tags == "sampled_label":
         random = {
-            dimension: _random(
-                jax.random.fold_in(key, number + 1), labels["index"], labels[dimension].shape[1:]
+            dimension: _preferring_drawn(
+                _random(
+                    jax.random.fold_in(key, number + 1),
+                    labels["index"],
+                    labels[dimension].shape[1:],
+                ),
+                labels,
+                dimension,
             )
             for number, dimension in enumerate(config.dimensions)
             if labels[dimension].ndim == 2
@@ -134,11 +151,24 @@ def _relations(labels, candidate_labels, key, config: ConfigDict) -> Relation:
     )
 
 
+def _preferring_drawn(random, labels, dimension: str):
+    """Random numbers [A, C] whose largest is that of the tag the anchor was drawn for, if any.
+
+    Else the relation would draw another of the anchor's tags than its group shares.
+    """
+    here = labels["drawn_dimension"] == DIMENSIONS.index(dimension)
+    drawn = here[:, None] & jax.nn.one_hot(labels["drawn_tag"], random.shape[1], dtype=bool)
+    return jnp.where(drawn, 2.0, random)
+
+
 def _same_track(labels, candidate_labels) -> Relation:
-    """Other segments of the anchor's track are similar, those of other tracks dissimilar (C)."""
+    """Which segments are of the anchor's track and which of others (C, B's track regularisation).
+
+    A segment that overlaps the anchor by more than half, itself included, is neither.
+    """
     same = labels["track"][:, None] == candidate_labels["track"]
-    other = labels["index"][:, None] != candidate_labels["index"]
-    return Relation(same & other, ~same)
+    apart = jnp.abs(labels["start"][:, None] - candidate_labels["start"])
+    return Relation(same & (apart >= least_apart(SEGMENT_FRAMES)), ~same)
 
 
 def class_shapes(config: ConfigDict, labels: Mapping[str, ArrayLike]) -> dict[str, tuple[int, int]]:

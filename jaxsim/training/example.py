@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 
 from input_pipeline.datasets.dataset import ARRAY_DTYPES, DataSet
 from jaxsim.network.inputs import FEATURES
+from jaxsim.objective.terms import label_names
 from jaxsim.training.data import feature_config
 
 
@@ -35,8 +36,11 @@ def batch_shapes(
         "key": ((), np.int32),
         "index": ((), np.int32),
         "track": ((), np.int32),
+        "start": ((), np.int32),
+        "drawn_dimension": ((), np.int32),
+        "drawn_tag": ((), np.int32),
     }
-    wanted = (*FEATURES, *config.dimensions, "index", "track")
+    wanted = (*FEATURES, *label_names(config))
     return {
         name: jax.ShapeDtypeStruct((rows, *shapes[name][0]), shapes[name][1]) for name in wanted
     }

@@ -7,7 +7,9 @@ from ml_collections import ConfigDict
 
 from input_pipeline.datasets.batches import Batch, composed_batches
 from input_pipeline.datasets.dataset import DataSet
+from input_pipeline.datasets.partners import partners_of
 from jaxsim.network import inputs
+from jaxsim.objective.terms import label_names
 from jaxsim.training.machines import parallel
 
 
@@ -15,9 +17,22 @@ class Feed:
     """The batches of one split, composed as the configuration says."""
 
     def __init__(self, config: ConfigDict, data: DataSet, *, dimensions: Sequence[str] = ()):
-        """`dimensions`: those in which every batch has pairs; by default all configured ones."""
+        """Prepares the drawing of groups, once for all batches.
+
+        Args:
+          dimensions: those in which every batch has pairs; by default all configured ones.
+
+        Raises:
+          ValueError: see `partners_of`.
+        """
         self.config, self.data = config, data
-        self.dimensions = tuple(dimensions) or tuple(config.dimensions)
+        self._partners = partners_of(
+            data,
+            dimensions or config.dimensions,
+            tempo_tolerance=config.relation.tempo_tolerance,
+            key_relation=config.relation.key,
+            track_pairs=config.loss.track_weight > 0,
+        )
 
     def batches(self, *, first_step: int, num_steps: int) -> Iterator[Batch]:
         """This process's rows of the batches of steps first_step to num_steps - 1."""
@@ -34,15 +49,12 @@ class Feed:
         config = self.config
         return composed_batches(
             self.data,
-            dimensions=self.dimensions,
+            self._partners,
             batch_size=config.batch_size,
             seed=config.seed,
             first_step=first_step,
             num_steps=num_steps,
-            tempo_tolerance=config.relation.tempo_tolerance,
-            key_relation=config.relation.key,
             group_size=config.data.group_size,
-            track_pairs=config.loss.track_weight > 0,
             process_index=process_index,
             process_count=process_count,
             read_ahead=config.data.read_ahead,
@@ -50,7 +62,7 @@ class Feed:
 
     def place(self, batch: Batch):
         """What the step needs from a batch of this process, on its devices."""
-        wanted = (*inputs.FEATURES, *self.config.dimensions, "index", "track")
+        wanted = (*inputs.FEATURES, *label_names(self.config))
         return parallel.to_devices(
             {name: batch[name] for name in wanted}, local_devices=jax.local_device_count()
         )

@@ -39,6 +39,9 @@ def full_batch() -> dict[str, np.ndarray]:
         "key": random.integers(-1, 6, BATCH).astype(np.int32),
         "index": np.arange(BATCH, dtype=np.int32),
         "track": np.arange(BATCH, dtype=np.int32) // 2,
+        "start": np.arange(BATCH, dtype=np.int32) % 2 * 100,
+        "drawn_dimension": np.full(BATCH, -1, np.int32),
+        "drawn_tag": np.full(BATCH, -1, np.int32),
     }
 
 

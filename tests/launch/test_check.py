@@ -7,6 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from input_pipeline.datasets.batches import composed_batches
+from input_pipeline.datasets.partners import partners_of
 from jaxsim.training.data import open_splits
 from launch import check
 from launch.cycles import instruction_cycles, moved_bytes
@@ -92,7 +93,7 @@ def test_the_report(config):
     gib = 2**30
     found = check.Needs(gib, 3 * gib, gib // 4, 128 * 2e9, 3_000_000)
     # mel 129 x 128 x 2, CENS 129 x 12 x 2, onset 512 x 4, 50 tags, tempo, key, index, track
-    example = 33_024 + 3_096 + 2_048 + 50 + 16
+    example = 33_024 + 3_096 + 2_048 + 50 + 12
     assert check.describe(config, "v5e:4x4", devices, found).splitlines() == [
         "v5e:4x4: 16 chips, 4 hosts; batch of 2048, 128 a chip",
         "memory: fits: 4.25 of 15.75 GiB a chip "
@@ -115,20 +116,13 @@ def test_the_report(config):
 def test_the_labels_are_those_of_the_data(config, prepared_directory):
     config.data.dir = str(prepared_directory)
     config.dimensions = ("genre", "tempo")
-    batch = next(
-        composed_batches(
-            open_splits(config, ("train",))["train"],
-            dimensions=("genre",),
-            batch_size=4,
-            seed=0,
-            first_step=0,
-            num_steps=1,
-            tempo_tolerance=5.0,
-            key_relation="parallel",
-        )
-    )
+    config.loss.track_weight = 0.5
+    data = open_splits(config, ("train",))["train"]
+    groups = partners_of(data, ("genre",), tempo_tolerance=5.0, key_relation="parallel")
+    batch = next(composed_batches(data, groups, batch_size=4, seed=0, first_step=0, num_steps=1))
     found = check.example_shapes(config, rows=4)
-    assert set(found) == {"mel", "cens", "onset", "genre", "tempo", "index", "track"}
+    labels = {"genre", "tempo", "index", "track", "start"}
+    assert set(found) == {"mel", "cens", "onset"} | labels
     for name, each in found.items():
         assert (each.shape, each.dtype) == (batch[name].shape, batch[name].dtype), name
 

@@ -41,7 +41,6 @@ batch = {
     "tempo": data.tempo[row],
     "key": data.key[row],
     "index": np.arange(BATCH, dtype=np.int32),
-    "track": row.astype(np.int32),
 }
 start = drawn_state(config, batch)
 own = parallel.to_devices(parallel.own_rows(batch), local_devices=jax.local_device_count())

@@ -8,14 +8,9 @@ import numpy as np
 import pytest
 
 from input_pipeline.datasets import dataset
-from input_pipeline.datasets.batches import (
-    Partners,
-    compose,
-    composed_batches,
-    partners_of,
-    track_segments,
-)
+from input_pipeline.datasets.batches import compose, composed_batches, track_segments
 from input_pipeline.datasets.dataset import DataSet
+from input_pipeline.datasets.partners import Partners, partners_of
 from input_pipeline.hearing.features import FeatureConfig
 from input_pipeline.tracks import DIMENSIONS, TAG_DIMENSIONS
 from jaxsim.objective.relations import relations
@@ -25,8 +20,9 @@ OPTIONS = dict(tempo_tolerance=5.0, key_relation="parallel")
 
 
 def batches(data: DataSet, first: int, last: int, **changes) -> list[dict[str, np.ndarray]]:
-    options = dict(dimensions=DIMENSIONS, batch_size=24, seed=3, **OPTIONS)
-    return list(composed_batches(data, first_step=first, num_steps=last, **options | changes))
+    partners = partners_of(data, changes.pop("dimensions", DIMENSIONS), **OPTIONS)
+    options = dict(batch_size=24, seed=3) | changes
+    return list(composed_batches(data, partners, first_step=first, num_steps=last, **options))
 
 
 def test_an_error_of_reading_is_told_as_it_is(monkeypatch):
@@ -37,15 +33,9 @@ def test_an_error_of_reading_is_told_as_it_is(monkeypatch):
             raise ValueError(f"track {index} cannot be read")
         return read(self, index, start, frames)
 
-    following = composed_batches(
-        fake_data(),
-        dimensions=DIMENSIONS,
-        batch_size=24,
-        seed=3,
-        first_step=0,
-        num_steps=20,
-        **OPTIONS,
-    )
+    data = fake_data()
+    partners = partners_of(data, DIMENSIONS, **OPTIONS)
+    following = composed_batches(data, partners, batch_size=24, seed=3, first_step=0, num_steps=20)
     assert len(next(following)["mel"]) == 24
     monkeypatch.setattr(FakeDataSet, "read", read_until_it_fails)
     with pytest.raises(ValueError, match=r"^track \d+ cannot be read$"):
@@ -100,6 +90,13 @@ def test_every_dimension_finds_its_pairs(dimensions: tuple[str, ...], key_relati
         labels |= {"tempo": jnp.asarray(data.tempo[batch.track])}
         labels |= {"key": jnp.asarray(data.key[batch.track]), "index": jnp.arange(24)}
         similar = np.asarray(relations(labels, labels, dimensions, **options).similar)
+        for row, track in enumerate(batch.track):
+            name = dimensions[row // 2 % len(dimensions)]
+            assert batch.drawn_dimension[row] == DIMENSIONS.index(name)
+            if name in TAG_DIMENSIONS:
+                assert data.tags[name][track, batch.drawn_tag[row]]
+            else:
+                assert batch.drawn_tag[row] == -1
         for pair in range(12):
             dimension = pair % len(dimensions)
             assert similar[dimension, 2 * pair, 2 * pair + 1]
@@ -116,9 +113,9 @@ def test_an_unlabelled_track_is_not_drawn_for_the_dimension(dimension: str) -> N
         **{d: ~data.tags[d].any(axis=1) for d in TAG_DIMENSIONS},
     }[dimension]
     assert unlabelled.any()
-    (partners,) = partners_of(data, [dimension], **OPTIONS)
+    partners = partners_of(data, [dimension], **OPTIONS)[dimension]
     random = np.random.default_rng(0)
-    drawn = np.array([partners.draw(random) for _ in range(500)])
+    drawn = np.array([partners.draw(random).tracks for _ in range(500)])
     assert not unlabelled[drawn].any()
     assert (drawn[:, 0] != drawn[:, 1]).all()
     assert len(np.unique(drawn)) > 0.8 * np.sum(~unlabelled)
@@ -126,12 +123,13 @@ def test_an_unlabelled_track_is_not_drawn_for_the_dimension(dimension: str) -> N
 
 def test_classes_are_drawn_evenly() -> None:
     tags = {d: np.zeros((100, 6), bool) for d in TAG_DIMENSIONS}
-    tags["genre"][:97, 0] = tags["genre"][97:, 1] = True  # 97 tracks and 3
+    tags["genre"][:97, 2] = tags["genre"][97:, 4] = True  # 97 tracks and 3
     data = fake_data(100, tags=tags)
-    (partners,) = partners_of(data, ["genre"], **OPTIONS)
+    partners = partners_of(data, ["genre"], **OPTIONS)["genre"]
     random = np.random.default_rng(0)
-    rare = np.mean([partners.draw(random)[0] >= 97 for _ in range(1000)])
-    assert 0.45 < rare < 0.55
+    groups = [partners.draw(random) for _ in range(1000)]
+    assert 0.45 < np.mean([group.tracks[0] >= 97 for group in groups]) < 0.55
+    assert all(group.number == (4 if group.tracks[0] >= 97 else 2) for group in groups)
 
 
 @pytest.mark.parametrize("dimension", DIMENSIONS)
@@ -158,9 +156,9 @@ def test_rounding_makes_no_pair_of_dissimilar_tempi() -> None:
 def test_rounding_is_multiplied_by_the_octave() -> None:
     """155.1 is 4.9 from 8 x 20.0 but 5.22 from 8 x 20.04, so only the other one is an anchor."""
     data = fake_data(4, tempo=np.float32([155.1, 20.04, 0, 0]))
-    (partners,) = partners_of(data, ["tempo"], **OPTIONS)
+    partners = partners_of(data, ["tempo"], **OPTIONS)["tempo"]
     random = np.random.default_rng(0)
-    assert {partners.draw(random) for _ in range(20)} == {(1, 0)}
+    assert {partners.draw(random).tracks for _ in range(20)} == {(1, 0)}
 
 
 def test_crops_and_labels_are_the_data_sets(prepared_directory: Path) -> None:
@@ -178,6 +176,7 @@ def test_crops_and_labels_are_the_data_sets(prepared_directory: Path) -> None:
                 for start in range(len(whole) - FRAMES + 1)
                 if np.array_equal(whole[start : start + FRAMES], batch["mel"][row])
             ]
+            assert batch["start"][row] == start
             starts.add(start)
             _, cens, onset = data.read(track, start, FRAMES)
             np.testing.assert_array_equal(batch["cens"][row], cens)
@@ -238,7 +237,7 @@ def test_a_class_that_is_smaller_than_a_group_repeats_all_of_its_tracks() -> Non
     classes = np.zeros((20, 1), bool)
     classes[[3, 7, 9]] = True
     for seed in range(10):
-        drawn = Partners(classes).draw(np.random.default_rng(seed), 7)
+        drawn = Partners(classes).draw(np.random.default_rng(seed), 7).tracks
         first, *others = drawn
         assert set(others[:2]) == set(others[2:4]) == set(others[4:]) == {3, 7, 9} - {first}
 
@@ -252,6 +251,7 @@ def test_segments_of_one_track_overlap_by_half_at_most() -> None:
     for step in range(60):
         batch = compose(partners, data.num_frames, batch_size=8, frames=FRAMES, seed=0, step=step)
         assert (batch.start + FRAMES <= data.num_frames[batch.track]).all()
+        assert batch.drawn_dimension.tolist() == [4, 4, -1, -1] * 2
         for row in (2, 6):  # the pairs alternate: tempo, track
             first, second = batch.start[row : row + 2]
             assert batch.track[row] == batch.track[row + 1]

@@ -9,12 +9,22 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs.six_dim import get_config
+from input_pipeline.datasets.batches import compose
+from input_pipeline.datasets.partners import partners_of
+from input_pipeline.tracks import TAG_DIMENSIONS
 from jaxsim.network import subspaces
 from jaxsim.objective.losses import PICKS, triplet_loss
 from jaxsim.objective.relations import Relation, relations
-from jaxsim.objective.terms import Terms, class_shapes, objective_terms
+from jaxsim.objective.terms import (
+    Terms,
+    _relations,
+    _same_track,
+    class_shapes,
+    objective_terms,
+)
 from jaxsim.training.machines import parallel
 from tests.helpers import programs
+from tests.helpers.batches import fake_data
 
 DIMENSIONS = ("genre", "era", "key", "tempo")
 SIZE = 16
@@ -49,6 +59,9 @@ def batch(seed: int) -> tuple[jax.Array, dict[str, jax.Array]]:
         "tempo": jnp.asarray(random.choice([0, 60, 100, 104, 150], SIZE), jnp.float32),
         "index": jnp.arange(SIZE),
         "track": jnp.arange(SIZE) // 3,
+        "start": jnp.asarray(random.integers(0, 300, SIZE), jnp.int32),
+        "drawn_dimension": jnp.full(SIZE, -1),
+        "drawn_tag": jnp.full(SIZE, -1),
     }
     return jnp.asarray(embeddings, jnp.float32), labels
 
@@ -83,6 +96,63 @@ def whole(embeddings, labels, *, pick: str = "nearest") -> tuple[Terms, jax.Arra
 
     gradients, terms = jax.jacrev(losses, has_aux=True)(embeddings)
     return terms, gradients
+
+
+def test_the_positives_of_a_track_overlap_the_anchor_by_half_at_most() -> None:
+    """Against a loop over pairs, whose frames are counted."""
+    random = np.random.default_rng(12)
+    track, start = random.integers(0, 5, 60), random.integers(0, 200, 60)
+    start[:4], track[:4] = [7, 7 + 64, 7 + 65, 7], [2, 2, 2, 2]  # 65, 64 and 129 frames in common
+    labels = {"track": jnp.int32(track), "start": jnp.int32(start)}
+    own = jax.tree.map(lambda x: x[:40], labels)
+    found = _same_track(own, labels)
+    for a in range(40):
+        for c in range(60):
+            common = set(range(start[a], start[a] + 129)) & set(range(start[c], start[c] + 129))
+            same = track[a] == track[c]
+            assert found.similar[a, c] == (same and len(common) <= 129 / 2)
+            assert found.dissimilar[a, c] == (not same)
+
+
+def test_an_anchor_is_compared_by_the_tag_it_was_drawn_for() -> None:
+    """Against a loop: every group of a composed batch is similar in its dimension, by one tag."""
+    data = fake_data(40, tags={d: tags_of(40, n) for n, d in enumerate(TAG_DIMENSIONS)})
+    config = changed("sampled label")
+    config.dimensions = ("genre", "key", "era")
+    partners = partners_of(data, config.dimensions, tempo_tolerance=5.0, key_relation="parallel")
+    composed = compose(partners, data.num_frames, batch_size=48, frames=129, seed=1, step=2)
+    rows = {
+        "genre": data.tags["genre"][composed.track],
+        "era": data.tags["era"][composed.track],
+        "key": data.key[composed.track],
+        "index": np.arange(48),
+        "drawn_dimension": composed.drawn_dimension,
+        "drawn_tag": composed.drawn_tag,
+    }
+    labels = jax.tree.map(jnp.asarray, rows)
+    keys = jax.vmap(jax.random.key)(jnp.arange(400))
+    similar = np.asarray(
+        jax.vmap(lambda key: _relations(labels, labels, key, config).similar)(keys)
+    )
+    for row in range(48):
+        dimension, pair = row // 2 % 3, row ^ 1
+        assert similar[:, dimension, row, pair].all()
+        for number, name in ((0, "genre"), (2, "era")):
+            own, others = rows[name][row], np.arange(48) != row
+            shares = {
+                tuple(rows[name][:, tag] & others): tag for tag in np.flatnonzero(own)
+            }  # the candidates by which a tag can be told
+            found = [shares[tuple(each)] for each in similar[:, number, row]] if shares else []
+            if dimension == number:
+                assert set(found) <= {composed.drawn_tag[row]}
+            elif len(shares) > 1:
+                count = np.bincount(found, minlength=6)[list(shares.values())]
+                assert (abs(count - 400 / len(shares)) < 5 * np.sqrt(400 / len(shares))).all()
+
+
+def tags_of(tracks: int, seed: int) -> np.ndarray:
+    """Several tags of six for most tracks."""
+    return np.random.default_rng(seed).random((tracks, 6)) < 0.4
 
 
 def test_masks_are_disjoint_equal_and_cover_the_embedding() -> None:

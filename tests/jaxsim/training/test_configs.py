@@ -37,6 +37,14 @@ def test_every_published_row_is_there() -> None:
     assert set(published.B_ROWS) <= names
 
 
+@pytest.mark.parametrize("variant", VARIANTS)
+def test_era_took_the_place_of_tempo_in_b(variant: str) -> None:
+    """C has genre, mood, instrument and tempo (B §2.2); in B "era replaces tempo" (B §4.1)."""
+    c, b = load("lee2020_icassp/euclidean_track"), load("lee2020_ismir/triplet_disentangled_track")
+    assert c.get_config(variant).dimensions == ("genre", "mood", "instrument", "tempo")
+    assert b.get_config(variant).dimensions == ("genre", "mood", "instrument", "era")
+
+
 @pytest.mark.parametrize("row", ROWS)
 def test_a_row_is_valid_and_says_its_command(row: str) -> None:
     module = load(row)
@@ -61,6 +69,9 @@ def test_a_row_trains_one_step(row: str) -> None:
     }
     examples |= {
         "track": np.arange(16, dtype=np.int32) // 2,
+        "start": np.arange(16, dtype=np.int32) % 2 * 100,
+        "drawn_dimension": np.full(16, -1, np.int32),
+        "drawn_tag": np.full(16, -1, np.int32),
         "onset": random.random((16, 512)).astype(np.float32),
         "cens": random.random((16, 129, 12)).astype(np.float16),
     }

@@ -18,6 +18,7 @@ from input_pipeline.datasets.dataset import DataSet
 from jaxsim.exported import numpy_model
 from jaxsim.network.inputs import FEATURES
 from jaxsim.network.plan import INPUTS
+from jaxsim.objective.terms import label_names
 from jaxsim.training import config as config_module
 from jaxsim.training import non_finite, run
 from jaxsim.training.feed import Feed
@@ -55,7 +56,7 @@ def test_no_batch_goes_to_a_device_unasked(prepared_directory, tmp_path, monkeyp
 
     def unplaced(feed, batch):
         split = jax.local_device_count()
-        names = (*FEATURES, *feed.config.dimensions, "index", "track")
+        names = (*FEATURES, *label_names(feed.config))
         return {name: batch[name].reshape(split, -1, *batch[name].shape[1:]) for name in names}
 
     monkeypatch.setattr(Feed, "place", unplaced)

@@ -1,0 +1,188 @@
+"""Which tracks are drawn together, so that every dimension of a batch finds similar pairs."""
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from input_pipeline.datasets.dataset import DataSet
+from input_pipeline.hearing.segments import least_apart
+from input_pipeline.tracks import TEMPO_OCTAVES, key_group
+
+
+class Group(NamedTuple):
+    """Tracks drawn to be similar to the first, by a class of which all are members, or by none."""
+
+    tracks: tuple[int, ...]
+    number: int  # of the class; -1 = none
+
+
+class Partners:
+    """Draws groups of tracks that share a class (a tag, or a key and the one similar to it).
+
+    Args:
+      classes: bool [N, C], the classes of each track; a track without any is never drawn.
+    """
+
+    def __init__(self, classes: np.ndarray):
+        tracks, numbers = np.nonzero(classes)
+        self._tracks = tracks[np.argsort(numbers, kind="stable")].astype(np.int32)
+        counts = np.bincount(numbers, minlength=classes.shape[1])
+        self._ends = np.cumsum(counts)
+        self._begins = self._ends - counts
+        self._numbers = np.flatnonzero(counts >= 2)
+
+    def __len__(self) -> int:
+        """The number of classes from which a pair can be drawn."""
+        return len(self._numbers)
+
+    def draw(self, random: np.random.Generator, count: int = 2) -> Group:
+        """`count` tracks of a class, which is drawn evenly."""
+        number = int(self._numbers[random.integers(len(self._numbers))])
+        members = self._tracks[self._begins[number] : self._ends[number]]
+        tracks = _with_others(
+            random, random.choice(members), count, size=len(members), similar=members.item
+        )
+        return Group(tracks, number)
+
+
+class TempoPartners:
+    """Draws groups of tracks whose tempo is similar to the first's; memory O(N).
+
+    Similar is what `jaxsim.objective.relations.by_tempo` calls so: a candidate's tempo c is similar
+    to the first's tempo t if |t - 2^k c| <= tolerance. The c of one k are a range of sorted tempi.
+
+    Args:
+      tempo: float32 [N], BPM; 0 = unknown.
+      tolerance: BPM.
+    """
+
+    def __init__(self, tempo: np.ndarray, *, tolerance: float):
+        self._tempo = tempo.astype(np.float64)  # in which the bounds of a range are exact
+        self._tolerance = float(np.float32(tolerance))  # as the relation rounds it
+        known = np.flatnonzero(tempo > 0)
+        order = known[np.argsort(tempo[known], kind="stable")]
+        self._by_tempo = order.astype(np.int32)
+        self._sorted = self._tempo[order]
+        similar = sum(high - low for low, high in self._ranges(self._sorted))
+        firsts = np.sort(self._by_tempo[similar >= 2])  # one similar track is the first itself
+        rounded = np.round(tempo[firsts], 1)
+        by_class = np.argsort(rounded, kind="stable")
+        self._firsts = firsts[by_class]
+        _, begins = np.unique(rounded[by_class], return_index=True)
+        self._bounds = np.append(begins, len(firsts))
+
+    def __len__(self) -> int:
+        """The number of tempi, to a tenth of a BPM, from which a pair can be drawn."""
+        return len(self._bounds) - 1
+
+    def draw(self, random: np.random.Generator, count: int = 2) -> Group:
+        """A track of a tempo, which is drawn evenly, and count - 1 tracks similar to it."""
+        number = random.integers(len(self))
+        first = random.choice(self._firsts[self._bounds[number] : self._bounds[number + 1]])
+        ranges = self._ranges(self._tempo[first])
+        similar = np.concatenate([self._by_tempo[low:high] for low, high in ranges])
+        tracks = _with_others(
+            random,
+            first,
+            count,
+            size=len(similar),
+            similar=lambda place: np.partition(similar, place)[place],  # faster than sorting
+        )
+        return Group(tracks, -1)
+
+    def _ranges(self, tempo: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Disjoint ranges of the sorted tempi that hold those similar to `tempo`, ascending."""
+        end = np.zeros_like(tempo, int)
+        for octave in sorted(TEMPO_OCTAVES, reverse=True):
+            lowest, highest = ((tempo + sign * self._tolerance) / 2.0**octave for sign in (-1, 1))
+            low = np.searchsorted(self._sorted, lowest, "left")
+            high = np.searchsorted(self._sorted, highest, "right")
+            yield np.maximum(low, end), high  # tempi below three tolerances have ranges that meet
+            end = high
+
+
+class SameTrack:
+    """Draws segments of one track in pairs, for the track regularisation (C)."""
+
+    def __init__(self, num_frames: np.ndarray, *, frames: int):
+        self._tracks = np.flatnonzero(num_frames - frames >= least_apart(frames))
+
+    def __len__(self) -> int:
+        """The number of tracks that are long enough for two segments."""
+        return len(self._tracks)
+
+    def draw(self, random: np.random.Generator, count: int = 2) -> Group:
+        """`count` tracks (an even number), each twice in a row."""
+        drawn = [random.choice(self._tracks) for _ in range(count // 2)]
+        return Group(tuple(np.repeat(drawn, 2)), -1)
+
+
+PartnersByName = dict[str, Partners | TempoPartners | SameTrack]
+
+
+def partners_of(
+    data: DataSet,
+    dimensions: Sequence[str],
+    *,
+    tempo_tolerance: float,
+    key_relation: str,
+    track_pairs: bool = False,
+) -> PartnersByName:
+    """What draws the groups of each dimension, and those of one track as "track".
+
+    Args:
+      track_pairs: whether batches have pairs of segments of one track.
+
+    Raises:
+      ValueError: no two tracks are similar in a dimension, or no track is long enough.
+    """
+    result: PartnersByName = {}
+    for dimension in dimensions:
+        if dimension == "tempo":
+            result[dimension] = TempoPartners(data.tempo, tolerance=tempo_tolerance)
+        elif dimension == "key":
+            group = key_group(data.key, key_relation)
+            known = (data.key >= 0)[:, None]
+            result[dimension] = Partners((group[:, None] == np.arange(12)) & known)
+        else:
+            result[dimension] = Partners(data.tags[dimension])
+        if not len(result[dimension]):
+            raise ValueError(
+                f"{data.directory}: split {data.split!r} has no two tracks that are similar in "
+                f"{dimension!r}; label more tracks or leave it out of config.dimensions"
+            )
+    if track_pairs:
+        result["track"] = SameTrack(data.num_frames, frames=data.feature_config.segment_frames)
+        if not len(result["track"]):
+            raise ValueError(
+                f"{data.directory}: split {data.split!r} has no track of one and a half segments, "
+                "which the track regularisation needs; set config.loss.track_weight = 0"
+            )
+    return result
+
+
+def _with_others(
+    random: np.random.Generator,
+    first: int,
+    count: int,
+    *,
+    size: int,
+    similar: Callable[[int], int],
+) -> tuple[int, ...]:
+    """`first` and count - 1 tracks similar to it, which repeat only once all have been drawn.
+
+    Args:
+      size: number of the tracks similar to `first`, itself included; at least 2.
+      similar: gives them by their place in the order of the data set, 0 to size - 1.
+    """
+    group = [first]
+    fresh = {first}  # tracks drawn in this round
+    while len(group) < count:
+        if len(fresh) == size:
+            fresh = {first}
+        other = similar(int(random.integers(size)))
+        if other not in fresh:
+            fresh.add(other)
+            group.append(other)
+    return tuple(group)
