@@ -61,7 +61,8 @@ def _random_segments(data: DataSet, *, rows: int) -> Iterator[Batch]:
     for _ in range(BATCHES):
         track = random.integers(len(data), size=rows)
         start = random.integers(0, data.num_frames[track] - frames, endpoint=True)
-        batch = read_batch(data, Composition(track, start), slice(None), frames)
+        drawn = np.full(rows, -1)
+        batch = read_batch(data, Composition(track, start, drawn, drawn), slice(None), frames)
         yield {name: batch[name] for name in FEATURES}
 
 

@@ -11,6 +11,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from configs.six_dim import get_config
+from input_pipeline.tracks import DIMENSIONS as DIMENSIONS_OF_TRACKS
 from jaxsim.objective.terms import class_shapes, objective_terms
 from jaxsim.training import train_step
 
@@ -62,13 +63,18 @@ def batch() -> tuple[np.ndarray, dict[str, np.ndarray]]:
     embeddings = random.normal(size=PUBLISHED.model.embedding_size) + 0.8 * random.normal(
         size=(SIZE, PUBLISHED.model.embedding_size)
     )
+    genre = random.random((SIZE, 4)) < 0.4
+    by_genre = np.where(np.arange(SIZE) % 2, DIMENSIONS_OF_TRACKS.index("genre"), 1)
     return embeddings.astype(np.float32), {
-        "genre": random.random((SIZE, 4)) < 0.4,
+        "genre": genre,
         "era": random.random((SIZE, 3)) < 0.35,
         "key": random.integers(-1, 24, SIZE).astype(np.int32) // 3 * 3,
         "tempo": random.choice([0, 42, 45, 60, 84, 88, 122, 125, 171], SIZE).astype(np.float32),
         "index": np.arange(SIZE, dtype=np.int32),
-        "track": (np.arange(SIZE) // 3).astype(np.int32),
+        "track": (np.arange(SIZE) // 4).astype(np.int32),
+        "start": random.choice([0, 50, 64, 65, 129, 200], SIZE).astype(np.int32),
+        "drawn_dimension": by_genre.astype(np.int32),
+        "drawn_tag": np.where(genre.any(axis=1), 3 - genre[:, ::-1].argmax(axis=1), -1),
     }
 
 
@@ -109,10 +115,21 @@ def related(labels, number: int, config: ConfigDict, a: int, c: int) -> bool | N
         return in_one_group(own, other, relation.key) if known else None
     if not own.any() or (relation.unlabelled == "excluded" and not other.any()):
         return None
-    if relation.tags == "sampled_label":
+    place = DIMENSIONS_OF_TRACKS.index(dimension)
+    if relation.tags == "sampled_label" and labels["drawn_dimension"][a] == place:
+        own = np.arange(len(own)) == labels["drawn_tag"][a]
+    elif relation.tags == "sampled_label":
         draws = drawn(number + 1, own.shape)[a]
         own = own & (draws == draws[own].max())
     return bool((own & other).any())
+
+
+def of_one_track(labels, a: int, c: int) -> bool | None:
+    """Two segments of 129 frames of a track: similar, unless they overlap by more than half (C)."""
+    if labels["track"][a] != labels["track"][c]:
+        return False
+    overlap = 129 - abs(int(labels["start"][a]) - int(labels["start"][c]))
+    return True if overlap <= 129 / 2 else None
 
 
 def triplets(distances, pairs, draws, config: ConfigDict) -> tuple[list[float], int]:
@@ -153,12 +170,8 @@ def naive_triplet_loss(embeddings, labels, config: ConfigDict) -> float:
         count = possible if loss.average == "possible" else len(hinges)
         total += loss.weights[dimension] * sum(hinges) / max(count, 1)
     total /= len(config.dimensions)
-    if loss.track_weight:  # of one track: similar, in the whole space (C)
-        track = labels["track"]
-        pairs = [
-            [None if a == c else bool(track[a] == track[c]) for c in range(SIZE)]
-            for a in range(SIZE)
-        ]
+    if loss.track_weight:
+        pairs = [[of_one_track(labels, a, c) for c in range(SIZE)] for a in range(SIZE)]
         hinges, possible = triplets(
             distances_of(embeddings, loss.distance), pairs, draws[:, -1], config
         )
