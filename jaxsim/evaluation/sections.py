@@ -95,8 +95,32 @@ def triplet_section(results: Results) -> Section:
         tables.append(("Differences of paired triplets (95 %, own sub-space)", comparisons))
     shown = dict(list(by_dimension.items())[: len(figures.COLOURS)])
     chart = figures.kiviat(shown) if len(dimensions) > 2 else None
-    caption = "Score of every dimension's own sub-space (A Fig. 3); dotted: chance."
-    return Section("Triplet prediction", text, tables, [(chart, caption)] if chart else [])
+    caption = "Score of every dimension's own sub-space on its own triplets; dotted: chance."
+    charts = [(chart, caption)] if chart else []
+    return Section("Triplet prediction", text, tables, [*charts, *_judged_charts(results)])
+
+
+def _judged_charts(results: Results) -> Iterator[tuple[str, str]]:
+    """A Fig. 3: every single sub-space on the same judged triplets, with A's own where they are."""
+    for which, judged in results["judged_triplets"].items():
+        scores = {
+            name: {
+                each["subset"][0]: each["value"]
+                for each in system["subsets"][which]
+                if len(each["subset"]) == 1
+            }
+            for name, system in results["systems"].items()
+            if system["subsets"] and "untrained" not in name
+        }
+        scores = dict(list(scores.items())[: len(figures.COLOURS) - 1])
+        dimensions = {dimension for own in scores.values() for dimension in own}
+        if len(dimensions) < 3:
+            continue
+        if _is_the_papers_set(judged):
+            paper = published.A_SINGLE_DIMENSION
+            scores["A Table 2"] = {name: paper[name] for name in paper if name in dimensions}
+        caption = f"Score of every single sub-space on {which} (A Fig. 3); dotted: chance."
+        yield figures.kiviat(scores), caption
 
 
 def _with_remarks(name: str, system: Mapping[str, Any]) -> str:

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from configs.six_dim import get_config
-from jaxsim.evaluation import comparison, judgements, metrics, published
+from jaxsim.evaluation import comparison, figures, judgements, metrics, published
 from jaxsim.evaluation.sections import Section, sections
 from jaxsim.evaluation.systems import System
 from tests.helpers.batches import fake_data
@@ -182,3 +182,37 @@ def test_training_times_are_relative_to_b_s_fastest_row() -> None:
     assert ratios(*names[:2]) == [("4.00", "1.87"), ("1.00", "1.00")]
     assert ratios(names[1]) == ratios(names[0], names[3]) == []
     assert "relative to classification_unnormalised" in section(results, "Training").text
+
+
+def test_judged_triplets_have_a_kiviat_diagram_of_single_sub_spaces(
+    files: list[Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A Fig. 3: A's own numbers with dim-sim's, and no untrained or undivided systems."""
+    drawn = []
+    monkeypatch.setattr(figures, "kiviat", lambda scores: drawn.append(scores) or "<svg/>")
+    mine = system("mine")
+    results = evaluated(
+        files[1:2],
+        mine,
+        system("mine, untrained", seed=1),
+        system("flat", ()),
+        system("four", DIMENSIONS[:4]),
+    )
+    shown = section(results, "Triplet prediction").figures
+    assert ["raw" in caption for _, caption in shown] == [False, True, True]
+    sampled, judged, strict = drawn
+    assert list(judged) == ["mine", "four"]
+    assert list(strict) == ["mine", "four", "A Table 2"]
+    assert strict["A Table 2"] == published.A_SINGLE_DIMENSION
+    rows = judgements.read(files[1]).rows([str(number) for number in range(40)])
+    for number, name in enumerate(DIMENSIONS):
+        own = mine.vectors[:, number]
+        right = [
+            np.sum((own[a] - own[p]) ** 2) < np.sum((own[a] - own[n]) ** 2)
+            for a, p, n in zip(rows.anchor, rows.positive, rows.negative, strict=True)
+        ]
+        assert judged["mine"][name] == np.mean(right)
+    assert set(judged["four"]) == set(DIMENSIONS[:4])
+    drawn.clear()
+    section(evaluated(files[1:2], system("four", DIMENSIONS[:4])), "Triplet prediction")
+    assert set(drawn[-1]["A Table 2"]) == set(DIMENSIONS[:4])
