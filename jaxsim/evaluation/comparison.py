@@ -172,7 +172,9 @@ def _triplet_scores(system: System, predictions, gaps, sampled, data: DataSet):
             "own": _score(predictions[name]["own"], groups[rows.anchor]),
             "whole": _score(predictions[name]["whole"], groups[rows.anchor]),
             "triplets": int(known.sum()),
-            "by_sub_space": dict(zip(system.dimensions, each.mean(axis=(0, 1)).tolist(), strict=True))
+            "by_sub_space": dict(
+                zip(system.dimensions, each.mean(axis=(0, 1)).tolist(), strict=True)
+            )
             if system.dimensions and known.any()
             else {},
         }

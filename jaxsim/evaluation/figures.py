@@ -26,7 +26,7 @@ STYLE: Any = {
 
 
 def kiviat(scores: Mapping[str, Mapping[str, float]]) -> str:
-    """One polygon per system over the dimensions' own sub-spaces (A Fig. 3)."""
+    """One polygon per system over the dimensions' sub-spaces (A Fig. 3)."""
     dimensions = list(dict.fromkeys(name for each in scores.values() for name in each))
     angles = np.linspace(0, 2 * np.pi, len(dimensions), endpoint=False)
     with plt.rc_context(STYLE):

@@ -3,6 +3,8 @@
 A: Ribecky, Abeßer, Lukashevich 2021; B: Lee, Bryan, Salamon, Jin, Nam, ISMIR 2020.
 """
 
+from typing import NamedTuple
+
 # A Table 1: share of dim-sim's 426 triplets that are predicted correctly, by the row's config in
 # `configs/ribecky2021`.
 A_TRIPLET_SCORE = {
@@ -25,68 +27,104 @@ A_SINGLE_DIMENSION = {
     "key": 0.6362,
 }
 
-# B Tables 1 and 4: training-time ratio, R@1, 2, 4, 8 (%), AUC, track-based and human-labelled
-# triplets; by the row's config in `configs/lee2020_ismir`.
+
+class Row(NamedTuple):
+    """A row of B's tables.
+
+    Attributes:
+      time: of the training, as a ratio to the shortest (Table 1).
+      recall: R@1, 2, 4 and 8 (Table 1), a share.
+      auc: of tagging (Table 1).
+      track, human: score of track-based triplets and of dim-sim's (Table 4).
+      whole, own: score of each dimension's tag-based triplets in the complete space and in its own
+        sub-space (Table 3); `own` is empty if the space is not divided.
+    """
+
+    time: float
+    recall: tuple[float, float, float, float]
+    auc: float
+    track: float
+    human: float
+    whole: dict[str, float]
+    own: dict[str, float]
+
+
+def _tags(*scores: float) -> dict[str, float]:
+    return dict(zip(("genre", "mood", "instrument", "era"), scores, strict=True))
+
+
+# By the row's config in `configs/lee2020_ismir`.
 B_ROWS = {
-    "triplet": ("triplet", 1.87, (31.8, 45.2, 59.9, 73.0), 0.815, 0.957, 0.820),
-    "triplet_disentangled": (
-        "triplet, disentangled",
+    "triplet": Row(
+        1.87,
+        (0.318, 0.452, 0.599, 0.730),
+        0.815,
+        0.957,
+        0.820,
+        whole=_tags(0.771, 0.725, 0.653, 0.701),
+        own={},
+    ),
+    "triplet_disentangled": Row(
         2.37,
-        (36.5, 50.5, 64.1, 76.0),
+        (0.365, 0.505, 0.641, 0.760),
         0.825,
         0.964,
         0.820,
+        whole=_tags(0.762, 0.744, 0.696, 0.733),
+        own=_tags(0.790, 0.785, 0.798, 0.797),
     ),
-    "triplet_disentangled_track": (
-        "triplet, disentangled, track regularisation",
+    "triplet_disentangled_track": Row(
         3.05,
-        (33.9, 47.5, 61.9, 74.3),
+        (0.339, 0.475, 0.619, 0.743),
         0.813,
         0.961,
         0.852,
+        whole=_tags(0.757, 0.733, 0.673, 0.715),
+        own=_tags(0.775, 0.748, 0.743, 0.742),
     ),
-    "proxy": ("proxy", 1.11, (45.0, 58.5, 71.0, 80.9), 0.890, 0.978, 0.784),
-    "proxy_disentangled": (
-        "proxy, disentangled",
+    "proxy": Row(
+        1.11,
+        (0.450, 0.585, 0.710, 0.809),
+        0.890,
+        0.978,
+        0.784,
+        whole=_tags(0.774, 0.742, 0.645, 0.693),
+        own={},
+    ),
+    "proxy_disentangled": Row(
         1.29,
-        (44.7, 58.2, 70.7, 80.6),
+        (0.447, 0.582, 0.707, 0.806),
         0.890,
         0.978,
         0.791,
+        whole=_tags(0.762, 0.742, 0.660, 0.716),
+        own=_tags(0.777, 0.740, 0.734, 0.700),
     ),
-    "classification_unnormalised": (
-        "classification, not normalised",
+    "classification_unnormalised": Row(
         1.00,
-        (6.1, 11.5, 21.1, 35.9),
+        (0.061, 0.115, 0.211, 0.359),
         0.887,
         0.978,
         0.780,
+        whole=_tags(0.783, 0.745, 0.659, 0.723),
+        own={},
     ),
-    "classification": ("classification", 1.00, (43.8, 57.8, 70.3, 80.3), 0.887, 0.978, 0.795),
-    "classification_disentangled": (
-        "classification, disentangled",
+    "classification": Row(
+        1.00,
+        (0.438, 0.578, 0.703, 0.803),
+        0.887,
+        0.978,
+        0.795,
+        whole=_tags(0.776, 0.747, 0.647, 0.704),
+        own={},
+    ),
+    "classification_disentangled": Row(
         1.27,
-        (44.7, 58.4, 70.7, 80.9),
+        (0.447, 0.584, 0.707, 0.809),
         0.890,
         0.984,
         0.801,
+        whole=_tags(0.758, 0.742, 0.659, 0.715),
+        own=_tags(0.775, 0.739, 0.732, 0.701),
     ),
-}
-
-# B Table 3: tag-based triplets, own sub-space of the disentangled rows.
-B_SUB_SPACE = {
-    "triplet_disentangled": {"genre": 0.790, "mood": 0.785, "instrument": 0.798, "era": 0.797},
-    "triplet_disentangled_track": {
-        "genre": 0.775,
-        "mood": 0.748,
-        "instrument": 0.743,
-        "era": 0.742,
-    },
-    "proxy_disentangled": {"genre": 0.777, "mood": 0.740, "instrument": 0.734, "era": 0.700},
-    "classification_disentangled": {
-        "genre": 0.775,
-        "mood": 0.739,
-        "instrument": 0.732,
-        "era": 0.701,
-    },
 }

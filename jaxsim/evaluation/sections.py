@@ -10,6 +10,7 @@ import yaml
 from jaxsim.evaluation import figures, published
 from jaxsim.evaluation.judgements import AGREEMENT, DIM_SIM
 from jaxsim.evaluation.metrics import KS
+from jaxsim.evaluation.training_time import reference_of, seconds_per_step, time_ratios
 
 Results = Mapping[str, Any]  # as `comparison.compare` returns them
 ABSENT = "n/a"
@@ -63,8 +64,7 @@ def triplet_section(results: Results) -> Section:
             known = [score["value"] for score in scores if score]
             mean = f"{np.mean(known):.3f}" if len(known) == len(scores) else ABSENT
             rows.append([_with_remarks(name, system), *map(interval, scores), mean])
-        if space == "own":
-            rows += _published_sub_spaces(systems, dimensions)
+        rows += _published_triplets(systems, dimensions, space)
         tables.append((title, Table(["system", *dimensions, "mean"], rows)))
     by_dimension = {
         name: {
@@ -95,8 +95,32 @@ def triplet_section(results: Results) -> Section:
         tables.append(("Differences of paired triplets (95 %, own sub-space)", comparisons))
     shown = dict(list(by_dimension.items())[: len(figures.COLOURS)])
     chart = figures.kiviat(shown) if len(dimensions) > 2 else None
-    caption = "Score of every dimension's own sub-space (A Fig. 3); dotted: chance."
-    return Section("Triplet prediction", text, tables, [(chart, caption)] if chart else [])
+    caption = "Score of every dimension's own sub-space on its own triplets; dotted: chance."
+    charts = [(chart, caption)] if chart else []
+    return Section("Triplet prediction", text, tables, [*charts, *_judged_charts(results)])
+
+
+def _judged_charts(results: Results) -> Iterator[tuple[str, str]]:
+    """A Fig. 3: every single sub-space on the same judged triplets, with A's own where they are."""
+    for which, judged in results["judged_triplets"].items():
+        scores = {
+            name: {
+                each["subset"][0]: each["value"]
+                for each in system["subsets"][which]
+                if len(each["subset"]) == 1
+            }
+            for name, system in results["systems"].items()
+            if system["subsets"] and "untrained" not in name
+        }
+        scores = dict(list(scores.items())[: len(figures.COLOURS) - 1])
+        dimensions = {dimension for own in scores.values() for dimension in own}
+        if len(dimensions) < 3:
+            continue
+        if _is_the_papers_set(judged):
+            paper = published.A_SINGLE_DIMENSION
+            scores["A Table 2"] = {name: paper[name] for name in paper if name in dimensions}
+        caption = f"Score of every single sub-space on {which} (A Fig. 3); dotted: chance."
+        yield figures.kiviat(scores), caption
 
 
 def _with_remarks(name: str, system: Mapping[str, Any]) -> str:
@@ -128,25 +152,32 @@ def _comparisons(results: Results) -> Table:
     return Table([f"{first}, against", "is better in", "does not differ in", "is worse in"], rows)
 
 
-def _published_sub_spaces(systems, dimensions) -> Iterator[list[str]]:
+def _published_triplets(systems, dimensions, space: str) -> Iterator[list[str]]:
+    """B Table 3: `space` is "own" or "whole"."""
     for name in systems:
-        if name in published.B_SUB_SPACE:
-            scores = published.B_SUB_SPACE[name]
+        if name in published.B_ROWS and (scores := getattr(published.B_ROWS[name], space)):
             values = [f"{scores[d]:.3f}" if d in scores else ABSENT for d in dimensions]
             yield [f"{name}: B Table 3, on the MSD", *values, ABSENT]
 
 
 def _judged_section(results: Results) -> Section:
     sets = results["judged_triplets"]
+    published_sets = [_is_the_papers_set(each) for each in sets.values()]
+
+    def beside(score: str) -> list[str]:
+        return [score if same else ABSENT for same in published_sets]
+
     rows = []
     for name, system in results["systems"].items():
         scores = (interval(system["judged"][each]["whole"]) for each in sets)
         rows.append([_with_remarks(name, system), *scores])
-    published_sets = [_is_the_papers_set(each) for each in sets.values()]
+        if name in published.B_ROWS and any(published_sets):
+            values = beside(f"{published.B_ROWS[name].human:.3f}")
+            rows.append([f"{name}: B Table 4, dim-sim", *values])
     if any(published_sets):
         for title, score in published.A_TRIPLET_SCORE.values():
-            values = [f"{score:.4f}" if same else ABSENT for same in published_sets]
-            rows.append([f"{title}: A Table 1, {published.A_TRIPLETS} dim-sim triplets", *values])
+            source = f"A Table 1, {published.A_TRIPLETS} dim-sim triplets"
+            rows.append([f"{title}: {source}", *beside(f"{score:.4f}")])
     coverage = "; ".join(
         f"{name}: {each['used']} of {each['of']} triplets have all their tracks here"
         for name, each in sets.items()
@@ -208,9 +239,9 @@ def _retrieval_section(results: Results) -> Section:
             ]
         )
         if name in published.B_ROWS:
-            _, _, recalls, area, tracks, _ = published.B_ROWS[name]
-            values = [f"{value / 100:.3f}" for value in recalls]
-            rows.append([f"{name}: B, on the MSD", *values, f"{area:.3f}", f"{tracks:.3f}"])
+            paper = published.B_ROWS[name]
+            values = (f"{value:.3f}" for value in (*paper.recall, paper.auc, paper.track))
+            rows.append([f"{name}: B, on the MSD", *values])
     headings = ["system", *(f"R@{k}" for k in KS), "tagging AUC", "track triplets"]
     by_dimension = []
     for name, system in results["systems"].items():
@@ -302,43 +333,46 @@ def _map_section(results: Results) -> Iterator[Section]:
 
 
 def _training_section(results: Results) -> Iterator[Section]:
+    runs = {name: system for name, system in results["systems"].items() if system.get("config")}
     shown, folded, rows = [], [], []
-    for name, system in results["systems"].items():
-        if not system.get("config"):
-            continue
+    ratios = time_ratios(runs)
+    for name, system in runs.items():
         config, log = system["config"], system["log"]
         dimensions = config["dimensions"]
         steps = [row for row in log if "loss" in row]
-        speed = [row["examples_per_second"] for row in steps]
+        seconds = seconds_per_step(config, log)
         mines = config["loss"]["method"] == "triplet"
         if not mines:
             log = [{field: row[field] for field in row if field != "active"} for row in log]
         active = steps[-1]["active"] if steps and mines else {}
         if steps:
             shown.append((figures.curves(log, dimensions), name))
+        times = [f"{ratios[name]:.2f}" if name in ratios else ABSENT]
+        times += [f"{published.B_ROWS[name].time:.2f}" if name in published.B_ROWS else ABSENT]
         rows.append(
             [
                 name,
                 config["loss"]["method"],
                 str(system["step"]),
-                f"{np.median(speed):.1f}" if speed else ABSENT,
-                f"{config['batch_size'] / np.median(speed):.3f}" if speed else ABSENT,
+                f"{config['batch_size'] / seconds:.1f}" if seconds else ABSENT,
+                f"{seconds:.3f}" if seconds else ABSENT,
+                *(times if ratios else []),
                 ", ".join(f"{d} {active[d]:.2f}" for d in dimensions) if active else ABSENT,
                 system["commit"] or ABSENT,
             ]
         )
         folded.append((f"Configuration of {name}", yaml.safe_dump(config, sort_keys=False)))
     if rows:
-        headings = [
-            "run",
-            "objective",
-            "steps",
-            "examples/s",
-            "s/step",
-            "active pairs at the end",
-            "commit",
-        ]
-        yield Section("Training", "", [("", Table(headings, rows))], shown, folded)
+        headings = ["run", "objective", "steps", "examples/s", "s/step"]
+        headings += ["time ratio", "B Table 1"] if ratios else []
+        headings += ["active pairs at the end", "commit"]
+        text = (
+            "Time ratio: epochs up to the last validation times seconds per epoch, relative to "
+            f"{reference_of(runs)} (B §4.3.1); it compares objectives only if all runs were "
+            "trained on the same machine."
+        )
+        table = Table(headings, rows)
+        yield Section("Training", text if ratios else "", [("", table)], shown, folded)
 
 
 def interval(score: Mapping[str, float] | None) -> str:

@@ -200,9 +200,7 @@ def _of_state(
         dimensions=tuple(config.dimensions) if config.loss.disentangled else (),
         vectors=track_embeddings.in_own_metric(config, vectors),
         covered=np.ones(len(vectors), bool),
-        training=track_embeddings.embed_tracks(
-            config, data["train"], embed, batch_size=batch_size
-        ),
+        training=track_embeddings.embed_tracks(config, data["train"], embed, batch_size=batch_size),
         training_covered=np.ones(len(data["train"]), bool),
         segments=(track_embeddings.in_own_metric(config, segments), track),
         tag_scores=_tag_scores(config, state, segments, track, data["test"]),

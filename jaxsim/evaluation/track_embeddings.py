@@ -79,9 +79,7 @@ def segment_embeddings(
     return np.concatenate(embeddings), np.concatenate(tracks)
 
 
-def embed_tracks(
-    config: ConfigDict, data: DataSet, embed: Embed, *, batch_size: int
-) -> np.ndarray:
+def embed_tracks(config: ConfigDict, data: DataSet, embed: Embed, *, batch_size: int) -> np.ndarray:
     """Embeds every track, `in_own_metric`: float64 [N, S, E / S]."""
     total, count = None, np.zeros(len(data))
     for batch in track_segments(data, batch_size=batch_size):

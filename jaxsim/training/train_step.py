@@ -50,7 +50,9 @@ def initial_states(
     config: ConfigDict, shapes: Mapping[str, jax.ShapeDtypeStruct], *, seeds: Sequence[int]
 ) -> list[State]:
     """The states before step 0 for several seeds, compiled once."""
-    initial = jax.jit(functools.partial(_initial_state, config), compiler_options=quick_to_compile())
+    initial = jax.jit(
+        functools.partial(_initial_state, config), compiler_options=quick_to_compile()
+    )
     example = {name: np.zeros(each.shape, each.dtype) for name, each in shapes.items()}
     return [initial(example, jax.random.key(seed)) for seed in seeds]
 

@@ -67,7 +67,9 @@ def test_batch_statistics_are_those_of_training_segments() -> None:
         begun = state.replace(batch_stats=start.batch_stats)
         moved = [in_training(config, begun, batch)[1] for batch in batches]
         measured = [
-            jax.tree.map(lambda new, old: (new - 0.9 * np.float64(old)) / 0.1, new, begun.batch_stats)
+            jax.tree.map(
+                lambda new, old: (new - 0.9 * np.float64(old)) / 0.1, new, begun.batch_stats
+            )
             for new in moved
         ]
         expected = jax.tree.map(lambda one, other: (one + other) / 2, *measured)
