@@ -14,7 +14,9 @@ from input_pipeline.hearing.features import FEATURE_VERSION
 from jaxsim.network.plan import PUBLISHED_DEPTH
 
 # Fields that older runs lack, and the values they were trained with.
-ADDED = {f"model.{name}": value for name, value in PUBLISHED_DEPTH.items()}
+ADDED = {f"model.{name}": value for name, value in PUBLISHED_DEPTH.items()} | {
+    "data.draw": "balanced"
+}
 FREE = (  # fields that may change when a run resumes
     "num_steps",
     "checkpoint_minutes",

@@ -129,7 +129,7 @@ def test_readmes_network_resumes_as_if_it_had_not_stopped(prepared_directory, tm
 
 def test_runs_from_before_the_depth_could_be_chosen_resume(config, tmp_path):
     saved = json.loads(config.to_json())
-    del saved["model"]["blocks"], saved["model"]["branch_blocks"]
+    del saved["model"]["blocks"], saved["model"]["branch_blocks"], saved["data"]["draw"]
     record.check_same_config(saved, config, tmp_path)
     config.model.blocks = 5
     with pytest.raises(ValueError, match=r"config\.model\.blocks = 6, now it is 5"):
@@ -277,6 +277,7 @@ def test_refuses_to_resume_with_another_configuration(finished, prepared_directo
             "chroma",
             r"config\.model\.first_input\.key is 'chroma', expected",
         ),
+        ("data.draw", "all", r"config\.data\.draw is 'all', expected one of balanced, every_track"),
         ("data.group_size", 3, r"config\.data\.group_size is 3, expected an even number"),
         (
             "parallel.mining_group",
