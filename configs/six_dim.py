@@ -37,6 +37,9 @@ def paper() -> ConfigDict:
     config.data = data = ConfigDict()
     data.dir = ""  # a prepared data set; empty = the embedded scores, built on first use
     data.group_size = 2  # rows of a batch that are drawn to be similar in a dimension; even
+    # What groups of rows start with: tracks "balanced" over the classes of every dimension, so that
+    # rare ones are seen; or "every_track" once in tracks x group_size / batch_size steps (B).
+    data.draw = "balanced"
     data.read_ahead = 4  # batches
     data.scores = scores = ConfigDict()
     scores.pieces_per_genre = 48

@@ -14,6 +14,9 @@ def get_config(variant: str = "paper") -> ConfigDict:
     config.relation.unlabelled = "negative"
     if variant == "paper":
         config.loss.pick = "any"  # negatives of triplets are drawn, not mined (B §3.1)
+        # Every training sample is an anchor (B §5): 201,680 tracks / 128 groups of a batch.
+        config.data.draw = "every_track"
+        config.steps_per_epoch = 1576
         config.model.embedding_norm = "none"  # unit vectors in the objective are B's normalisation
         config.optimiser.learning_rate = 0.005
         config.optimiser.plateau_cuts = 5  # then training stops

@@ -6,14 +6,17 @@ any number of processes reads the same global batches.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable, Iterator
 
 import numpy as np
 
 from input_pipeline.datasets.dataset import DataSet
-from input_pipeline.datasets.partners import PartnersByName
+from input_pipeline.datasets.partners import Group, PartnersByName
 from input_pipeline.hearing.segments import least_apart
 from input_pipeline.tracks import DIMENSIONS, TAG_DIMENSIONS
+
+DRAWS = ("balanced", "every_track")
 
 Batch = dict[str, np.ndarray]
 
@@ -26,7 +29,7 @@ class Composition:
       track: rows of the data set.
       start: first frames.
       drawn_dimension: in which dimension the row was drawn to be similar, a position in
-        `tracks.DIMENSIONS`; -1 for segments of one track.
+        `tracks.DIMENSIONS`; -1 for segments of one track, and for a track without partners.
       drawn_tag: by which of that dimension's tags; -1 if by none.
     """
 
@@ -45,8 +48,9 @@ def compose(
     seed: int,
     step: int,
     group_size: int = 2,
+    draw: str = "balanced",
 ) -> Composition:
-    """Draws a global batch in which every dimension finds (anchor, positive) pairs.
+    """Draws a global batch of (anchor, positive) pairs in every dimension.
 
     The batch consists of P groups of K = group_size rows, P x K = B. Group i is similar in
     dimension i mod S: its first row is drawn from a class (tag, tempo or key) that is itself drawn
@@ -55,13 +59,25 @@ def compose(
     and whatever else the rows share. Segments of one track (`SameTrack`) come in pairs that overlap
     by at most half.
 
+    With the draw "every_track", the first rows are instead the next tracks of a random order in
+    which an epoch takes every track once. A group is similar in another dimension if its first
+    track has no partner in dimension i mod S, and its other rows are any tracks if it has none.
+
     Args:
       partners: see `partners.partners_of`.
     """
     random = np.random.default_rng((seed, step))
     count = -(-batch_size // group_size)
     names = [list(partners)[i % len(partners)] for i in range(count)]
-    groups = [partners[name].draw(random, group_size) for name in names]
+    if draw == "balanced":
+        groups = [partners[name].draw(random, group_size) for name in names]
+    else:
+        firsts = _next_tracks(len(num_frames), seed=seed, first=step * count, count=count)
+        around = [
+            _around(partners, name, first, random, group_size, tracks=len(num_frames))
+            for name, first in zip(names, firsts, strict=True)
+        ]
+        names, groups = (list(column) for column in zip(*around, strict=True))
     track = np.array([group.tracks for group in groups], np.int64).reshape(-1)[:batch_size]
     room = num_frames[track] - frames
     start = random.integers(0, room, endpoint=True)
@@ -77,6 +93,34 @@ def compose(
     ]
     of_rows = (np.repeat(each, group_size)[:batch_size] for each in (dimension, tag))
     return Composition(track, start, *of_rows)
+
+
+def _around(
+    partners: PartnersByName,
+    name: str,
+    first: int,
+    random: np.random.Generator,
+    size: int,
+    *,
+    tracks: int,
+) -> tuple[str, Group]:
+    """A group around a track in the dimension `name`, or else in another; "" = in none."""
+    others = [other for other in partners if other != name]
+    for each in (name, *random.permutation(others)):
+        if first in partners[each]:
+            return each, partners[each].around(random, first, size)
+    return "", Group((first, *random.integers(tracks, size=size - 1)), -1)
+
+
+def _next_tracks(tracks: int, *, seed: int, first: int, count: int) -> list[int]:
+    """Places first to first + count - 1 of the endless order in which epochs take all tracks."""
+    places = (divmod(place, tracks) for place in range(first, first + count))
+    return [int(_order(tracks, seed, epoch)[place]) for epoch, place in places]
+
+
+@functools.lru_cache(maxsize=4)  # reading ahead may cross an epoch; so may training and validation
+def _order(tracks: int, seed: int, epoch: int) -> np.ndarray:
+    return np.random.default_rng((seed, epoch, 1)).permutation(tracks)
 
 
 def read_batch(data: DataSet, composition: Composition, rows: slice, frames: int) -> Batch:
@@ -107,6 +151,7 @@ def composed_batches(
     first_step: int,
     num_steps: int,
     group_size: int = 2,
+    draw: str = "balanced",
     process_index: int = 0,
     process_count: int = 1,
     read_ahead: int = 4,
@@ -118,6 +163,7 @@ def composed_batches(
       partners: what draws its groups, see `partners.partners_of`.
       batch_size: of the global batch; a multiple of process_count.
       group_size: number of similar rows drawn together; see `compose`.
+      draw: one of `DRAWS`; see `compose`.
       read_ahead: number of batches to read in advance.
 
     Raises:
@@ -140,6 +186,7 @@ def composed_batches(
             seed=seed,
             step=step,
             group_size=group_size,
+            draw=draw,
         )
         return read_batch(data, composition, rows, frames)
 

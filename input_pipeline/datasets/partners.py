@@ -25,24 +25,39 @@ class Partners:
     """
 
     def __init__(self, classes: np.ndarray):
+        self._classes = classes
         tracks, numbers = np.nonzero(classes)
         self._tracks = tracks[np.argsort(numbers, kind="stable")].astype(np.int32)
         counts = np.bincount(numbers, minlength=classes.shape[1])
         self._ends = np.cumsum(counts)
         self._begins = self._ends - counts
         self._numbers = np.flatnonzero(counts >= 2)
+        self._shared = counts >= 2
 
     def __len__(self) -> int:
         """The number of classes from which a pair can be drawn."""
         return len(self._numbers)
 
+    def __contains__(self, track: int) -> bool:
+        """Whether the track shares a class with another."""
+        return bool(np.any(self._classes[track] & self._shared))
+
     def draw(self, random: np.random.Generator, count: int = 2) -> Group:
         """`count` tracks of a class, which is drawn evenly."""
         number = int(self._numbers[random.integers(len(self._numbers))])
-        members = self._tracks[self._begins[number] : self._ends[number]]
-        tracks = _with_others(
-            random, random.choice(members), count, size=len(members), similar=members.item
-        )
+        return self._group(random, random.choice(self._members(number)), number, count)
+
+    def around(self, random: np.random.Generator, first: int, count: int = 2) -> Group:
+        """`first` and count - 1 tracks of one of its classes, which is drawn evenly."""
+        number = int(random.choice(np.flatnonzero(self._classes[first] & self._shared)))
+        return self._group(random, first, number, count)
+
+    def _members(self, number: int) -> np.ndarray:
+        return self._tracks[self._begins[number] : self._ends[number]]
+
+    def _group(self, random: np.random.Generator, first: int, number: int, count: int) -> Group:
+        members = self._members(number)
+        tracks = _with_others(random, first, count, size=len(members), similar=members.item)
         return Group(tracks, number)
 
 
@@ -66,6 +81,8 @@ class TempoPartners:
         self._sorted = self._tempo[order]
         similar = sum(high - low for low, high in self._ranges(self._sorted))
         firsts = np.sort(self._by_tempo[similar >= 2])  # one similar track is the first itself
+        self._is_first = np.zeros(len(tempo), bool)
+        self._is_first[firsts] = True
         rounded = np.round(tempo[firsts], 1)
         by_class = np.argsort(rounded, kind="stable")
         self._firsts = firsts[by_class]
@@ -76,10 +93,18 @@ class TempoPartners:
         """The number of tempi, to a tenth of a BPM, from which a pair can be drawn."""
         return len(self._bounds) - 1
 
+    def __contains__(self, track: int) -> bool:
+        """Whether another track is similar to this one."""
+        return bool(self._is_first[track])
+
     def draw(self, random: np.random.Generator, count: int = 2) -> Group:
         """A track of a tempo, which is drawn evenly, and count - 1 tracks similar to it."""
         number = random.integers(len(self))
         first = random.choice(self._firsts[self._bounds[number] : self._bounds[number + 1]])
+        return self.around(random, first, count)
+
+    def around(self, random: np.random.Generator, first: int, count: int = 2) -> Group:
+        """`first` and count - 1 tracks similar to it."""
         ranges = self._ranges(self._tempo[first])
         similar = np.concatenate([self._by_tempo[low:high] for low, high in ranges])
         tracks = _with_others(
@@ -106,15 +131,24 @@ class SameTrack:
     """Draws segments of one track in pairs, for the track regularisation (C)."""
 
     def __init__(self, num_frames: np.ndarray, *, frames: int):
-        self._tracks = np.flatnonzero(num_frames - frames >= least_apart(frames))
+        self._long_enough = num_frames - frames >= least_apart(frames)
+        self._tracks = np.flatnonzero(self._long_enough)
 
     def __len__(self) -> int:
         """The number of tracks that are long enough for two segments."""
         return len(self._tracks)
 
+    def __contains__(self, track: int) -> bool:
+        """Whether the track is long enough for two segments."""
+        return bool(self._long_enough[track])
+
     def draw(self, random: np.random.Generator, count: int = 2) -> Group:
         """`count` tracks (an even number), each twice in a row."""
-        drawn = [random.choice(self._tracks) for _ in range(count // 2)]
+        return self.around(random, random.choice(self._tracks), count)
+
+    def around(self, random: np.random.Generator, first: int, count: int = 2) -> Group:
+        """`first` and count // 2 - 1 more tracks, each twice in a row."""
+        drawn = [first, *(random.choice(self._tracks) for _ in range(count // 2 - 1))]
         return Group(tuple(np.repeat(drawn, 2)), -1)
 
 

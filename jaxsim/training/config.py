@@ -6,6 +6,7 @@ from typing import Any
 
 from ml_collections import ConfigDict
 
+from input_pipeline.datasets.batches import DRAWS
 from input_pipeline.tracks import DIMENSIONS, KEY_RELATIONS
 from jaxsim.network import subspaces
 from jaxsim.network.plan import BRANCH_NORMS, EMBEDDING_NORMS, INPUTS, MAX_BLOCKS, MAX_WIDTH, NORMS
@@ -50,6 +51,7 @@ NOT_NEGATIVE = (
 
 
 CHOICES: dict[str, Collection[str]] = {
+    "data.draw": DRAWS,
     "model.norm": NORMS,
     "model.branch_norm": BRANCH_NORMS,
     "model.embedding_norm": EMBEDDING_NORMS,

@@ -55,6 +55,7 @@ class Feed:
             first_step=first_step,
             num_steps=num_steps,
             group_size=config.data.group_size,
+            draw=config.data.draw,
             process_index=process_index,
             process_count=process_count,
             read_ahead=config.data.read_ahead,

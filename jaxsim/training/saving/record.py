@@ -17,6 +17,7 @@ from jaxsim.network.plan import PUBLISHED_DEPTH
 ADDED = {f"model.{name}": value for name, value in PUBLISHED_DEPTH.items()} | {
     "parallel.dimensions_at_once": 1,
     "relation.tempo": "anchor",
+    "data.draw": "balanced",
 }
 FREE = (  # fields that may change when a run resumes
     "num_steps",

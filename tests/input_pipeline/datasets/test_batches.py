@@ -266,3 +266,54 @@ def test_a_data_set_of_short_tracks_has_no_track_regularisation() -> None:
     short = fake_data(num_frames=np.full(60, FRAMES + 64))
     with pytest.raises(ValueError, match=r"track_weight = 0"):
         partners_of(short, ("tempo",), track_pairs=True, **OPTIONS)
+
+
+@pytest.mark.parametrize("size", [2, 4])
+def test_an_epoch_of_every_track_starts_a_group_with_each_once(size: int) -> None:
+    """60 tracks in batches of 14 groups: epochs end inside a batch."""
+    data = fake_data()
+    partners = partners_of(data, DIMENSIONS, track_pairs=True, **OPTIONS)
+    shape = dict(batch_size=14 * size, frames=FRAMES, group_size=size, draw="every_track")
+
+    def firsts(seed: int, steps: range) -> np.ndarray:
+        each = (compose(partners, data.num_frames, **shape, seed=seed, step=t) for t in steps)
+        return np.concatenate([batch.track[::size] for batch in each])
+
+    found = firsts(0, range(30))  # 7 epochs
+    for epoch in range(7):
+        assert sorted(found[60 * epoch : 60 * epoch + 60]) == list(range(60))
+    assert len({tuple(found[60 * epoch : 60 * epoch + 60]) for epoch in range(7)}) == 7
+    np.testing.assert_array_equal(firsts(0, range(11, 13)), found[11 * 14 : 13 * 14])
+    assert not np.array_equal(firsts(1, range(2)), found[:28])
+
+
+def test_every_track_has_partners_in_its_groups_dimension_if_it_can() -> None:
+    """Against a loop by the relations; a fifth of the tracks has no label at all."""
+    data = fake_data(80)
+    bare = np.arange(80) % 5 == 0
+    tags = {d: data.tags[d] & ~bare[:, None] for d in TAG_DIMENSIONS}
+    tempo, key = np.where(bare, 0, data.tempo), np.where(bare, -1, data.key)
+    data = fake_data(80, tags=tags, tempo=np.float32(tempo), key=np.int32(key))
+    labels = {d: jnp.asarray(tags[d]) for d in TAG_DIMENSIONS} | {"index": jnp.arange(80)}
+    labels |= {"tempo": jnp.asarray(data.tempo), "key": jnp.asarray(data.key)}
+    similar = np.asarray(relations(labels, labels, DIMENSIONS, **OPTIONS).similar)
+    partners = partners_of(data, DIMENSIONS, **OPTIONS)
+    shape = dict(batch_size=32, frames=FRAMES, draw="every_track")
+    seen = set()
+    for step in range(20):
+        batch = compose(partners, data.num_frames, **shape, seed=0, step=step)
+        for row in range(0, 32, 2):
+            first, second = batch.track[row : row + 2]
+            able = np.flatnonzero(similar[:, first].any(axis=1))
+            dimension, wanted = batch.drawn_dimension[row], row // 2 % 6
+            if bare[first]:
+                assert dimension == -1 and not len(able)
+            else:
+                assert dimension == wanted if wanted in able else dimension in able
+                assert similar[dimension, first, second]
+                tag = batch.drawn_tag[row]
+                name = DIMENSIONS[dimension]
+                assert (tag >= 0) == (name in TAG_DIMENSIONS)
+                assert tag < 0 or tags[name][[first, second], tag].all()
+            seen.add((wanted in able, dimension == -1))
+    assert seen == {(True, False), (False, False), (False, True)}

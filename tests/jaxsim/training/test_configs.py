@@ -45,6 +45,16 @@ def test_era_took_the_place_of_tempo_in_b(variant: str) -> None:
     assert b.get_config(variant).dimensions == ("genre", "mood", "instrument", "era")
 
 
+def test_an_epoch_of_b_takes_all_tracks_of_the_msd() -> None:
+    for row in ROWS:
+        config = load(row).get_config()
+        assert (config.data.draw == "every_track") == row.startswith("lee2020"), row
+        if config.data.draw == "every_track":
+            groups = config.batch_size // config.data.group_size
+            assert (config.steps_per_epoch - 1) * groups < 201_680
+            assert config.steps_per_epoch * groups >= 201_680
+
+
 @pytest.mark.parametrize("row", ROWS)
 def test_a_row_is_valid_and_says_its_command(row: str) -> None:
     module = load(row)

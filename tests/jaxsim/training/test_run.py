@@ -133,6 +133,7 @@ def older(config):
     saved = json.loads(config.to_json())
     del saved["model"]["blocks"], saved["model"]["branch_blocks"]
     del saved["relation"]["tempo"], saved["parallel"]["dimensions_at_once"]
+    del saved["data"]["draw"]
     return saved
 
 
@@ -291,6 +292,7 @@ def test_refuses_to_resume_with_another_configuration(finished, prepared_directo
             "chroma",
             r"config\.model\.first_input\.key is 'chroma', expected",
         ),
+        ("data.draw", "all", r"config\.data\.draw is 'all', expected one of balanced, every_track"),
         ("data.group_size", 3, r"config\.data\.group_size is 3, expected an even number"),
         (
             "parallel.mining_group",
