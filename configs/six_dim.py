@@ -109,9 +109,8 @@ def paper() -> ConfigDict:
     config.parallel.parts = 1  # of a device's batch, embedded one after another to save memory
 
     config.evaluation = evaluation = ConfigDict()
-    evaluation.triplets = 4000  # per dimension, of the validation split
+    evaluation.triplets = 4000  # per dimension, of the validation split: for scores and the loss
     evaluation.batch_size = 64  # segments of all devices together
-    evaluation.loss_batches = 4  # for the validation loss
 
     config.checkpoint_minutes = 5.0  # between checkpoints; one more at every validation
     config.log_steps = 10  # between rows of the log

@@ -18,8 +18,8 @@ from jaxsim.evaluation import metrics, track_embeddings
 from jaxsim.evaluation.metrics import CHANCE, Score, Triplets
 from jaxsim.evaluation.sampled_triplets import sample_triplets
 from jaxsim.evaluation.untrained import SEEDS, untrained_states
+from jaxsim.objective.terms import objective_terms
 from jaxsim.training import train_step
-from jaxsim.training.feed import Feed
 from jaxsim.training.machines import parallel
 from jaxsim.training.run import Measured
 from jaxsim.training.train_step import State
@@ -45,13 +45,6 @@ class Validation:
                 f"dissimilar one) in any of {', '.join(config.dimensions)}; hold out more of a "
                 "small collection (for a folder, --option=held_out=0.4)"
             )
-        # Validation data may lack a dimension; training data must have them all.
-        self._feed = Feed(config, data, dimensions=tuple(self.triplets))
-        self._loss_step = parallel.map_over_devices(
-            functools.partial(train_step.validation_terms, config),
-            split=(False, True),
-            mapping=config.parallel.mapping,
-        )
         self._embed = track_embeddings.embedder(config)
 
     def measure(self, state: State) -> Measured:
@@ -62,18 +55,12 @@ class Validation:
             number = self.config.dimensions.index(dimension)
             right = own_and_whole(metrics.gaps(embeddings, triplets), number)
             own[dimension], whole[dimension] = (float(each.mean()) for each in right)
-        return Measured(self._loss(state), own, whole, tracks=len(self.data))
-
-    def _loss(self, state: State) -> float:
-        config = self.config
-        batches = self._feed.batches(first_step=0, num_steps=config.evaluation.loss_batches)
-        terms = [jax.device_get(self._loss_step(state, self._feed.place(each))) for each in batches]
-        total = jax.tree.map(lambda *x: np.sum(x, axis=0), *(term.loss for term in terms))
-        loss = float(np.mean(train_step.weights(config) * total.mean()))
-        if config.loss.track_weight:
-            track = jax.tree.map(lambda *x: np.sum(x), *(term.track for term in terms))
-            loss += config.loss.track_weight * float(track.mean())
-        return loss
+        if self.config.loss.method == "triplet":
+            losses = triplet_losses(self.config, embeddings, self.triplets)
+        else:
+            losses = class_losses(self.config, state, embeddings, self.data)
+        loss = float(np.mean(train_step.weights(self.config) * losses))
+        return Measured(loss, own, whole, tracks=len(self.data))
 
     def _embeddings(self, state: State) -> np.ndarray:
         return track_embeddings.embed_tracks(
@@ -106,6 +93,48 @@ class Validation:
         show(table, data=self.data)
 
 
+def triplet_losses(
+    config: ConfigDict, embeddings: np.ndarray, triplets: Mapping[str, Triplets]
+) -> np.ndarray:
+    """The hinge losses of drawn triplets [S], each in its own sub-space (B Eq. 2).
+
+    Mined triplets would not do: they are the hard ones of each state, and lose about half the
+    margin however good it is.
+
+    Args:
+      embeddings: of the tracks [N, S, E / S], or [N, 1, E] without sub-spaces.
+      triplets: per dimension; one without any loses nothing.
+    """
+    result, loss = np.zeros(len(config.dimensions)), config.loss
+    for dimension, chosen in triplets.items():
+        number = config.dimensions.index(dimension)
+        own = embeddings[:, number if embeddings.shape[1] > 1 else 0]
+        to_positive, to_negative = (
+            np.linalg.norm(own[chosen.anchor] - own[other], axis=1)
+            for other in (chosen.positive, chosen.negative)
+        )
+        if loss.distance == "cosine":  # of unit vectors
+            to_positive, to_negative = to_positive**2 / 2, to_negative**2 / 2
+        result[number] = np.maximum(to_positive - to_negative + loss.margin, 0).mean()
+    return result
+
+
+def class_losses(
+    config: ConfigDict, state: State, embeddings: np.ndarray, data: DataSet
+) -> np.ndarray:
+    """The proxy or classification losses of all tracks [S]; an unlabelled dimension loses nothing.
+
+    Args:
+      embeddings: of the tracks [N, S, E / S], or [N, 1, E] without sub-spaces.
+    """
+    labels = {**data.tags, "tempo": data.tempo, "key": data.key, "index": np.arange(len(data))}
+    classes = jax.device_get(train_step.classes(state.params))
+    terms = jax.jit(functools.partial(objective_terms, key=jax.random.key(0), config=config))(
+        embeddings.reshape(len(data), -1).astype(np.float32), classes, labels
+    )
+    return np.asarray(terms.loss.mean(), np.float64)
+
+
 def own_and_whole(gaps: np.ndarray, number: int) -> tuple[np.ndarray, np.ndarray]:
     """Predictions [n] in dimension `number`'s own sub-space and in the whole space.
 
@@ -131,7 +160,8 @@ def triplet_table(
 
     Returns:
       Per dimension "own", "whole", "untrained" (its own sub-space, mean of the seeds), "gain" (own
-      - untrained, paired by triplet; the interval is over groups and seeds) and "own_over_whole" (own - whole, paired by triplet).
+      - untrained, paired by triplet; the interval is over groups and seeds) and "own_over_whole"
+      (own - whole, paired by triplet).
     """
     groups = np.asarray(data.groups)
     table = {}

@@ -25,7 +25,6 @@ POSITIVE = (
     "log_steps",
     "data.read_ahead",
     "evaluation.batch_size",
-    "evaluation.loss_batches",
     "evaluation.triplets",
     "features.tempogram_window",
     "loss.tempo_classes",

@@ -1,6 +1,6 @@
 """From a split of a data set to batches on the devices."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 import jax
 from ml_collections import ConfigDict
@@ -16,11 +16,8 @@ from jaxsim.training.machines import parallel
 class Feed:
     """The batches of one split, composed as the configuration says."""
 
-    def __init__(self, config: ConfigDict, data: DataSet, *, dimensions: Sequence[str] = ()):
+    def __init__(self, config: ConfigDict, data: DataSet):
         """Prepares the drawing of groups, once for all batches.
-
-        Args:
-          dimensions: those in which every batch has pairs; by default all configured ones.
 
         Raises:
           ValueError: see `partners_of`.
@@ -28,7 +25,7 @@ class Feed:
         self.config, self.data = config, data
         self._partners = partners_of(
             data,
-            dimensions or config.dimensions,
+            config.dimensions,
             tempo_tolerance=config.relation.tempo_tolerance,
             key_relation=config.relation.key,
             track_pairs=config.loss.track_weight > 0,

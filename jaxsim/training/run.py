@@ -252,7 +252,9 @@ class Run:
                 saved["config"], self.config, self.workdir
             ),
         )
-        return (resumed.state, resumed.plateau) if resumed else (initial, Plateau())
+        if resumed is None:
+            return initial, Plateau()
+        return resumed.state, record.comparable(resumed.plateau, resumed.record["config"])
 
     def _validate(self) -> float:
         """Measures the state, for the plateau and the log; returns its score."""

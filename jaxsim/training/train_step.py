@@ -18,7 +18,7 @@ from jaxsim.network.plan import plan_of
 from jaxsim.network.separation import separated
 from jaxsim.network.shapes import DEVICE_AXIS
 from jaxsim.objective.losses import Total
-from jaxsim.objective.terms import Terms, class_shapes, objective_terms
+from jaxsim.objective.terms import class_shapes, objective_terms
 from jaxsim.training.machines import parallel
 
 # As for a last layer [D, C].
@@ -213,11 +213,3 @@ def embed(config: ConfigDict, state: State, batch: Mapping[str, Array]) -> Array
     embeddings = network(config).apply(variables, images(batch, config), train=False)
     assert isinstance(embeddings, jax.Array)
     return embeddings
-
-
-def validation_terms(config: ConfigDict, state: State, batch: Mapping[str, Array]) -> Terms:
-    """`Terms` of a validation batch, equal on all devices."""
-    key = jax.random.key(config.seed)
-    embeddings = embed(config, state, batch)
-    terms = objective_terms(embeddings, classes(state.params), batch, key, config, axis=DEVICE_AXIS)
-    return jax.lax.psum(terms, DEVICE_AXIS)

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import math
 import os
 import subprocess
 from pathlib import Path
@@ -12,6 +13,7 @@ from ml_collections import ConfigDict
 from input_pipeline.datasets.dataset import DataSet
 from input_pipeline.hearing.features import FEATURE_VERSION
 from jaxsim.network.plan import PUBLISHED_DEPTH
+from jaxsim.training.schedule import Plateau
 
 # Fields that the records of older runs lack, and the values these were trained with.
 ADDED = {f"model.{name}": value for name, value in PUBLISHED_DEPTH.items()} | {
@@ -19,6 +21,8 @@ ADDED = {f"model.{name}": value for name, value in PUBLISHED_DEPTH.items()} | {
     "relation.tempo": "anchor",
     "data.draw": "balanced",
 }
+# Fields of older runs, whose validation loss was that of mined triplets in some batches.
+REMOVED = ("evaluation.loss_batches",)
 FREE = (  # fields that may change when a run resumes
     "num_steps",
     "checkpoint_minutes",
@@ -55,11 +59,18 @@ def check_same_config(saved: dict[str, Any], config: ConfigDict, workdir: Path) 
     """Raises ValueError if a run would resume with fields other than the `FREE` ones changed."""
     now, before = _flat(json.loads(config.to_json())), ADDED | _flat(saved)
     for name in sorted(now.keys() | before.keys()):
-        if name not in FREE and now.get(name) != before.get(name):
+        if name not in (*FREE, *REMOVED) and now.get(name) != before.get(name):
             raise ValueError(
                 f"{workdir}: was trained with config.{name} = {before.get(name)}, "
                 f"now it is {now.get(name)}; use another --workdir or the same configuration"
             )
+
+
+def comparable(plateau: Plateau, saved: dict[str, Any]) -> Plateau:
+    """The plateau, without the best loss if another rule computed it."""
+    if any(name in _flat(saved) for name in REMOVED):
+        return dataclasses.replace(plateau, best=math.inf)
+    return plateau
 
 
 def _flat(tree: dict[str, Any], prefix: str = "") -> dict[str, object]:

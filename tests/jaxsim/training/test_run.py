@@ -2,6 +2,7 @@
 
 import itertools
 import json
+import math
 import os
 import shutil
 import signal
@@ -45,10 +46,10 @@ def test_leaves_what_it_says(finished):
 
 
 def test_the_step_is_compiled_once(watched_run):
-    """Which `jax.pmap` calls _fun; so are the validation loss and the embeddings."""
+    """Which `jax.pmap` calls _fun; so are the embeddings for validation."""
     _, said = watched_run
     compiled = [text for text in said if text.startswith("Finished XLA compilation of jit(_fun)")]
-    assert len(compiled) == 3, compiled
+    assert len(compiled) == 2, compiled
 
 
 def test_no_batch_goes_to_a_device_unasked(prepared_directory, tmp_path, monkeypatch, capsys):
@@ -149,6 +150,14 @@ def test_runs_from_before_a_field_existed_are_evaluated_as_they_were_trained(old
     assert completed.model.blocks == 6
     assert completed.relation.tempo == "anchor"
     assert completed.loss.margin == older["loss"]["margin"]
+
+
+def test_a_best_loss_by_another_rule_is_forgotten(older, config, tmp_path):
+    plateau = Plateau(cuts=2, best=0.004, waited=3)
+    assert record.comparable(plateau, older) == plateau
+    older["evaluation"]["loss_batches"] = 4  # of mined triplets
+    record.check_same_config(older, config, tmp_path)
+    assert record.comparable(plateau, older) == Plateau(cuts=2, best=math.inf, waited=3)
 
 
 @pytest.mark.slow
