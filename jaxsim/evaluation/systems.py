@@ -15,8 +15,8 @@ from input_pipeline.datasets.batches import Batch
 from input_pipeline.datasets.dataset import DataSet
 from input_pipeline.hearing.features import mfcc_statistics
 from jaxsim.evaluation import track_embeddings
-from jaxsim.exported import archives
 from jaxsim.evaluation.untrained import untrained_states
+from jaxsim.exported import archives
 from jaxsim.network import subspaces
 from jaxsim.training import monitor, train_step
 from jaxsim.training.machines import parallel

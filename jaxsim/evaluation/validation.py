@@ -131,7 +131,8 @@ def triplet_table(
 
     Returns:
       Per dimension "own", "whole", "untrained" (its own sub-space, mean of the seeds), "gain" (own
-      - untrained, paired by triplet; the interval is over groups and seeds) and "own_over_whole" (own - whole, paired by triplet).
+      - untrained, paired by triplet; the interval is over groups and seeds) and "own_over_whole"
+      (own - whole, paired by triplet).
     """
     groups = np.asarray(data.groups)
     table = {}
