@@ -5,6 +5,7 @@ at mean 0 and variance 1, which are those of no data: evaluated with them, the n
 worse one than training begins with. Here they are measured on training segments.
 """
 
+import dataclasses
 import functools
 from collections.abc import Iterator, Mapping
 
@@ -49,9 +50,12 @@ def untrained_states(config: ConfigDict, data: DataSet, *, batch_size: int) -> l
     batches = list(_random_segments(data, rows=batch_size))
     result = []
     for state in states:
-        found = [jax.device_get(measure(state.replace(moments=()), batch)) for batch in batches]
+        found = [
+            jax.device_get(measure(dataclasses.replace(state, moments=()), batch))
+            for batch in batches
+        ]
         mean = jax.tree.map(lambda *each: np.mean(each, axis=0), *found)
-        result.append(state.replace(batch_stats=mean))
+        result.append(dataclasses.replace(state, batch_stats=mean))
     return result
 
 

@@ -84,7 +84,7 @@ def test_a_stands_only_beside_dim_sim_with_high_agreement(files: list[Path]) -> 
     ((_, table),) = section(results, "Triplets that people judged").tables
     sets = ("comparisons_final", "raw", "raw, agreement >= 0.9", "clean", "mine")
     assert tuple(table.headings) == ("system", *sets)
-    own, *of_a = table.rows
+    _, *of_a = table.rows
     assert [row[0].split(": A Table 1")[0] for row in of_a] == [
         title for title, _ in published.A_TRIPLET_SCORE.values()
     ]
@@ -200,7 +200,7 @@ def test_judged_triplets_have_a_kiviat_diagram_of_single_sub_spaces(
     )
     shown = section(results, "Triplet prediction").figures
     assert ["raw" in caption for _, caption in shown] == [False, True, True]
-    sampled, judged, strict = drawn
+    _, judged, strict = drawn
     assert list(judged) == ["mine", "four"]
     assert list(strict) == ["mine", "four", "A Table 2"]
     assert strict["A Table 2"] == published.A_SINGLE_DIMENSION
