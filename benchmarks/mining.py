@@ -2,7 +2,8 @@
 
 python -m benchmarks.mining --sizes=256,512,1024,2048,4096
 
-Compares jaxsim's sorted bands (`jaxsim.objective.mining`); the B x B x B array that compares every
+Compares jaxsim's sorted bands (`jaxsim.objective.mining`), all dimensions at once and one after
+another (`config.parallel.dimensions_at_once`); the B x B x B array that compares every
 anchor with every positive and negative, mapped over the dimensions one by one; and, if installed,
 the miner and triplet loss of pytorch-metric-learning, one dimension after another, with one label
 per example and dimension (the only relation it knows). Memory is what the compiler reserves for
@@ -31,7 +32,8 @@ from input_pipeline.errors import first_line
 from jaxsim.objective.relations import relations
 from jaxsim.objective.terms import masks_of, objective_terms
 
-FORMS = ("sorted bands", "B x B x B")
+CUBE = "B x B x B"
+FORMS = ("sorted bands", "one by one", CUBE)
 MINER = "pytorch-metric-learning"
 LARGEST_CUBE = 1024  # 42 GiB; the miner lists equally many triplets
 REPEATS = 3
@@ -81,7 +83,8 @@ def measure(form: str, size: int) -> tuple[float, float, float]:
     }
     shape = (size, config.model.embedding_size)
     embeddings = jnp.float32(np.random.default_rng(0).normal(size=shape))
-    function = sorted_bands if form == FORMS[0] else cube
+    config.parallel.dimensions_at_once = 1 if form == "one by one" else len(config.dimensions)
+    function = cube if form == CUBE else sorted_bands
     both = jax.value_and_grad(lambda x, y: function(config, x, y))
     step = jax.jit(both).lower(embeddings, labels).compile()
     loss, _ = step(embeddings, labels)
@@ -119,7 +122,7 @@ def compare(*, sizes: Sequence[str]) -> None:
         (form, size)
         for form in forms
         for size in batches
-        if form == FORMS[0] or size <= LARGEST_CUBE
+        if form in FORMS[:2] or size <= LARGEST_CUBE
     ]
     found = {}
     for form, size in tqdm.tqdm(wanted, unit="size"):

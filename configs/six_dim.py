@@ -105,7 +105,9 @@ def paper() -> ConfigDict:
     config.parallel = ConfigDict()
     config.parallel.mapping = "pmap"  # or "shard_map": the same numbers
     config.parallel.mining_group = 0  # neighbouring devices that mine together; 0 = all of them
-    config.parallel.dimensions_at_once = 0  # whose triplets are mined together; 0 = all of them
+    # Whose triplets are mined together; 0 = all of them, but one by one on processors, where that
+    # takes as long and less memory.
+    config.parallel.dimensions_at_once = 0
     config.parallel.parts = 1  # of a device's batch, embedded one after another to save memory
 
     config.evaluation = evaluation = ConfigDict()

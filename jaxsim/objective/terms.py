@@ -101,8 +101,14 @@ def objective_terms(
 
 def _over_dimensions(mine, *arguments, config: ConfigDict):
     """Maps the loss of one dimension over all S: at once, or some at a time to save memory."""
-    count, at_once = len(config.dimensions), config.parallel.dimensions_at_once
-    if not 0 < at_once < count:
+
+    def one_by_one(*arguments):
+        return jax.lax.map(lambda each: mine(*each), arguments)
+
+    at_once = config.parallel.dimensions_at_once
+    if at_once == 0:
+        return jax.lax.platform_dependent(*arguments, cpu=one_by_one, default=jax.vmap(mine))
+    if at_once >= len(config.dimensions):
         return jax.vmap(mine)(*arguments)
     return jax.lax.map(lambda each: mine(*each), arguments, batch_size=at_once)
 

@@ -17,7 +17,7 @@ from jaxsim.training.schedule import Plateau
 
 # Fields that the records of older runs lack, and the values these were trained with.
 ADDED = {f"model.{name}": value for name, value in PUBLISHED_DEPTH.items()} | {
-    "parallel.dimensions_at_once": 1,
+    "parallel.dimensions_at_once": 0,
     "relation.tempo": "anchor",
     "data.draw": "balanced",
 }

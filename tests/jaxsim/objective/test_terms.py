@@ -216,6 +216,23 @@ def test_the_dimensions_may_be_mined_some_at_a_time(at_once: int) -> None:
     np.testing.assert_allclose(found_gradient, gradient, atol=1e-6)
 
 
+def test_the_dimensions_are_vmapped_on_accelerators_and_looped_on_processors() -> None:
+    embeddings, labels = batch(0)
+
+    def sums(embeddings):
+        return objective_terms(embeddings, {}, labels, KEY, with_pick("nearest")).loss.sum
+
+    def one_at_a_time(platform: str) -> bool:
+        lowered = jax.jit(sums).trace(embeddings).lower(lowering_platforms=(platform,))
+        (products,) = (
+            line for line in lowered.as_text().splitlines() if "HIGHEST, HIGHEST" in line
+        )
+        return "tensor<4x16x16xf32>" not in products
+
+    assert one_at_a_time("cpu")
+    assert not one_at_a_time("tpu") and not one_at_a_time("cuda")
+
+
 @pytest.mark.parametrize("name", [*PICKS, *OBJECTIVES])
 def test_distances_and_logits_are_computed_in_float32_on_every_platform(name: str) -> None:
     """The default precision of a TPU rounds a product's factors to bfloat16."""
