@@ -50,7 +50,7 @@ def completed(saved: dict[str, Any]) -> ConfigDict:
     config = ConfigDict(saved)
     for name, value in ADDED.items():
         section, _, field = name.rpartition(".")
-        if field not in config[section]:
+        if section in config and field not in config[section]:
             config[section][field] = value
     return config
 
