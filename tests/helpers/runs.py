@@ -50,6 +50,7 @@ def small(directory: Path | str, **changes) -> ConfigDict:
     config = readme_network()
     config.data.dir = str(directory)
     config.dimensions = ("genre", "mood", "tempo")
+    config.relation.tempo_tolerance = 12.0  # BPM; the tracks are 10 apart
     _shorten(config)
     config.update(changes)
     return config

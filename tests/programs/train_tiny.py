@@ -1,8 +1,6 @@
 """Like `python -m jaxsim.train --distributed`, but small and on the fixture's training tracks.
 
 train_tiny.py DATA WORKDIR STEPS alone|together SECONDS pauses for SECONDS at every step.
-With JAX_ENABLE_X64 it trains the network of README's first command, in float64 so that the result
-does not depend on rounding.
 """
 
 import sys
@@ -11,7 +9,7 @@ from pathlib import Path
 
 from jaxsim.training.machines import processes, stopping
 from jaxsim.training.monitor import Monitor
-from tests.helpers.runs import in_doubles, small, trained
+from tests.helpers.runs import tiny, trained
 
 data, workdir, steps, how, pause = sys.argv[1:]
 if how == "together":
@@ -25,5 +23,5 @@ def step_and_pause(monitor: Monitor) -> None:
 
 
 Monitor.step = step_and_pause  # type: ignore[method-assign]
-config = in_doubles(small(data, num_steps=int(steps), steps_per_epoch=6))
+config = tiny(data, num_steps=int(steps), steps_per_epoch=6)
 stopping.leave(trained(config, Path(workdir)))

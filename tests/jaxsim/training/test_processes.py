@@ -32,7 +32,6 @@ def start(
         "JAX_COORDINATOR_ADDRESS": f"localhost:{port}",
         "JAX_NUM_PROCESSES": str(count),
         "JAXSIM_CHECK_SHAPES": "",
-        "JAX_ENABLE_X64": "1",
     }
     arguments = data, workdir, steps, "together" if count > 1 else "alone", pause
     return [
