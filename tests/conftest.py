@@ -2,7 +2,9 @@
 
 import os
 import runpy
+import sys
 import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -21,6 +23,18 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # workers of pytest-xdist inherit a
     # What one test compiles, another one of the same run loads.
     os.environ["JAX_COMPILATION_CACHE_DIR"] = tempfile.mkdtemp(prefix="jaxsim-tests-")
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _programs() -> Iterator[None]:
+    """Frees the programs that a file has compiled.
+
+    Their code takes memory maps, of which Linux allows a process 65,530. A worker that keeps all
+    programs of a whole run needs more, and then the compiler crashes.
+    """
+    yield
+    if (jax := sys.modules.get("jax")) is not None:
+        jax.clear_caches()
 
 
 @pytest.fixture(scope="session")
