@@ -48,7 +48,16 @@ def paper() -> ConfigDict:
     scores.seed = 0
 
     config.features = features = ConfigDict()
+    features.sample_rate = 22050  # Hz
+    features.hop_length = 512  # samples between frames: 23.2 ms at 22,050 Hz
+    features.n_fft = 1024  # samples in a window of the mel spectrogram
+    features.n_mels = 128  # bands
+    features.segment_frames = 129  # frames that the network sees at once: 3 s
     features.tempogram_window = 384  # lags, and frames of the autocorrelation window (A §3.1)
+    # Rows by lag, "autocorrelation" (A §3.1), or as many within one octave of tempo, "cyclic".
+    features.tempogram = "autocorrelation"
+    # By the constants below, or "data": by mean and deviation of the training split.
+    features.standardisation = "constants"
     features.standardise = standardise = ConfigDict()  # (mean, deviation) of each input
     standardise.mel = (0.2, 0.25)  # B §4.1
     standardise.tempogram = (0.0, 1.0)  # A: as librosa gives them
@@ -69,6 +78,7 @@ def paper() -> ConfigDict:
     model.norm = "none"  # after every convolution: "none" (papers) or "batch"
     model.branch_norm = "none"  # of each input's branch before they meet: "none" or "batch"
     model.embedding_norm = "layer"  # A; or "none"
+    model.embedding_relu = False  # whether a ReLU comes last (B's released network)
     model.dtype = "bfloat16"  # of the computation; parameters and losses are float32
 
     config.relation = relation = ConfigDict()

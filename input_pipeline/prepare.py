@@ -19,7 +19,7 @@ from pathlib import Path
 
 from input_pipeline import command_line, manifest, scores
 from input_pipeline.collection import Collection, Problem, summarise
-from input_pipeline.hearing.features import FeatureConfig
+from input_pipeline.hearing.features import FeatureConfig, parse_feature_config
 from input_pipeline.sources import dimsim, fma, folder, jamendo, magnatagatune, mirdata, msd
 
 READERS: dict[str, Callable[..., Collection]] = {
@@ -41,6 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     with command_line.problems_in_one_line():
         try:
+            feature_config = parse_feature_config(options.feature)
             if options.source == SCORES:
                 config = scores.ScoresConfig(
                     pieces_per_genre=options.pieces_per_genre,
@@ -50,6 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 )
                 prepare_scores(
                     config,
+                    feature_config,
                     data_dir=options.data_dir,
                     workers=options.workers,
                     dry_run=options.dry_run,
@@ -58,6 +60,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 prepare_music(
                     options.source,
                     options.path,
+                    feature_config,
                     audio=options.audio,
                     options=options.option,
                     data_dir=options.data_dir,
@@ -100,6 +103,14 @@ def _parser() -> argparse.ArgumentParser:
         help="labels that madmom estimates where they are unknown; empty for none",
     )
     add(
+        "--feature",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="how features are extracted, as config.features says in training, such as n_mels=96; "
+        "can be repeated",
+    )
+    add(
         "--workers",
         type=positive_integer,
         help="processes that extract features; default: one per core",
@@ -133,7 +144,12 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def prepare_scores(
-    config: scores.ScoresConfig, *, data_dir: str, workers: int | None, dry_run: bool
+    config: scores.ScoresConfig,
+    feature_config: FeatureConfig,
+    *,
+    data_dir: str,
+    workers: int | None,
+    dry_run: bool,
 ) -> None:
     """Prepares the embedded scores in `data_dir`, or in their default folder if it is empty.
 
@@ -142,20 +158,21 @@ def prepare_scores(
     """
     from input_pipeline.scores import default_data  # imports TensorFlow
 
-    directory = Path(data_dir or default_data.default_directory(config, FeatureConfig()))
+    directory = Path(data_dir or default_data.default_directory(config, feature_config))
     if not dry_run and (directory / "metadata.json").is_file():
         raise FileExistsError(f"{directory}: holds a data set; delete it or set --data_dir")
     tracks = scores.tracks(config, workers=workers)
     if dry_run:
         print(summarise(default_data.scores_collection(tracks)))
         return
-    report = default_data.build_scores(tracks, directory, FeatureConfig(), workers)
+    report = default_data.build_scores(tracks, directory, feature_config, workers)
     print(default_data.describe(report, tracks))
 
 
 def prepare_music(
     source: str,
     path: str,
+    feature_config: FeatureConfig,
     *,
     audio: str,
     options: Sequence[str],
@@ -188,6 +205,7 @@ def prepare_music(
         name=collection.name,
         description=collection.description,
         label_descriptions=dict(collection.label_descriptions),
+        feature_config=feature_config,
         estimate=estimate,
         workers=workers,
         beam_options=beam_options,

@@ -20,7 +20,7 @@ from jaxsim.evaluation.validation import Validation
 from jaxsim.network import compilation
 from jaxsim.training import profiling, run
 from jaxsim.training.config import check
-from jaxsim.training.data import open_splits
+from jaxsim.training.data import open_splits, standardised
 from jaxsim.training.machines import processes, stopping
 
 
@@ -56,6 +56,7 @@ def train(config: ConfigDict, workdir: Path, *, profile: str) -> int:
     profiled = profiling.parse(profile, num_steps=config.num_steps) if profile else range(0)
     with processes.first_goes_first("data"):
         data = open_splits(config, ("train", "validation"))
+    config = standardised(config, data["train"])
     validation = Validation(config, data["validation"])
     return run.train(config, workdir, data["train"], validation, profiled=profiled)
 

@@ -22,6 +22,7 @@ from absl import logging
 from input_pipeline.datasets import pool, scale_out, updates
 from input_pipeline.datasets import workers as worker_processes
 from input_pipeline.datasets.dataset import RECORD_VERSION
+from input_pipeline.datasets.statistics import Statistics
 from input_pipeline.hearing.estimates import Estimate
 from input_pipeline.hearing.features import FEATURE_VERSION, FeatureConfig
 from input_pipeline.tracks import DIMENSIONS, KEYS, SPLITS, TAG_DIMENSIONS, Track, parse_key
@@ -234,6 +235,7 @@ class _TrackBuilder(tfds.core.GeneratorBasedBuilder):
         self._licence = licence
         self._seconds = 0.0
         self._label_counts = dict.fromkeys(DIMENSIONS, 0)
+        self._statistics = Statistics(job.feature_config)
         self._progress: tqdm.tqdm
         super().__init__(data_dir=data_dir, file_format="tfrecord")
 
@@ -280,6 +282,7 @@ class _TrackBuilder(tfds.core.GeneratorBasedBuilder):
             "label_descriptions": self._label_descriptions,
             "key_names": KEYS,
             "licence": self._licence,
+            "statistics": {},  # of the training split, which is not written yet
         }
         return tfds.core.DatasetInfo(
             builder=self,
@@ -305,8 +308,12 @@ class _TrackBuilder(tfds.core.GeneratorBasedBuilder):
                 analysis = self._present.analysis(track)
             else:
                 analysis = worker_processes.load(track, self._job)
+            if split == "train":
+                self._statistics.add(analysis.arrays)
             yield track.track_id, self._example(track, analysis)
             self._progress.update()
+        if split == "train":
+            self.info.metadata["statistics"] = self._statistics.result()
 
     def _example(self, track: Track, analysis: worker_processes.Analysis) -> dict[str, Any]:
         labels = _labels(track, analysis.estimate)

@@ -209,6 +209,22 @@ def _check_metadata(directory: Path, feature_config: FeatureConfig) -> None:
             )
 
 
+def statistics(directory: str | Path) -> dict[str, tuple[float, float]]:
+    """Mean and deviation of the inputs over the training split; see `statistics.Statistics`.
+
+    Raises:
+      ValueError: the data set was written before they were computed, or has no training split.
+    """
+    path = Path(directory) / "metadata.json"
+    found = json.loads(path.read_text(encoding="utf-8")).get("statistics")
+    if not found:
+        raise ValueError(
+            f"{path}: statistics is {found}, expected mean and deviation of the training split's "
+            "features; prepare the data set again (what was heard is kept)"
+        )
+    return {name: (mean, deviation) for name, (mean, deviation) in found.items()}
+
+
 def available_splits(directory: str | Path) -> dict[str, int]:
     """The splits of a prepared data set, each with its number of shards."""
     info = _dataset_info(Path(directory))

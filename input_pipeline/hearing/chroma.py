@@ -12,6 +12,7 @@ import numpy as np
 import scipy.sparse
 
 OCTAVES = 7
+HOP_UNIT = 1 << OCTAVES - 1  # samples; the hop is halved for every octave
 LOWEST = float(librosa.note_to_hz("C1"))  # Hz
 SPARSITY = 0.01  # share of a wavelet's spectrum that is dropped
 TUNING_RANGE = (150.0, 4000.0)  # Hz; peaks outside do not count
@@ -33,7 +34,7 @@ def cens(
     Args:
       samples: mono float32 samples [n].
       sample_rate: Hz; at least 10,000, so that it covers the seven octaves above C1.
-      hop_length: samples between frames; a multiple of 64, so that it can be halved six times.
+      hop_length: samples between frames; a multiple of `HOP_UNIT`.
       n_chroma: number of rows.
       bins_per_octave: of the constant-Q transform.
     """
@@ -89,10 +90,10 @@ def constant_q(
     Raises:
       ValueError: the hop length cannot be halved for every octave.
     """
-    if hop_length % (1 << OCTAVES - 1):
+    if hop_length % HOP_UNIT:
         raise ValueError(
-            f"hop_length is {hop_length}, expected a multiple of {1 << OCTAVES - 1}, so that it "
-            "can be halved for every octave"
+            f"hop_length is {hop_length}, expected a multiple of {HOP_UNIT}, so that it can be "
+            "halved for every octave"
         )
     wavelets, lengths = _top_octave(sample_rate, bins_per_octave, round(tuning, 4))
     n_fft = 2 * (wavelets.shape[1] - 1)

@@ -4,6 +4,8 @@ Nothing here imports TensorFlow or JAX, so that worker processes start quickly.
 """
 
 import dataclasses
+from collections.abc import Sequence
+from typing import Any
 
 import librosa
 import numpy as np
@@ -14,6 +16,7 @@ from input_pipeline.hearing.audio import UnusableTrack
 from input_pipeline.hearing.segments import SEGMENT_FRAMES
 
 FEATURE_VERSION = 1  # Raise it whenever the same configuration gives different numbers.
+LARGEST = 10**6
 SILENCE_PEAK = 1e-4  # -80 dB of full scale
 
 
@@ -31,6 +34,9 @@ class FeatureConfig:
       segment_frames: frames in a segment (129 = 3 s); shorter tracks are unusable.
       tempogram_window: frames in one window of the tempogram (384 = 8.9 s).
       log_gain: g in log10(1 + g * mel).
+
+    Raises:
+      ValueError: a field is out of range.
     """
 
     sample_rate: int = 22050
@@ -42,6 +48,49 @@ class FeatureConfig:
     segment_frames: int = SEGMENT_FRAMES
     tempogram_window: int = 384
     log_gain: float = 10.0
+
+    def __post_init__(self) -> None:
+        for field in dataclasses.fields(self):
+            _check_field(field.name, getattr(self, field.name), type(field.default))
+        if self.hop_length % chroma.HOP_UNIT:
+            raise ValueError(
+                f"features.hop_length is {self.hop_length}, expected a multiple of "
+                f"{chroma.HOP_UNIT}, so that it can be halved for every octave of CENS"
+            )
+
+    @property
+    def frame_rate(self) -> float:
+        """Frames per second."""
+        return self.sample_rate / self.hop_length
+
+
+def _check_field(name: str, value: Any, kind: type) -> None:
+    numbers = int if kind is int else int | float
+    if isinstance(value, bool) or not isinstance(value, numbers) or not 0 < value < LARGEST:
+        raise ValueError(
+            f"features.{name} is {value!r}, expected a positive {kind.__name__} below {LARGEST:,}"
+        )
+
+
+def parse_feature_config(options: Sequence[str]) -> FeatureConfig:
+    """The `FeatureConfig` of options NAME=VALUE; fields that are not given keep their defaults.
+
+    Raises:
+      ValueError: an option has no such form, or a name or value is invalid.
+    """
+    kinds = {name: type(value) for name, value in dataclasses.asdict(FeatureConfig()).items()}
+    values: dict[str, Any] = {}
+    for option in options:
+        name, separator, text = option.partition("=")
+        if not separator or name not in kinds:
+            raise ValueError(f"--feature is {option!r}, expected NAME=VALUE of {', '.join(kinds)}")
+        try:
+            values[name] = kinds[name](text)
+        except ValueError:
+            raise ValueError(
+                f"--feature is {option!r}, expected a number ({kinds[name].__name__})"
+            ) from None
+    return FeatureConfig(**values)
 
 
 # Matrix products round differently with more threads: one thread gives the same bytes everywhere.

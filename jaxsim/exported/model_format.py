@@ -3,14 +3,16 @@
 An `.npz` archive without pickles, or a safetensors file. The archive's array `metadata` (uint8),
 or the text of that name in the safetensors header, is UTF-8 JSON:
 
-  format, format_version: "jaxsim-model" and 2.
+  format, format_version: "jaxsim-model"; and 2, or 3 if the model has what is marked so below.
   jaxsim_version: of the exporting program.
   dimensions: names of the similarity dimensions; each owns an equal slice of the embedding.
   tag_names: per tag dimension, the names of its tags.
   model: config of the model: the fields of `jaxsim.network.plan.Plan` and how it was trained;
-    blocks and branch_blocks are absent where they equal the papers'.
+    blocks and branch_blocks are absent where they equal the papers', and embedding_relu (3) where
+    it is false.
   standardise: per input, mean and deviation of its z-scoring.
   feature_config, feature_version: how the features that the model takes are extracted.
+  tempogram (3): "cyclic" if the tempogram's rows are tempi within an octave; else absent.
 
 Every other array is a parameter, named by its path in the network (see `expected_shapes`): float32,
 or float16 for half the size. Both become float32 when read.
@@ -39,9 +41,10 @@ from jaxsim.network.plan import (
 )
 
 FORMAT = "jaxsim-model"
-FORMAT_VERSION = 2  # Raise it whenever the metadata, the array names or the network change.
+FORMAT_VERSIONS = (2, 3)  # Raise it whenever the metadata, the array names or the network change.
 METADATA = "metadata"
 
+TEMPOGRAMS = ("autocorrelation", "cyclic")
 DTYPES = ("float32", "float16")  # of parameters in a file
 MAX_SIZE, MAX_NUMBER = 10**6, 1e9  # far above any real network's
 
@@ -138,10 +141,11 @@ def _check_metadata(metadata: Any, source: str | Path) -> None:
     """Raises ValueError unless every field that the network needs is present and valid."""
     if not isinstance(metadata, dict) or metadata.get("format") != FORMAT:
         raise ValueError(f"{source}: not a jaxsim export (format is not {FORMAT!r})")
-    if metadata.get("format_version") != FORMAT_VERSION:
+    if metadata.get("format_version") not in FORMAT_VERSIONS:
         raise ValueError(
             f"{source}: format_version is {metadata.get('format_version')}, expected "
-            f"{FORMAT_VERSION}; export the model again, or install the jaxsim that wrote it"
+            f"{' or '.join(map(str, FORMAT_VERSIONS))}; export the model again, or install the "
+            "jaxsim that wrote it"
         )
     for field, kinds in _FIELDS.items():
         value: Any = metadata
@@ -172,6 +176,8 @@ def _conditions(metadata: dict[str, Any]) -> Iterator[tuple[str, Any, str, bool]
         width = model[field]
         yield f"model.{field}", width, "a positive number", 0 < width < MAX_WIDTH
     yield from _depth_conditions(model)
+    relu = model.get("embedding_relu", False)
+    yield "model.embedding_relu", relu, "true or false", isinstance(relu, bool)
     norm, norms = model["embedding_norm"], tuple(dict.fromkeys(EMBEDDING_NORMS.values()))
     yield "model.embedding_norm", norm, f"one of {norms}", norm in norms
     for kind in inputs:
@@ -180,10 +186,21 @@ def _conditions(metadata: dict[str, Any]) -> Iterator[tuple[str, Any, str, bool]
         yield f"standardise.{kind}", pair, "a mean and a positive deviation", right and pair[1] > 0
     rows = metadata["feature_config"]["n_chroma"]
     yield "feature_config.n_chroma", rows, f"1 to {CHROMA_ROWS}", 1 <= rows <= CHROMA_ROWS
+    yield from _tempogram_conditions(metadata)
     plan, images = _plan(metadata), image_sizes(metadata)
     sizes = {kind: plan.branch_map(kind, images[kind]) for kind in inputs}
     right = len(set(sizes.values())) == 1 and min(sizes[inputs[0]]) > 0
     yield "feature_config", sizes, "maps of equal size at the end of the inputs' blocks", right
+
+
+def _tempogram_conditions(metadata: dict[str, Any]) -> Iterator[tuple[str, Any, str, bool]]:
+    kind = metadata.get("tempogram", "autocorrelation")
+    yield "tempogram", kind, f"one of {TEMPOGRAMS}", kind in TEMPOGRAMS
+    if kind == "cyclic":
+        for field in ("sample_rate", "hop_length"):
+            value = metadata["feature_config"].get(field)
+            right = _is_number(value) and value > 0
+            yield f"feature_config.{field}", value, "a positive number", right
 
 
 def _are_names(value: Any) -> bool:

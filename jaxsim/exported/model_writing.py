@@ -156,15 +156,17 @@ def _metadata(
     source: str | Path,
 ) -> dict[str, Any]:
     """The metadata that `model_format` describes, as read back from JSON."""
-    window, extracted = config.features.tempogram_window, feature_config["tempogram_window"]
-    if window != extracted:
-        raise ValueError(
-            f"{source}: config.features.tempogram_window is {window}, expected {extracted} "
-            "as in feature_config"
-        )
+    for name, extracted in feature_config.items():
+        if config.features.get(name, extracted) != extracted:
+            raise ValueError(
+                f"{source}: config.features.{name} is {config.features[name]}, expected "
+                f"{extracted} as in feature_config"
+            )
+    kind = config.features.get("tempogram", "autocorrelation")
+    new = kind != "autocorrelation" or config.model.get("embedding_relu", False)
     metadata = {
         "format": model_format.FORMAT,
-        "format_version": model_format.FORMAT_VERSION,
+        "format_version": 3 if new else 2,
         "jaxsim_version": jaxsim.__version__,
         "dimensions": list(config.dimensions),
         "tag_names": {name: list(tags) for name, tags in tag_names.items()},
@@ -172,13 +174,14 @@ def _metadata(
         "standardise": {name: list(pair) for name, pair in config.features.standardise.items()},
         "feature_config": dict(feature_config),
         "feature_version": feature_version,
+        **({} if kind == "autocorrelation" else {"tempogram": kind}),
     }
     return json.loads(json.dumps(metadata))
 
 
 def _described(model: dict[str, Any]) -> dict[str, Any]:
     """The configuration of a model, as its file stores it."""
-    published = PUBLISHED_DEPTH.items()
+    published = (PUBLISHED_DEPTH | {"embedding_relu": False}).items()
     described = {name: value for name, value in model.items() if (name, value) not in published}
     return described | {"embedding_norm": plan_of(model).folded().embedding_norm}
 

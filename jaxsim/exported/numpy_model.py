@@ -38,6 +38,7 @@ class Model:
       feature_version: `input_pipeline.hearing.features.FEATURE_VERSION` of those features.
       standardise: per input, the mean and deviation of its z-scoring.
       arrays: float32 kernels and biases by their path in the network.
+      tempogram: its rows: lags ("autocorrelation") or tempi within an octave ("cyclic").
     """
 
     config: dict[str, Any]
@@ -47,6 +48,7 @@ class Model:
     feature_version: int
     standardise: dict[str, tuple[float, float]]
     arrays: dict[str, np.ndarray]
+    tempogram: str = "autocorrelation"
 
     @property
     def plan(self) -> Plan:
@@ -143,6 +145,9 @@ class Model:
         """Standardised input image [B, bins, frames, 1]."""
         if kind == "tempogram":
             x = tempogram(x, self.feature_config["tempogram_window"])
+            if self.tempogram == "cyclic":
+                frame_rate = self.feature_config["sample_rate"] / self.feature_config["hop_length"]
+                x = fold_octaves(x, frame_rate)
         mean, deviation = self.standardise[kind]
         x = ((x - mean) / deviation).swapaxes(1, 2)
         if kind == "cens":
@@ -155,7 +160,8 @@ class Model:
         for block in plan.trunk():
             x = self._block(block, x)
         x = x.reshape(len(x), -1) @ self.arrays["embedding/kernel"] + self.arrays["embedding/bias"]
-        return self._layer_norm(x) if plan.embedding_norm == "layer" else x
+        x = self._layer_norm(x) if plan.embedding_norm == "layer" else x
+        return np.maximum(x, 0) if plan.embedding_relu else x
 
     def _branch(self, plan: Plan, kind: str, x: np.ndarray) -> np.ndarray:
         strides, pooling = INPUTS[kind]
@@ -215,6 +221,7 @@ def load(path: str | Path = SHIPPED) -> Model:
         feature_version=metadata["feature_version"],
         standardise={name: (m, d) for name, (m, d) in metadata["standardise"].items()},
         arrays=arrays,
+        tempogram=metadata.get("tempogram", "autocorrelation"),
     )
 
 
@@ -277,3 +284,22 @@ def _checked(name: str, array, shape: tuple[int, ...]) -> np.ndarray:
     if not np.isfinite(array).all():
         raise ValueError(f"{name} has values that are not finite")
     return array
+
+
+def fold_octaves(by_lag: np.ndarray, frame_rate: float) -> np.ndarray:
+    """The cyclic tempogram [B, T, W] of one by lag [B, T, W]: Grosche, Müller and Kurth, 2010.
+
+    Column r is the mean over four octaves of the tempi 30 * 2^(r / W + octave) BPM, each
+    interpolated between the tempi of its two neighbouring lags.
+    """
+    window = by_lag.shape[-1]
+    tempo_of_lag = 60 * frame_rate / np.arange(window - 1, 0, -1)  # rising
+    values = by_lag[..., :0:-1]
+    total = np.zeros(by_lag.shape)
+    for octave in range(4):
+        tempi = 30 * 2.0 ** (octave + np.arange(window) / window)
+        above = np.searchsorted(tempo_of_lag, tempi).clip(1, window - 2)
+        low, high = tempo_of_lag[above - 1], tempo_of_lag[above]
+        share = (tempi - low) / (high - low)
+        total += (1 - share) * values[..., above - 1] + share * values[..., above]
+    return (total / 4).astype(np.float32)

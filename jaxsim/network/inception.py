@@ -205,4 +205,5 @@ class Inception(nn.Module):
         norm = self.plan.embedding_norm
         if norm == "batch_layer":
             x = centred(x, train=train, name="embedding_centre")
-        return x if norm == "none" else nn.LayerNorm(name="embedding_norm")(x)
+        x = x if norm == "none" else nn.LayerNorm(name="embedding_norm")(x)
+        return nn.relu(x) if self.plan.embedding_relu else x

@@ -6,7 +6,7 @@ import jax.numpy as jnp
 from jaxtyping import Array
 from ml_collections import ConfigDict
 
-from jaxsim.network.forms.tempogram import tempogram
+from jaxsim.network.forms.tempogram import cyclic, tempogram
 from jaxsim.network.plan import CHROMA_ROWS
 
 FEATURES = ("mel", "cens", "onset")  # what the network needs from a batch
@@ -19,7 +19,7 @@ def images(batch: Mapping[str, Array], config: ConfigDict) -> dict[str, Array]:
     padded with zeros to 16 rows (A §3.2).
 
     Args:
-      batch: mel [B, T, 128], cens [B, T, 12], onset [B, T + window - 1].
+      batch: mel [B, T, n_mels], cens [B, T, n_chroma], onset [B, T + window - 1].
       config: with `model.inputs` and `features`.
     """
     features = config.features
@@ -27,6 +27,8 @@ def images(batch: Mapping[str, Array], config: ConfigDict) -> dict[str, Array]:
     for name in config.model.inputs:
         if name == "tempogram":
             x = tempogram(batch["onset"].astype(jnp.float32), features.tempogram_window)
+            if features.tempogram == "cyclic":
+                x = cyclic(x, features.sample_rate / features.hop_length)
         else:
             x = jnp.swapaxes(batch[name].astype(jnp.float32), 1, 2)
         mean, deviation = features.standardise[name]

@@ -139,6 +139,7 @@ class Plan:
       embedding_norm: "layer" (A), "none", or "batch_layer": batch normalisation before the layer
         normalisation. A deep stack of rectifiers maps all inputs to almost the same direction. The
         batch mean is that direction; once it is removed, the sub-spaces cannot collapse to it.
+      embedding_relu: whether a ReLU comes last (as in B's released backbone).
     """
 
     embedding_size: int
@@ -150,6 +151,7 @@ class Plan:
     norm: str = "none"
     branch_norm: str = "none"
     embedding_norm: str = "layer"
+    embedding_relu: bool = False
 
     @property
     def stem_channels(self) -> int:

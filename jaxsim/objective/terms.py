@@ -11,7 +11,7 @@ from jax.typing import ArrayLike
 from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
-from input_pipeline.hearing.segments import SEGMENT_FRAMES, least_apart
+from input_pipeline.hearing.segments import least_apart
 from input_pipeline.tracks import DIMENSIONS
 from jaxsim.network import subspaces
 from jaxsim.objective import losses
@@ -94,8 +94,9 @@ def objective_terms(
             mine, masks, relation, jnp.swapaxes(random, 0, 1)[:-1], config=config
         )
         if config.loss.track_weight:
+            frames = config.features.segment_frames
             whole = jnp.ones(embeddings.shape[1])
-            track, _ = mine(whole, _same_track(labels, candidate_labels), random[:, -1])
+            track, _ = mine(whole, _same_track(labels, candidate_labels, frames), random[:, -1])
     return Terms(loss, active, jax.vmap(_spread, in_axes=(None, 0))(candidates, masks), track)
 
 
@@ -167,14 +168,15 @@ def _preferring_drawn(random, labels, dimension: str):
     return jnp.where(drawn, 2.0, random)
 
 
-def _same_track(labels, candidate_labels) -> Relation:
+def _same_track(labels, candidate_labels, frames: int) -> Relation:
     """Which segments are of the anchor's track and which of others (C, B's track regularisation).
 
-    A segment that overlaps the anchor by more than half, itself included, is neither.
+    A segment that overlaps the anchor by more than half of its `frames`, itself included, is
+    neither.
     """
     same = labels["track"][:, None] == candidate_labels["track"]
     apart = jnp.abs(labels["start"][:, None] - candidate_labels["start"])
-    return Relation(same & (apart >= least_apart(SEGMENT_FRAMES)), ~same)
+    return Relation(same & (apart >= least_apart(frames)), ~same)
 
 
 def class_shapes(config: ConfigDict, labels: Mapping[str, ArrayLike]) -> dict[str, tuple[int, int]]:

@@ -7,13 +7,25 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from input_pipeline.datasets.batches import DRAWS
+from input_pipeline.hearing.tempo_axis import folding
 from input_pipeline.tracks import DIMENSIONS, KEY_RELATIONS
 from jaxsim.network import subspaces
-from jaxsim.network.plan import BRANCH_NORMS, EMBEDDING_NORMS, INPUTS, MAX_BLOCKS, MAX_WIDTH, NORMS
+from jaxsim.network.forms.tempogram import KINDS as TEMPOGRAMS
+from jaxsim.network.plan import (
+    BRANCH_NORMS,
+    CHROMA_ROWS,
+    EMBEDDING_NORMS,
+    INPUTS,
+    MAX_BLOCKS,
+    MAX_WIDTH,
+    NORMS,
+    plan_of,
+)
 from jaxsim.network.separation import TRUNK_STARTS
 from jaxsim.objective.losses import AVERAGES, DISTANCES, PICKS
 from jaxsim.objective.relations import TAG_RULES, TEMPO_RELATIONS, UNLABELLED
 from jaxsim.objective.terms import METHODS
+from jaxsim.training.data import feature_config
 from jaxsim.training.machines.parallel import MAPPINGS
 from jaxsim.training.schedule import SCHEDULES
 
@@ -26,7 +38,6 @@ POSITIVE = (
     "data.read_ahead",
     "evaluation.batch_size",
     "evaluation.triplets",
-    "features.tempogram_window",
     "loss.tempo_classes",
     "model.embedding_size",
     "model.trunk_width",
@@ -51,6 +62,8 @@ NOT_NEGATIVE = (
 
 CHOICES: dict[str, Collection[str]] = {
     "data.draw": DRAWS,
+    "features.tempogram": TEMPOGRAMS,
+    "features.standardisation": ("constants", "data"),
     "model.norm": NORMS,
     "model.branch_norm": BRANCH_NORMS,
     "model.embedding_norm": EMBEDDING_NORMS,
@@ -76,6 +89,7 @@ def check(config: ConfigDict, *, devices: int) -> None:
     _check_numbers(config)
     _check_depth(config)
     _check_by_name(config)
+    _check_features(config)
     _check_batch(config, devices)
     _check_parts(config, devices)
     _check_loss(config)
@@ -113,6 +127,25 @@ def _check_by_name(config: ConfigDict) -> None:
                 f"config.features.standardise.{name} is {pair}, expected a mean and a deviation "
                 "above 0"
             )
+
+
+def _check_features(config: ConfigDict) -> None:
+    try:
+        features = feature_config(config)
+        if config.features.tempogram == "cyclic":
+            folding(features.tempogram_window, features.frame_rate)
+    except ValueError as error:
+        raise ValueError(f"config.{error}") from None
+    plan = plan_of(config.model)
+    bins = {"mel": features.n_mels, "tempogram": features.tempogram_window, "cens": CHROMA_ROWS}
+    sizes = {
+        kind: plan.branch_map(kind, (bins[kind], features.segment_frames)) for kind in plan.inputs
+    }
+    if len(set(sizes.values())) > 1 or 0 in next(iter(sizes.values())):
+        raise ValueError(
+            f"config.features: the maps of {', '.join(sizes)} end with {[*sizes.values()]} bins "
+            "and frames, expected the same for all (n_mels, tempogram_window, segment_frames)"
+        )
 
 
 def _check_batch(config: ConfigDict, devices: int) -> None:

@@ -108,8 +108,11 @@ def test_options_reach_the_builder(tracks_csv, tmp_path, monkeypatch):
             f"--data_dir={tmp_path}",
             f"--beam_options={','.join(options)}",
             "--estimate=key",
+            "--feature=n_mels=96",
+            "--feature=hop_length=256",
         )
     expected = {"beam_options": options, "estimate": ["key"], "workers": 1, "name": "tracks"}
+    expected |= {"feature_config": FeatureConfig(n_mels=96, hop_length=256)}
     expected |= {"directory": tmp_path, "tracks": 8, "problems": []}
     assert expected.items() <= seen.items()
 
@@ -190,6 +193,9 @@ def test_options_reach_the_source(monkeypatch, capsys):
             ["--source=folder", "--path=x", "--dry_run", "--option=g=1"],
             "error: option 'g' is unknown to folder, expected one of group",
         ),
+        (["--feature=n_mel=96"], "error: --feature is 'n_mel=96', expected NAME=VALUE of sample"),
+        (["--feature=n_mels=a"], "error: --feature is 'n_mels=a', expected a number (int)"),
+        (["--feature=hop_length=65"], "error: features.hop_length is 65, expected a multiple"),
         (
             ["--path=x", "--dry_run", "--option=g"],
             "error: --option is 'g', expected name=value",

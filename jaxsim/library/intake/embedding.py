@@ -6,7 +6,7 @@ import json
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import numpy as np
@@ -152,8 +152,11 @@ def _read(source: Path) -> tuple[numpy_model.Model, bytes]:
 
 
 def _digest(model: numpy_model.Model) -> str:
-    parts = (model.config, model.dimensions, model.feature_config, model.standardise)
-    digest = hashlib.sha256(json.dumps([*parts, model.feature_version], sort_keys=True).encode())
+    parts: list[Any] = [model.config, model.dimensions, model.feature_config, model.standardise]
+    parts.append(model.feature_version)
+    if model.tempogram != "autocorrelation":  # stores name older models without it
+        parts.append(model.tempogram)
+    digest = hashlib.sha256(json.dumps(parts, sort_keys=True).encode())
     for name, array in sorted(model.arrays.items()):
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(array).tobytes())
@@ -162,13 +165,8 @@ def _digest(model: numpy_model.Model) -> str:
 
 def _config(model: numpy_model.Model) -> ConfigDict:
     """What `inputs.images` and the network need."""
-    window = model.feature_config["tempogram_window"]
-    return ConfigDict(
-        {
-            "model": model.config,
-            "features": {"tempogram_window": window, "standardise": model.standardise},
-        }
-    )
+    features = {"standardise": model.standardise, "tempogram": model.tempogram}
+    return ConfigDict({"model": model.config, "features": model.feature_config | features})
 
 
 def _forward(config: ConfigDict, params, batch):

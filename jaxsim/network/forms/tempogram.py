@@ -11,7 +11,10 @@ import numpy as np
 from jax import lax
 from jaxtyping import Array, Float
 
+from input_pipeline.hearing.tempo_axis import folding
 from jaxsim.network.shapes import checked
+
+KINDS = ("autocorrelation", "cyclic")
 
 
 @checked
@@ -34,6 +37,12 @@ def tempogram(onset: Float[Array, "B N"], window: int) -> Float[Array, "B window
     peak = jnp.max(jnp.abs(correlation), axis=1, keepdims=True)
     tiny = jnp.finfo(correlation.dtype).tiny
     return correlation / jnp.where(peak < tiny, 1.0, peak)
+
+
+def cyclic(by_lag: Float[Array, "B window T"], frame_rate: float) -> Float[Array, "B window T"]:
+    """The cyclic tempogram of a tempogram; `tempo_axis.folding` defines its rows."""
+    matrix = folding(by_lag.shape[1], frame_rate)
+    return jnp.einsum("rl,blt->brt", matrix, by_lag, precision=lax.Precision.HIGHEST)
 
 
 def correlation_by_fft(onset: Float[Array, "B N"], window: int) -> Float[Array, "B window T"]:

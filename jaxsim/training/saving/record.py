@@ -20,6 +20,14 @@ ADDED = {f"model.{name}": value for name, value in PUBLISHED_DEPTH.items()} | {
     "parallel.dimensions_at_once": 0,
     "relation.tempo": "anchor",
     "data.draw": "balanced",
+    "model.embedding_relu": False,
+    "features.sample_rate": 22050,
+    "features.hop_length": 512,
+    "features.n_fft": 1024,
+    "features.n_mels": 128,
+    "features.segment_frames": 129,
+    "features.tempogram": "autocorrelation",
+    "features.standardisation": "constants",
 }
 # Fields of older runs, whose validation loss was that of mined triplets in some batches.
 REMOVED = ("evaluation.loss_batches",)

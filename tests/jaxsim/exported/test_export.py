@@ -163,6 +163,24 @@ def test_a_network_of_another_depth(config: ConfigDict, tmp_path: Path) -> None:
         write(config, state, tmp_path / "model.npz")
 
 
+def test_a_cyclic_tempogram_and_a_relu(config: ConfigDict, tmp_path: Path) -> None:
+    """Older versions would compute something else from such a file, and must refuse it."""
+    norms = dict(norm="none", branch_norm="batch", embedding_norm="batch_layer")
+    narrow(config, inputs=("mel", "tempogram", "cens"), **norms)
+    batch, versions = random_features(3), {}
+    for kind, relu in (("autocorrelation", False), ("cyclic", False), ("autocorrelation", True)):
+        config.features.tempogram, config.model.embedding_relu = kind, relu
+        state = trained_state(config)
+        write(config, state, tmp_path / "model.npz")
+        versions[kind, relu] = model_format.read(tmp_path / "model.npz")[0]["format_version"]
+        model = numpy_model.load(tmp_path / "model.npz")
+        expected = np.asarray(jax.jit(functools.partial(train_step.embed, config))(state, batch))
+        assert (expected.min() >= 0) == relu
+        found = model.embed(batch["mel"], batch["cens"], batch["onset"])
+        np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+    assert [*versions.values()] == [2, 3, 3]
+
+
 def test_half_the_size(single: tuple[ConfigDict, train_step.State], tmp_path: Path) -> None:
     config, state = single
     for dtype in model_format.DTYPES:

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 import scipy.signal
 
+from input_pipeline.hearing.tempo_axis import folding
 from jaxsim.network.forms import tempogram as tempogram_module
 
-WINDOW = 384
+WINDOW, FRAME_RATE = 384, 22050 / 512
 
 tempogram = jax.jit(tempogram_module.tempogram, static_argnums=1)
 
@@ -40,6 +41,22 @@ def test_is_librosas_in_every_frame() -> None:
     silent = np.abs(np.stack(expected)).max(axis=1) == 0
     assert silent.any(), "the oracle has silent frames"
     assert not found.swapaxes(1, 2)[silent].any()
+
+
+def test_the_cyclic_one_averages_octaves() -> None:
+    """A pulse of 100 BPM is as good as one of 50; one of 70 is not."""
+
+    def rows(beats_per_minute: float) -> np.ndarray:
+        period = 60 * FRAME_RATE / beats_per_minute
+        onset = np.zeros(700, np.float32)
+        onset[np.arange(0, 700, period).astype(int)] = 1
+        by_lag = tempogram(jnp.asarray(padded(onset)[None]), WINDOW)
+        image = tempogram_module.cyclic(by_lag, FRAME_RATE)
+        np.testing.assert_allclose(image[0], folding(WINDOW, FRAME_RATE) @ by_lag[0], atol=1e-5)
+        return np.asarray(image[0]).mean(axis=1)
+
+    slow, fast, other = rows(50), rows(100), rows(70)
+    assert np.corrcoef(slow, fast)[0, 1] > np.corrcoef(slow, other)[0, 1] + 0.2
 
 
 @pytest.mark.parametrize("form", ["correlation_by_fft", "correlation_by_product"])
