@@ -53,6 +53,8 @@ def paper() -> ConfigDict:
     features.n_fft = 1024  # samples in a window of the mel spectrogram
     features.n_mels = 128  # bands
     features.segment_frames = 129  # frames that the network sees at once: 3 s
+    features.loudness = "none"  # or "track": every track is brought to one loudness first
+    features.silence = "kept"  # or "left_out": at the ends, and pauses of more than a second
     features.tempogram_window = 384  # lags, and frames of the autocorrelation window (A §3.1)
     # Rows by lag, "autocorrelation" (A §3.1), or as many within one octave of tempo, "cyclic".
     features.tempogram = "autocorrelation"

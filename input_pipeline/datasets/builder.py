@@ -278,7 +278,7 @@ class _TrackBuilder(tfds.core.GeneratorBasedBuilder):
     def _info(self) -> tfds.core.DatasetInfo:
         metadata = {
             "feature_version": FEATURE_VERSION,
-            "feature_config": dataclasses.asdict(self._job.feature_config),
+            "feature_config": self._job.feature_config.described(),
             "label_descriptions": self._label_descriptions,
             "key_names": KEYS,
             "licence": self._licence,

@@ -199,7 +199,7 @@ def _check_metadata(directory: Path, feature_config: FeatureConfig) -> None:
             f"{directory}: was written by another version of jaxsim (records {version}, expected "
             f"{RECORD_VERSION}); delete it and prepare the data set again"
         )
-    expected = {"feature_version": FEATURE_VERSION, **dataclasses.asdict(feature_config)}
+    expected = {"feature_version": FEATURE_VERSION, **feature_config.described()}
     found = {"feature_version": metadata["feature_version"], **metadata["feature_config"]}
     for field in expected | found:
         if expected.get(field) != found.get(field):

@@ -11,7 +11,7 @@ import librosa
 import numpy as np
 import threadpoolctl
 
-from input_pipeline.hearing import chroma
+from input_pipeline.hearing import chroma, level
 from input_pipeline.hearing.audio import UnusableTrack
 from input_pipeline.hearing.segments import SEGMENT_FRAMES
 
@@ -34,6 +34,8 @@ class FeatureConfig:
       segment_frames: frames in a segment (129 = 3 s); shorter tracks are unusable.
       tempogram_window: frames in one window of the tempogram (384 = 8.9 s).
       log_gain: g in log10(1 + g * mel).
+      loudness: "none", or "track": every track is brought to one loudness before anything else.
+      silence: "kept", or "left_out": silence at the ends and long pauses are no part of the track.
 
     Raises:
       ValueError: a field is out of range.
@@ -48,6 +50,8 @@ class FeatureConfig:
     segment_frames: int = SEGMENT_FRAMES
     tempogram_window: int = 384
     log_gain: float = 10.0
+    loudness: str = "none"
+    silence: str = "kept"
 
     def __post_init__(self) -> None:
         for field in dataclasses.fields(self):
@@ -58,13 +62,27 @@ class FeatureConfig:
                 f"{chroma.HOP_UNIT}, so that it can be halved for every octave of CENS"
             )
 
+    def described(self) -> dict[str, Any]:
+        """The fields as data sets and models store them; newer ones only if they are used."""
+        fields = dataclasses.asdict(self)
+        return {name: value for name, value in fields.items() if (name, value) not in NEWER}
+
     @property
     def frame_rate(self) -> float:
         """Frames per second."""
         return self.sample_rate / self.hop_length
 
 
+NEWER = {"loudness": "none", "silence": "kept"}.items()  # fields and what older versions did
+CHOICES = {"loudness": ("none", "track"), "silence": ("kept", "left_out")}
+
+
 def _check_field(name: str, value: Any, kind: type) -> None:
+    if kind is str:
+        if value not in CHOICES[name]:
+            expected = " or ".join(CHOICES[name])
+            raise ValueError(f"features.{name} is {value!r}, expected {expected}")
+        return
     numbers = int if kind is int else int | float
     if isinstance(value, bool) or not isinstance(value, numbers) or not 0 < value < LARGEST:
         raise ValueError(
@@ -112,6 +130,7 @@ def extract(samples: np.ndarray, config: FeatureConfig) -> dict[str, np.ndarray]
     """
     samples = np.ascontiguousarray(samples, dtype=np.float32)
     _check_samples(samples, config)
+    samples = _as_ears_hear(samples, config)
     magnitude = np.abs(
         librosa.stft(samples, n_fft=config.n_fft, hop_length=config.hop_length)
     )  # [1 + n_fft / 2, T]
@@ -153,16 +172,33 @@ def mfcc_statistics(mel: np.ndarray, *, count: int = 20) -> np.ndarray:
     return np.concatenate([mfcc.mean(axis=1), covariance])
 
 
+def _as_ears_hear(samples: np.ndarray, config: FeatureConfig) -> np.ndarray:
+    """The samples at the loudness and without the silence that `config` asks for."""
+    if (config.loudness, config.silence) == ("none", "kept"):
+        return samples
+    loudness = level.loudness(samples, config.sample_rate)
+    if not np.isfinite(loudness):
+        raise UnusableTrack("silent: nothing is louder than -70 LUFS")
+    if config.silence == "left_out":
+        samples = level.sounding(samples, config.sample_rate, loudness)
+        _check_length(samples, config, "too short without silence")
+    return level.at_level(samples, loudness) if config.loudness == "track" else samples
+
+
 def _check_samples(samples: np.ndarray, config: FeatureConfig) -> None:
     if samples.ndim != 1:
         raise UnusableTrack(f"has samples of shape {samples.shape}, expected one dimension")
     if not np.isfinite(samples).all():
         raise UnusableTrack("has samples that are not finite")
+    _check_length(samples, config, "too short")
+    if np.abs(samples).max() < SILENCE_PEAK:
+        raise UnusableTrack(f"silent: no sample is above {SILENCE_PEAK}")
+
+
+def _check_length(samples: np.ndarray, config: FeatureConfig, problem: str) -> None:
     frames = 1 + len(samples) // config.hop_length
     if frames < config.segment_frames:
         raise UnusableTrack(
-            f"too short: {len(samples) / config.sample_rate:.2f} s is {frames} frames, "
+            f"{problem}: {len(samples) / config.sample_rate:.2f} s is {frames} frames, "
             f"expected at least {config.segment_frames}"
         )
-    if np.abs(samples).max() < SILENCE_PEAK:
-        raise UnusableTrack(f"silent: no sample is above {SILENCE_PEAK}")

@@ -1,5 +1,7 @@
 """Loudness and silence: what ears do not take for a difference between two recordings."""
 
+import itertools
+
 import numpy as np
 import pyloudnorm
 
@@ -45,7 +47,7 @@ def _kept(heard: np.ndarray) -> np.ndarray:
     """The blocks to keep: those that are heard, and short pauses between them."""
     kept = heard.copy()
     places = np.flatnonzero(heard)
-    for before, after in zip(places[:-1], places[1:], strict=True):
+    for before, after in itertools.pairwise(places):
         if (after - before - 1) * BLOCK <= LONGEST_PAUSE:
             kept[before:after] = True
     return kept

@@ -22,7 +22,7 @@ def default_directory(scores_config: scores.ScoresConfig, feature_config: Featur
     """Where the scores of these configurations are kept, below `cache_directory`."""
     identity = {
         "scores": dataclasses.asdict(scores_config),
-        "features": dataclasses.asdict(feature_config),
+        "features": feature_config.described(),
         "versions": [dataset.RECORD_VERSION, FEATURE_VERSION, scores.VERSION],
         "distributions": {name: importlib.metadata.version(name) for name in _DISTRIBUTIONS},
     }

@@ -236,7 +236,7 @@ def check_features(folder: Path, feature_config: FeatureConfig) -> None:
         found = {"feature_version": metadata["feature_version"], **metadata["feature_config"]}
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{path}: no description of features ({error!r})") from None
-    expected = {"feature_version": FEATURE_VERSION, **dataclasses.asdict(feature_config)}
+    expected = {"feature_version": FEATURE_VERSION, **feature_config.described()}
     differences = [
         f"{name} is {found.get(name)}, the model's {expected.get(name)}"
         for name in expected | found

@@ -26,6 +26,8 @@ ADDED = {f"model.{name}": value for name, value in PUBLISHED_DEPTH.items()} | {
     "features.n_fft": 1024,
     "features.n_mels": 128,
     "features.segment_frames": 129,
+    "features.loudness": "none",
+    "features.silence": "kept",
     "features.tempogram": "autocorrelation",
     "features.standardisation": "constants",
 }
@@ -47,7 +49,7 @@ def record(config: ConfigDict, data: DataSet) -> dict[str, Any]:
     return {
         "config": json.loads(config.to_json()),
         "tag_names": {name: list(tags) for name, tags in data.tag_names.items()},
-        "feature_config": dataclasses.asdict(data.feature_config),
+        "feature_config": data.feature_config.described(),
         "commit": _commit(),
         "feature_version": FEATURE_VERSION,  # also the data set's: no other is opened
     }
