@@ -6,12 +6,16 @@ The step is the one that `jaxsim.train` runs, compiled by the TPU's own compiler
 '.[tpu]'), so the memory is exact. The time is the compiler's estimate, which includes no waiting
 for input or for other chips. A narrow network takes minutes to compile, the papers' a quarter of an
 hour; half of that with LIBTPU_INIT_ARGS=--xla_tpu_scoped_vmem_limit_kib=16384, for a step estimated
-to be a tenth slower (`jaxsim.network.compilation` has 65536).
+to be a tenth slower (`jaxsim.network.compilation` has 65536). What was found is kept for the next
+check of the same step, in $JAXSIM_DATA or ~/.cache/jaxsim.
 """
 
 import argparse
 import dataclasses
+import hashlib
+import importlib.metadata
 import importlib.util
+import json
 import os
 import sys
 import time
@@ -27,7 +31,9 @@ from jax.experimental import topologies
 from ml_collections import ConfigDict
 
 from input_pipeline import command_line
+from input_pipeline.cache import cache_directory
 from input_pipeline.errors import first_line
+from input_pipeline.files import write_text
 from jaxsim.command_line import parse_with_config
 from jaxsim.network import compilation
 from jaxsim.training import config as config_module
@@ -119,7 +125,12 @@ def example_shapes(config: ConfigDict, *, rows: int) -> dict[str, jax.ShapeDtype
 
 
 def compile_step(config: ConfigDict, devices: Sequence[jax.Device]) -> jax.stages.Compiled:
-    """The training step of `jaxsim.train` for these devices."""
+    """The training step of `jaxsim.train`, compiled for these devices."""
+    return lower_step(config, devices).compile()
+
+
+def lower_step(config: ConfigDict, devices: Sequence[jax.Device]) -> jax.stages.Lowered:
+    """The training step of `jaxsim.train` for these devices, before it is compiled."""
     own = example_shapes(config, rows=config.batch_size // len(devices))
     state = train_step.state_shapes(config, own)
     dealt = {
@@ -127,7 +138,7 @@ def compile_step(config: ConfigDict, devices: Sequence[jax.Device]) -> jax.stage
         for name, each in own.items()
     }
     rate = jax.ShapeDtypeStruct((), np.float32)
-    return train_step.mapped_train_step(config, devices=devices).lower(state, dealt, rate).compile()
+    return train_step.mapped_train_step(config, devices=devices).lower(state, dealt, rate)
 
 
 def needs(compiled: jax.stages.Compiled, chip: Chip) -> Needs:
@@ -189,15 +200,40 @@ def check(config: ConfigDict, topology: str) -> str:
     """
     devices = slice_devices(topology)
     config_module.check(config, devices=len(devices))
+    return describe(config, topology, devices, _needs_of(lower_step(config, devices), topology))
+
+
+def _needs_of(lowered: jax.stages.Lowered, topology: str) -> Needs:
+    """What a step needs; found by an earlier check of the same step, or else by compiling it.
+
+    JAX's own cache does not serve here: without a TPU it cannot load what it has kept.
+    """
+    kept = cache_directory() / "checked" / f"{_identity(lowered, topology)}.json"
+    if kept.is_file():
+        return Needs(**json.loads(kept.read_text(encoding="utf-8")))
+    compilation.foresee(lowered, "the step", platform="tpu")
     began = time.monotonic()
     try:
-        compiled = compile_step(config, devices)
+        found = needs(lowered.compile(), chip_of(topology))
     except jax.errors.JaxRuntimeError as error:
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         raise ValueError(f"the step does not fit {topology}: {first_line(error)}") from error
     print(f"compiled in {time.monotonic() - began:.0f} s", file=sys.stderr)
-    return describe(config, topology, devices, needs(compiled, chip_of(topology)))
+    kept.parent.mkdir(parents=True, exist_ok=True)
+    write_text(kept, json.dumps(dataclasses.asdict(found)))
+    return found
+
+
+def _identity(lowered: jax.stages.Lowered, topology: str) -> str:
+    """Everything that decides what the compiler finds."""
+    parts = (
+        lowered.as_text(),
+        topology,
+        importlib.metadata.version("libtpu"),
+        os.environ.get(compilation.TPU_OPTIONS, ""),
+    )
+    return hashlib.sha256("\0".join(parts).encode()).hexdigest()
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

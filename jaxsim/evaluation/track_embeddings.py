@@ -15,7 +15,7 @@ from ml_collections import ConfigDict
 
 from input_pipeline.datasets.batches import Batch, track_segments
 from input_pipeline.datasets.dataset import DataSet
-from jaxsim.network import subspaces
+from jaxsim.network import compilation, subspaces
 from jaxsim.network.inputs import FEATURES
 from jaxsim.training import train_step
 from jaxsim.training.machines import parallel
@@ -35,6 +35,7 @@ def embedder(config: ConfigDict) -> Callable[[State, Batch], np.ndarray]:
         mapping=config.parallel.mapping,
         split_result=True,
     )
+    compiled = compilation.announced(compiled, "the network")
 
     def embed(state: State, batch: Batch) -> np.ndarray:
         rows = len(batch[FEATURES[0]])

@@ -27,7 +27,9 @@ def parse(text: str, *, num_steps: int) -> range:
 
 
 def flops(
-    step: Callable, *arguments: Any, foresee: Callable[[float], None] = lambda _: None
+    step: Callable,
+    *arguments: Any,
+    foresee: Callable[[jax.stages.Lowered, float], None] = lambda lowered, flops: None,
 ) -> float:
     """Floating-point operations of one call on one device, as the compiler counts them.
 
@@ -35,13 +37,13 @@ def flops(
 
     Args:
       step: from `parallel.map_over_devices`, or any function that JAX compiles.
-      foresee: called before the compilation, with the operations of the program as it is written.
+      foresee: called before the compilation, with the program and its operations as it is written.
 
     Returns:
       0 where the compiler does not report it.
     """
     lowered = step.lower(*arguments)  # type: ignore[attr-defined]
-    foresee(_counted(lowered))
+    foresee(lowered, _counted(lowered))
     return _counted(lowered.compile())
 
 

@@ -16,6 +16,7 @@ from ml_collections import ConfigDict
 from input_pipeline.datasets.batches import Batch
 from input_pipeline.datasets.dataset import DataSet
 from input_pipeline.files import write_text
+from jaxsim.network import compilation
 from jaxsim.objective.terms import Terms
 from jaxsim.training import non_finite, profiling, train_step
 from jaxsim.training.example import batch_shapes, tag_counts
@@ -201,8 +202,10 @@ class Run:
         self.state, terms = self.train_step(self.state, batch, rate)
         return terms
 
-    def _foresee(self, flops: float) -> None:
-        """Says before the compilation how long a step will take on processors, if that is long."""
+    def _foresee(self, lowered: jax.stages.Lowered, flops: float) -> None:
+        """Says before the compilation how long it and a step on processors will take, if long."""
+        if processes.first():
+            compilation.foresee(lowered, "the training step")
         if jax.default_backend() == "cpu":
             seconds = flops / profiling.processor_rate()
             if seconds > LONG_STEP:

@@ -1,5 +1,6 @@
 """What a compiled step says of itself, and the compilation for a slice that is not there."""
 
+import importlib.metadata
 import importlib.util
 import subprocess
 from types import SimpleNamespace
@@ -166,3 +167,36 @@ def test_a_narrow_network_is_compiled_for_a_slice():
 def test_a_slice_of_no_shape():
     with pytest.raises(ValueError, match=r"--topology is 'v5e:3x3': INVALID_ARGUMENT"):
         check.slice_devices("v5e:3x3")
+
+
+def test_a_step_that_was_checked_is_not_compiled_again(monkeypatch, tmp_path, capsys):
+    class Lowered:
+        compilations = 0
+
+        def __init__(self, text: str):
+            self.text = text
+
+        def as_text(self) -> str:
+            return self.text
+
+        def compile(self) -> None:
+            Lowered.compilations += 1
+
+    monkeypatch.setenv("JAXSIM_DATA", str(tmp_path))
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "1")
+    found = check.Needs(1, 2, 3, 4.5, 6)
+    monkeypatch.setattr(check, "needs", lambda compiled, chip: found)
+    step = "%1 = add\n" * 10_000
+    for text, topology, count in (
+        (step, "v5e:2x2", 1),
+        (step, "v5e:2x2", 1),
+        (step, "v5e:4x4", 2),
+        (step + "%2 = add", "v5e:2x2", 3),
+    ):
+        assert check._needs_of(Lowered(text), topology) == found
+        assert Lowered.compilations == count
+    monkeypatch.setattr(importlib.metadata, "version", lambda name: "2")
+    check._needs_of(Lowered(step), "v5e:2x2")
+    assert Lowered.compilations == 4
+    said = "compiling the step takes about 5 min of a processor (10,000 instructions)"
+    assert capsys.readouterr().err.count(said) == 3

@@ -19,7 +19,7 @@ from input_pipeline.hearing.listening import listen
 from input_pipeline.hearing.segments import segments
 from jaxsim.exported import numpy_model
 from jaxsim.library import store
-from jaxsim.network import subspaces
+from jaxsim.network import compilation, subspaces
 from jaxsim.network.inception import Inception
 from jaxsim.network.inputs import images
 from jaxsim.network.plan import plan_of
@@ -63,7 +63,8 @@ class Embedder:
         self.feature_config = features.FeatureConfig(**self.model.feature_config)
         self.batch_size = batch_size
         self._params = jax.device_put(unflatten_dict(self.model.arrays, sep="/"))
-        self._forward = jax.jit(functools.partial(_forward, _config(self.model)))
+        forward = jax.jit(functools.partial(_forward, _config(self.model)))
+        self._forward = compilation.announced(forward, "the network")
 
     def __call__(
         self, audio: str | Path | np.ndarray, *, max_seconds: float = LONGEST

@@ -4,6 +4,8 @@ import os
 import subprocess
 import sys
 
+import jax
+import jax.numpy as jnp
 import pytest
 
 from jaxsim.network import compilation
@@ -47,3 +49,22 @@ def test_no_command_asks_for_devices_when_it_is_imported() -> None:
         env={**os.environ, "JAX_PLATFORMS": "nowhere"},  # JAX finds no devices there
         check=True,
     )
+
+
+def test_a_long_compilation_is_announced_once(monkeypatch, capsys):
+    function = compilation.announced(jax.jit(lambda x: jnp.sin(x) + 1), "the sum")
+    assert function(jnp.zeros(())) == 1
+    assert not capsys.readouterr().err, "a short one is not worth a word"
+    monkeypatch.setitem(compilation.SECONDS_PER_INSTRUCTION, "cpu", 20.0)
+    function = compilation.announced(jax.jit(lambda x: jnp.cos(x) + 1), "the sum")
+    assert [function(jnp.zeros(())), function(jnp.zeros(()))] == [2, 2]
+    said = capsys.readouterr().err.splitlines()
+    assert len(said) == 1
+    assert said[0].startswith("compiling the sum takes about ")
+    assert said[0].endswith("unless this machine has done so before")
+
+
+def test_platforms_that_were_not_measured_are_not_guessed_at(capsys):
+    lowered = jax.jit(jnp.sin).lower(jnp.zeros(()))
+    compilation.foresee(lowered, "it", platform="gpu")
+    assert not capsys.readouterr().err
