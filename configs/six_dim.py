@@ -29,6 +29,9 @@ def get_config(variant: str = "paper") -> ConfigDict:
 def paper() -> ConfigDict:
     config = ConfigDict()
     config.seed = 0  # of initialisation, batches and mining
+    # A run's directory or an exported model, whose network is trained further; empty = none. Its
+    # config.features and the structure in config.model take the place of those below.
+    config.start_from = ""
     config.dimensions = ("genre", "mood", "instrument", "era", "tempo", "key")
     config.batch_size = 256  # examples of all devices together; not given in A
     config.num_steps = 400_000  # upper bound; the rate falls on plateaus

@@ -22,6 +22,7 @@ from jaxsim.training import profiling, run
 from jaxsim.training.config import check
 from jaxsim.training.data import open_splits, standardised
 from jaxsim.training.machines import processes, stopping
+from jaxsim.training.saving.starting import adopted
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -52,6 +53,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def train(config: ConfigDict, workdir: Path, *, profile: str) -> int:
     """Checks the configuration, opens its data and trains; returns the exit code."""
+    config = adopted(config)
     check(config, devices=jax.device_count())
     profiled = profiling.parse(profile, num_steps=config.num_steps) if profile else range(0)
     with processes.first_goes_first("data"):

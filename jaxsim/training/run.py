@@ -24,7 +24,7 @@ from jaxsim.training.feed import Feed
 from jaxsim.training.machines import parallel, processes, stopping
 from jaxsim.training.monitor import Monitor
 from jaxsim.training.progress import Progress
-from jaxsim.training.saving import record
+from jaxsim.training.saving import record, starting
 from jaxsim.training.saving.checkpoints import Checkpoints
 from jaxsim.training.saving.exporting import export_state
 from jaxsim.training.saving.workdir import Claim
@@ -245,7 +245,8 @@ class Run:
     def _initial_state(self) -> train_step.State:
         """The state before step 0."""
         shapes = batch_shapes(self.config, tag_counts(self.feed.data), rows=1)
-        return parallel.replicate(train_step.initial_state(self.config, shapes))
+        state = train_step.initial_state(self.config, shapes)
+        return parallel.replicate(starting.started(self.config, state))
 
     def _initial_or_restored(self) -> tuple[train_step.State, Plateau]:
         initial = self._initial_state()

@@ -19,6 +19,7 @@ from jaxsim.training.schedule import Plateau
 ADDED = {f"model.{name}": value for name, value in PUBLISHED_DEPTH.items()} | {
     "parallel.dimensions_at_once": 0,
     "relation.tempo": "anchor",
+    "start_from": "",
     "data.draw": "balanced",
     "model.embedding_relu": False,
     "features.sample_rate": 22050,
@@ -60,8 +61,9 @@ def completed(saved: dict[str, Any]) -> ConfigDict:
     config = ConfigDict(saved)
     for name, value in ADDED.items():
         section, _, field = name.rpartition(".")
-        if section in config and field not in config[section]:
-            config[section][field] = value
+        part = config.get(section) if section else config
+        if part is not None and field not in part:
+            part[field] = value
     return config
 
 

@@ -1,0 +1,105 @@
+"""Where a run starts if not at random: the network of another run or of an exported model."""
+
+import dataclasses
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from flax.traverse_util import unflatten_dict
+from ml_collections import ConfigDict
+
+from jaxsim.exported import numpy_model
+from jaxsim.network.plan import Plan, plan_of
+from jaxsim.training.saving.checkpoints import restore_for_inference
+from jaxsim.training.train_step import State
+
+
+@dataclasses.dataclass(frozen=True)
+class Source:
+    """A trained network, and what a run that starts from it takes over.
+
+    Attributes:
+      plan: its structure.
+      features: values of fields of `config.features`.
+      dimensions: whose sub-spaces it has, in order.
+      params, batch_stats: trees of arrays.
+    """
+
+    plan: Plan
+    features: dict[str, Any]
+    dimensions: tuple[str, ...]
+    params: dict[str, Any]
+    batch_stats: dict[str, Any]
+
+
+def read(path: str | Path) -> Source:
+    """Reads an exported model, or the newest checkpoint of a run.
+
+    Raises:
+      FileNotFoundError, ValueError: see `numpy_model.load` and `restore_for_inference`.
+    """
+    if Path(path).is_dir():
+        restored = restore_for_inference(path)
+        config = restored.config
+        params = {name: each for name, each in restored.params.items() if name != "classes"}
+        return Source(
+            plan_of(config.model),
+            config.features.to_dict(),
+            tuple(config.dimensions),
+            params,
+            restored.batch_stats,
+        )
+    model = numpy_model.load(path)
+    features = model.feature_config | {
+        "tempogram": model.tempogram,
+        "standardisation": "constants",
+        "standardise": model.standardise,
+    }
+    params = unflatten_dict(model.arrays, sep="/")
+    return Source(model.plan, features, model.dimensions, params, {})
+
+
+def adopted(config: ConfigDict) -> ConfigDict:
+    """The configuration with the structure and the features of what it starts from, if anything.
+
+    Raises:
+      FileNotFoundError, ValueError: see `read`; or its dimensions are not `config.dimensions`.
+    """
+    if not config.start_from:
+        return config
+    source = read(config.start_from)
+    if tuple(config.dimensions) != source.dimensions:
+        raise ValueError(
+            f"config.dimensions is {tuple(config.dimensions)}, expected {source.dimensions} as in "
+            f"config.start_from = {config.start_from}"
+        )
+    config = config.copy_and_resolve_references()
+    config.model.update(dataclasses.asdict(source.plan))
+    config.features.update(
+        {name: value for name, value in source.features.items() if name in config.features}
+    )
+    return config
+
+
+def started(config: ConfigDict, state: State) -> State:
+    """The state before step 0 with the network that the configuration starts from, if any.
+
+    Moments and class vectors begin anew.
+
+    Raises:
+      FileNotFoundError, ValueError: see `read`; or its parameters are not those of the network.
+    """
+    if not config.start_from:
+        return state
+    source = read(config.start_from)
+    network = {name: each for name, each in state.params.items() if name != "classes"}
+    shapes = [jax.tree.map(np.shape, tree) for tree in (network, source.params)]
+    if shapes[0] != shapes[1]:
+        raise ValueError(
+            f"config.start_from is {config.start_from}, expected a network like that of "
+            "config.model; leave config.model as it is in the run or model that you start from"
+        )
+    params = jax.tree.map(np.asarray, source.params)
+    batch_stats = source.batch_stats or state.batch_stats
+    return State(state.step, state.params | params, batch_stats, state.moments)
