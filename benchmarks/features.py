@@ -49,7 +49,7 @@ def ours(paths: Sequence[Path], processes: int) -> None:
     """The features of all files by worker processes, as in `input_pipeline.prepare`."""
     with tempfile.TemporaryDirectory() as folder:
         job = workers.Job(Path(folder), CONFIG, estimate=())
-        tasks = [(Track(str(path), "train", path), "") for path in paths]
+        tasks = [(Track(str(path), "train", path), workers.NOTHING) for path in paths]
         for outcome in workers.analyse_all(tasks, job, workers=processes):
             if outcome.reason:
                 raise ValueError(outcome.reason)
