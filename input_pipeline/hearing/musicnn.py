@@ -7,6 +7,7 @@ track is tagged, so that nobody else waits for JAX; and its workers see one proc
 import functools
 import re
 from collections.abc import Callable, Mapping
+from typing import Any
 
 import flax.linen as nn
 import jax
@@ -126,7 +127,8 @@ def predictor(
 
 @functools.partial(jax.jit, static_argnums=0)  # compiled once for all networks of these sizes
 def _apply(network: MusiCNN, variables: Mapping, patches: Array) -> tuple[Array, Array]:
-    return network.apply(variables, patches)
+    found: Any = network.apply(variables, patches)  # Flax's type allows for changed variables
+    return found
 
 
 def _variables(weights: Mapping[str, np.ndarray]) -> dict[str, dict[str, dict[str, np.ndarray]]]:
