@@ -16,7 +16,9 @@ from input_pipeline import prepare
 from input_pipeline.datasets import builder, dataset, tag_labels, workers
 from input_pipeline.datasets.tag_labels import TagConfig
 from input_pipeline.hearing import tagging
+from input_pipeline.hearing.estimates import Estimate
 from input_pipeline.hearing.features import FeatureConfig
+from input_pipeline.hearing.listening import Heard
 from input_pipeline.tracks import TAG_DIMENSIONS, Track
 from tests.helpers import taggers
 from tests.helpers.audio import pulsed_tone, write_csv
@@ -197,7 +199,8 @@ def _interrupt():
     raise KeyboardInterrupt
 
 
-def test_only_tags_are_estimated_where_features_are_there(musicnn, tmp_path, monkeypatch):
+@pytest.mark.slow
+def test_only_tags_are_estimated_where_features_are_there(musicnn, tmp_path):
     calls, data = tmp_path / "calls", tmp_path / "data"
     tracks = _counted(calls)
     assert _prepare(tracks, data).kept == 0
@@ -214,6 +217,60 @@ def test_only_tags_are_estimated_where_features_are_there(musicnn, tmp_path, mon
     _prepare(tracks, tmp_path / "fresh", estimate=("tags",))
     assert _records(data) == _records(tmp_path / "fresh")
     assert sorted(p.name for p in tmp_path.iterdir()) == ["calls", "data", "fresh"]
+
+
+@pytest.mark.parametrize(
+    ("kept", "estimate", "tags", "extract"),
+    [
+        (workers.NOTHING, ("key",), True, True),
+        (workers.Kept("other", ("key", "tags")), ("key",), True, True),
+        (workers.Kept("same", ()), ("key",), True, False),
+        (workers.Kept("same", ("key",)), (), True, False),
+        (workers.Kept("same", ("tags",)), ("key",), False, False),
+    ],
+)
+def test_only_what_is_missing_is_listened_to(tmp_path, monkeypatch, kept, estimate, tags, extract):
+    asked = []
+
+    def listen(audio, config, **how):
+        asked.append(how)
+        features = {"onset": np.arange(3.0)} if how["extract"] else {}
+        return Heard(features, 4.0, Estimate(key=3, tags={"msd_logits": np.arange(2.0)}))
+
+    monkeypatch.setattr(workers, "listen", listen)
+    monkeypatch.setattr(workers, "digest", lambda audio: "same")
+    tagger = tagging.Tagger(tmp_path / "none.npz", "digest")
+    job = workers.Job(tmp_path, CONFIG, ("tempo", "key", "tags"), tagger=tagger)
+    track = Track("a", "train", "a.wav", tempo=90.0, tags=dict.fromkeys(TAG_DIMENSIONS, ("x",)))
+    for _ in range(2):  # the second time, from the file
+        outcome = workers.analyse_into_file(track, job, kept)
+        assert outcome == workers.Outcome("a", 4.0, kept=not extract) == workers.outcome(track, job)
+    assert asked == [{"estimate": estimate, "tagger": tagger if tags else None, "extract": extract}]
+    analysis = workers.load(track, job)
+    assert set(analysis.arrays) == ({"onset"} if extract else set())
+    assert analysis.estimate.key == 3 and set(analysis.estimate.tags) == {"msd_logits"}
+    workers.analyse_into_file(track, dataclasses.replace(job, tagger=_other(tagger)), kept)
+    assert len(asked) == 1 + tags, "another tagger's estimates are not used"
+
+
+def _other(tagger):
+    return dataclasses.replace(tagger, digest="another")
+
+
+def test_nothing_is_listened_to_where_nothing_is_missing(tmp_path, monkeypatch):
+    monkeypatch.setattr(workers, "listen", pytest.fail)
+    monkeypatch.setattr(workers, "digest", lambda audio: "same")
+    job = workers.Job(tmp_path, CONFIG, ("key", "tags"), tagger=tagging.Tagger(tmp_path, ""))
+    kept = workers.Kept("same", ("key", "tags"))
+    track = Track("a", "train", "a.wav")
+    assert workers.analyse_into_file(track, job, kept) == workers.Outcome("a", kept=True)
+
+
+def test_estimates_complete_each_other():
+    one, two = Estimate(tempo=90.0, tempo_confidence=0.5), Estimate(60.0, 0.1, 4, 0.2, {"a": 1})
+    assert one.completed_by(two) == Estimate(90.0, 0.5, 4, 0.2, {"a": 1})
+    assert two.completed_by(one) == two
+    assert Estimate(tags={"b": 2}).completed_by(two).tags == {"b": 2}
 
 
 @pytest.mark.slow
