@@ -1,5 +1,7 @@
 """Speed of feature extraction, compared with calling librosa and madmom one after the other.
 
+Needs madmom and MusiCNN too, whose estimates are timed as stages.
+
 python -m benchmarks.features --clips=32 --copies=6 --rounds=3
 
 Speeds are multiples of real time: seconds of audio per second. Both ways read the same files; the
@@ -8,6 +10,7 @@ clip is copied: real collections are larger than what can be rendered here in a 
 """
 
 import argparse
+import os
 import shutil
 import statistics
 import tempfile
@@ -24,8 +27,8 @@ import threadpoolctl
 from benchmarks import clips
 from input_pipeline import command_line
 from input_pipeline.command_line import number, positive_integer
-from input_pipeline.datasets import workers
-from input_pipeline.hearing import audio, chroma, estimates, features
+from input_pipeline.datasets import pool, workers
+from input_pipeline.hearing import audio, chroma, estimates, features, tagging
 from input_pipeline.hearing.features import FeatureConfig
 from input_pipeline.tracks import Track
 
@@ -49,13 +52,13 @@ def ours(paths: Sequence[Path], processes: int) -> None:
     """The features of all files by worker processes, as in `input_pipeline.prepare`."""
     with tempfile.TemporaryDirectory() as folder:
         job = workers.Job(Path(folder), CONFIG, estimate=())
-        tasks = [(Track(str(path), "train", path), "") for path in paths]
+        tasks = [(Track(str(path), "train", path), workers.NOTHING) for path in paths]
         for outcome in workers.analyse_all(tasks, job, workers=processes):
             if outcome.reason:
                 raise ValueError(outcome.reason)
 
 
-def stages(path: Path) -> dict[str, Callable[[], object]]:
+def stages(path: Path, tagger: tagging.Tagger) -> dict[str, Callable[[], object]]:
     """The stages of processing one file, by name, to be timed separately."""
     samples, rate = audio.decode(path)
     magnitude = np.abs(librosa.stft(samples, n_fft=N_FFT, hop_length=HOP))
@@ -83,6 +86,8 @@ def stages(path: Path) -> dict[str, Callable[[], object]]:
         ),
         "madmom's tempo": estimate("tempo"),
         "madmom's key": estimate("key"),
+        "MusiCNN's spectrogram": lambda: tagging.patches(samples, rate),
+        "MusiCNN's tags, with its spectrogram": lambda: tagger.estimate(samples, rate),
     }
 
 
@@ -102,13 +107,14 @@ def _seconds(function: Callable[[], object]) -> float:
 def measure(*, count: int, copies: int, seconds: float, processes: int, rounds: int) -> None:
     """Times every stage, then alternates between both ways."""
     with tempfile.TemporaryDirectory() as folder:
+        tagger = tagging.export(tagging.find(), Path(folder) / "musicnn.npz")
         chosen = clips.tracks(count, seconds=seconds)
         paths = clips.write(chosen, Path(folder))
         with threadpoolctl.threadpool_limits(limits=1):
             table = rich.table.Table(title="Stages, on one core")
             for heading in ("stage", "ms per minute of audio", "x real time"):
                 table.add_column(heading, justify="right" if heading != "stage" else "left")
-            for name, stage in stages(paths[0]).items():
+            for name, stage in stages(paths[0], tagger).items():
                 speed = seconds / _processor_seconds(stage)
                 table.add_row(name, f"{60000 / speed:.0f}", f"{speed:.0f}")
         paths = [
@@ -138,6 +144,7 @@ def measure(*, count: int, copies: int, seconds: float, processes: int, rounds: 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
+    os.environ |= pool.ENVIRONMENT  # XLA's threads are counted when JAX starts
     with command_line.problems_in_one_line():
         measure(**vars(options))
 

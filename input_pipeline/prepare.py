@@ -16,11 +16,13 @@ import os
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 from input_pipeline import command_line, manifest, scores
 from input_pipeline.collection import Collection, Problem, summarise
 from input_pipeline.hearing.features import FeatureConfig, parse_feature_config
 from input_pipeline.sources import dimsim, fma, folder, jamendo, magnatagatune, mirdata, msd
+from input_pipeline.tracks import TAG_DIMENSIONS
 
 READERS: dict[str, Callable[..., Collection]] = {
     "folder": folder.read,
@@ -65,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
                     options=options.option,
                     data_dir=options.data_dir,
                     estimate=options.estimate,
+                    tag_thresholds=options.tag_thresholds,
+                    tag_table=options.tag_table,
                     workers=options.workers,
                     beam_options=options.beam_options,
                     dry_run=options.dry_run,
@@ -100,7 +104,8 @@ def _parser() -> argparse.ArgumentParser:
         type=command_line.comma_separated,
         default="tempo,key",
         metavar="LABEL,...",
-        help="labels that madmom estimates where they are unknown; empty for none",
+        help="labels to estimate where they are unknown: tempo and key with madmom, tags (genre, "
+        "mood, instrument, era) with MusiCNN; empty for none",
     )
     add(
         "--feature",
@@ -110,6 +115,14 @@ def _parser() -> argparse.ArgumentParser:
         help="how features are extracted, as config.features says in training, such as n_mels=96; "
         "can be repeated",
     )
+    add(
+        "--tag_thresholds",
+        type=_tag_thresholds,
+        default="",
+        metavar="DIMENSION=NUMBER,...",
+        help="deviations by which a tag must stand out to be a label, such as genre=1.5,mood=1.2",
+    )
+    add("--tag_table", default="", metavar="FILE", help="CSV of what MusiCNN's tags stand for")
     add(
         "--workers",
         type=positive_integer,
@@ -141,6 +154,21 @@ def _parser() -> argparse.ArgumentParser:
     )
     group.add_argument("--seed", type=int, default=default.seed, help="random seed")
     return parser
+
+
+def _tag_thresholds(text: str) -> dict[str, float]:
+    """The type of an option that gives numbers to tag dimensions."""
+    found = {}
+    for part in command_line.comma_separated(text):
+        dimension, _, value = part.partition("=")
+        try:
+            if dimension not in TAG_DIMENSIONS:
+                raise ValueError
+            found[dimension] = float(value)
+        except ValueError:
+            expected = f"such as genre=1.5, with one of {', '.join(TAG_DIMENSIONS)}"
+            raise argparse.ArgumentTypeError(f"{part!r}, expected a threshold {expected}") from None
+    return found
 
 
 def prepare_scores(
@@ -178,6 +206,8 @@ def prepare_music(
     options: Sequence[str],
     data_dir: str,
     estimate: Sequence[str],
+    tag_thresholds: dict[str, Any],
+    tag_table: str,
     workers: int | None,
     beam_options: Sequence[str],
     dry_run: bool,
@@ -196,9 +226,10 @@ def prepare_music(
     print(summarise(collection), flush=True)
     if dry_run:
         return
-    from input_pipeline.datasets import builder  # imports TensorFlow
+    from input_pipeline.datasets import builder, tag_labels  # imports TensorFlow
     from input_pipeline.scores import default_data  # imports TensorFlow
 
+    table = Path(tag_table).expanduser() if tag_table else tag_labels.TABLE
     report = builder.prepare(
         collection.tracks,
         directory,
@@ -207,6 +238,7 @@ def prepare_music(
         label_descriptions=dict(collection.label_descriptions),
         feature_config=feature_config,
         estimate=estimate,
+        tag_config=tag_labels.TagConfig(table=table, **tag_thresholds),
         workers=workers,
         beam_options=beam_options,
         problems=[_row_of_problem(problem) for problem in collection.problems],

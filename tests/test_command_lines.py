@@ -28,7 +28,8 @@ OPTIONS = {
     "jaxsim.sweep": f"--configs --workdir {JUDGED}",
     "jaxsim.report": "FILE --out",
     "input_pipeline.prepare": "--source --path --audio --option --data_dir --dry_run --estimate "
-    "--workers --beam_options --pieces_per_genre --renderings --seconds --seed",
+    "--tag_thresholds --tag_table --workers --beam_options --pieces_per_genre --renderings "
+    "--seconds --seed",
     "launch.check": "--config --topology --config.FIELD=VALUE",
     "benchmarks.estimates": "--clips --seconds",
     "benchmarks.composing": "--tracks --batch_size",

@@ -1,5 +1,6 @@
 """Writes tracks as a TensorFlow data set: features, labels, and what they mean."""
 
+import collections
 import contextlib
 import csv
 import dataclasses
@@ -13,19 +14,19 @@ from typing import Any
 
 import filelock
 import joblib
-import numpy as np
 import tensorflow as tf
 import tensorflow_datasets as tfds
 import tqdm
 from absl import logging
 
-from input_pipeline.datasets import pool, scale_out, updates
+from input_pipeline.datasets import pool, records, scale_out, tag_labels, updates
 from input_pipeline.datasets import workers as worker_processes
 from input_pipeline.datasets.dataset import RECORD_VERSION
 from input_pipeline.datasets.statistics import Statistics
-from input_pipeline.hearing.estimates import Estimate
+from input_pipeline.hearing import tagging
+from input_pipeline.hearing.estimates import LABELS
 from input_pipeline.hearing.features import FEATURE_VERSION, FeatureConfig
-from input_pipeline.tracks import DIMENSIONS, KEYS, SPLITS, TAG_DIMENSIONS, Track, parse_key
+from input_pipeline.tracks import DIMENSIONS, KEYS, SPLITS, TAG_DIMENSIONS, Track
 
 # Small splits first: if one of them has no usable track, this shows early.
 WRITING_ORDER = ("validation", "test", "train")
@@ -40,6 +41,7 @@ class PreparedReport:
       num_tracks: tracks per split.
       hours: duration of all usable tracks.
       label_counts: labelled tracks per dimension.
+      estimated_counts: of these, the ones whose label was estimated; empty if none was.
       kept: number of tracks whose features were taken from the previous data set.
       skipped: (track_id, reason) of the unusable tracks.
     """
@@ -48,6 +50,7 @@ class PreparedReport:
     num_tracks: dict[str, int]
     hours: float
     label_counts: dict[str, int]
+    estimated_counts: dict[str, int]
     kept: int
     skipped: tuple[tuple[str, str], ...]
 
@@ -61,6 +64,7 @@ def prepare(
     label_descriptions: dict[str, str] | None = None,
     feature_config: FeatureConfig | None = None,
     estimate: Sequence[str] = ("tempo", "key"),
+    tag_config: tag_labels.TagConfig | None = None,
     workers: int | None = None,
     beam_options: Sequence[str] = (),
     problems: Sequence[tuple[str, str]] = (),
@@ -73,7 +77,8 @@ def prepare(
     in `.<directory>.partial` next to `directory` until the data set is complete: calling this again
     after an interruption resumes, and at most the tracks in flight are lost. If `directory` holds a
     data set with features of the same kind, it is brought up to date: only tracks whose audio has
-    changed are extracted again, and the old data set stays until the new one takes its place.
+    changed are extracted again, only estimates that it lacks are made, and the old data set stays
+    until the new one takes its place.
     Unusable tracks are skipped and listed in `<directory>/skipped.csv`.
 
     Args:
@@ -83,7 +88,9 @@ def prepare(
       description: of the data set, for human readers.
       label_descriptions: what the labels of each dimension mean.
       feature_config: default `FeatureConfig()`.
-      estimate: which of "tempo" and "key" to estimate with madmom where they are unknown.
+      estimate: which of "tempo" and "key" to estimate with madmom where they are unknown; and
+        "tags", to let MusiCNN listen to every track.
+      tag_config: which of the tags that MusiCNN heard become labels; default `TagConfig()`.
       workers: processes; default: the number of processors.
       beam_options: if given, Apache Beam extracts the features, with these pipeline options, and
         not processes on this machine; all of its workers must see `directory` and the audio.
@@ -94,16 +101,28 @@ def prepare(
 
     Raises:
       FileExistsError: `directory` holds something else, or features of a different kind.
+      FileNotFoundError: there is no such table of tags.
+      ImportError: what is to estimate something is not installed.
       ValueError: an argument is invalid, or a split has no usable track.
       filelock.Timeout: another process is preparing the same directory.
     """
     tracks, directory = list(tracks), Path(directory)
     _check(tracks, name, estimate)
+    package = tagging.find() if "tags" in estimate else None
+    tag_config = tag_config or tag_labels.TagConfig()
+    tag_labels.read_table(tag_config.table)  # a mistake in it shows before hours of listening
     feature_config = feature_config or FeatureConfig()
     directory.parent.mkdir(parents=True, exist_ok=True)
     with _partial(directory) as partial:
         present = updates.read(directory, feature_config)
-        job = worker_processes.Job((partial / "tracks").absolute(), feature_config, tuple(estimate))
+        job = worker_processes.Job(
+            (partial / "tracks").absolute(),
+            feature_config,
+            tuple(estimate),
+            tagger=tagging.export(package, (partial / "musicnn.npz").absolute())
+            if package
+            else None,
+        )
         outcomes = _analyse(tracks, job, present, name, workers or joblib.cpu_count(), beam_options)
         builder = _TrackBuilder(
             partial / "data",
@@ -112,6 +131,7 @@ def prepare(
             outcomes=outcomes,
             job=job,
             present=present,
+            estimated=_estimated_tags(tracks, outcomes, job, present, tag_config),
             description=description,
             label_descriptions=label_descriptions or {},
             citation=citation,
@@ -144,8 +164,8 @@ def _partial(directory: Path) -> Iterator[Path]:
 def _check(tracks: list[Track], name: str, estimate: Sequence[str]) -> None:
     if not re.fullmatch(r"[a-z][a-z0-9_]*", name):
         raise ValueError(f"name is {name!r}, expected lower-case letters, digits, underscores")
-    if unknown := set(estimate) - {"tempo", "key"}:
-        raise ValueError(f"estimate has {sorted(unknown)}, expected only 'tempo' and 'key'")
+    if unknown := set(estimate) - set(LABELS):
+        raise ValueError(f"estimate has {sorted(unknown)}, expected only {', '.join(LABELS)}")
     split_of_group: dict[str, str] = {}
     seen: set[str] = set()
     for track in tracks:
@@ -172,7 +192,7 @@ def _analyse(
 ) -> dict[str, worker_processes.Outcome]:
     """Analyses all tracks, small splits first, and gives the outcome of each."""
     by_split = {s: [track for track in tracks if track.split == s] for s in _splits(tracks)}
-    tasks = [(track, present.digest(track, job)) for some in by_split.values() for track in some]
+    tasks = [(track, present.kept(track, job)) for some in by_split.values() for track in some]
     if beam_options:
         results = scale_out.analyse_all(tasks, job, beam_options)
     else:
@@ -192,6 +212,26 @@ def _analyse(
     return outcomes
 
 
+def _estimated_tags(
+    tracks: list[Track],
+    outcomes: dict[str, worker_processes.Outcome],
+    job: worker_processes.Job,
+    present: updates.Present,
+    config: tag_labels.TagConfig,
+) -> dict[str, dict[str, tag_labels.EstimatedTags]]:
+    """The tags that tracks get, by track_id and dimension."""
+    heard = {}
+    for track in tracks:
+        outcome = outcomes[track.track_id]
+        if not outcome.reason:
+            found = worker_processes.load_tags(track, job)
+            if not found and outcome.kept:
+                found = present.tags(track)
+            if found:  # without the embeddings, which would fill the memory
+                heard[track.track_id] = {n: a for n, a in found.items() if n != tagging.EMBEDDING}
+    return tag_labels.decide(tracks, heard, config)
+
+
 def _splits(tracks: Iterable[Track]) -> list[str]:
     present = {track.split for track in tracks}
     return [split for split in WRITING_ORDER if split in present]
@@ -206,7 +246,7 @@ def _check_usable(split: str, outcomes: list[worker_processes.Outcome]) -> None:
 
 
 class _TrackBuilder(tfds.core.GeneratorBasedBuilder):
-    """One record per usable track; see `_features`."""
+    """One record per usable track; see `records`."""
 
     VERSION = tfds.core.Version(RECORD_VERSION)
 
@@ -219,6 +259,7 @@ class _TrackBuilder(tfds.core.GeneratorBasedBuilder):
         outcomes: dict[str, worker_processes.Outcome],
         job: worker_processes.Job,
         present: updates.Present,
+        estimated: dict[str, dict[str, tag_labels.EstimatedTags]],
         description: str,
         label_descriptions: dict[str, str],
         citation: str,
@@ -229,6 +270,7 @@ class _TrackBuilder(tfds.core.GeneratorBasedBuilder):
         self._outcomes = outcomes
         self._job = job
         self._present = present
+        self._estimated = estimated
         self._description = description
         self._label_descriptions = label_descriptions
         self._citation = citation
@@ -236,6 +278,7 @@ class _TrackBuilder(tfds.core.GeneratorBasedBuilder):
         self._seconds = 0.0
         self._label_counts = dict.fromkeys(DIMENSIONS, 0)
         self._statistics = Statistics(job.feature_config)
+        self._estimated_counts: collections.Counter[str] = collections.Counter()
         self._progress: tqdm.tqdm
         super().__init__(data_dir=data_dir, file_format="tfrecord")
 
@@ -264,6 +307,7 @@ class _TrackBuilder(tfds.core.GeneratorBasedBuilder):
             },
             hours=self._seconds / 3600,
             label_counts=self._label_counts,
+            estimated_counts=dict(+self._estimated_counts),
             kept=sum(outcome.kept for outcome in outcomes),
             skipped=self._skipped(),
         )
@@ -283,11 +327,14 @@ class _TrackBuilder(tfds.core.GeneratorBasedBuilder):
             "key_names": KEYS,
             "licence": self._licence,
             "statistics": {},  # of the training split, which is not written yet
+            "tagger": self._job.tagger.digest if self._job.tagger else self._present.tagger,
         }
         return tfds.core.DatasetInfo(
             builder=self,
             description=self._description,
-            features=_features(self._tracks, self._job.feature_config),
+            features=records.features(
+                records.tag_names(self._tracks, self._estimated), self._job.feature_config
+            ),
             citation=self._citation,
             license=self._licence,
             metadata=tfds.core.MetadataDict(metadata),
@@ -305,7 +352,7 @@ class _TrackBuilder(tfds.core.GeneratorBasedBuilder):
             if outcome.reason:
                 continue
             if outcome.kept:
-                analysis = self._present.analysis(track)
+                analysis = self._present.analysis(track, self._job)
             else:
                 analysis = worker_processes.load(track, self._job)
             if split == "train":
@@ -316,15 +363,17 @@ class _TrackBuilder(tfds.core.GeneratorBasedBuilder):
             self.info.metadata["statistics"] = self._statistics.result()
 
     def _example(self, track: Track, analysis: worker_processes.Analysis) -> dict[str, Any]:
-        labels = _labels(track, analysis.estimate)
+        estimated = self._estimated.get(track.track_id, {})
+        labels = records.labels(track, analysis.estimate, estimated)
         self._seconds += analysis.seconds
         for dimension in TAG_DIMENSIONS:
             self._label_counts[dimension] += bool(labels[dimension])
         self._label_counts["tempo"] += labels["tempo"] > 0
         self._label_counts["key"] += labels["key"] >= 0
-        texts = {field: getattr(track, field) for field in TEXT_FIELDS}
+        self._estimated_counts.update({d: int(labels[f"{d}_estimated"]) for d in DIMENSIONS})
+        texts = {field: getattr(track, field) for field in records.TEXT_FIELDS}
         rest = {"content": analysis.content, "seconds": analysis.seconds}
-        return texts | rest | labels | analysis.arrays
+        return texts | rest | labels | records.tag_arrays(analysis.estimate) | analysis.arrays
 
 
 @contextlib.contextmanager
@@ -348,53 +397,3 @@ class _CanonicalWriter(tfds.core.writer.ExampleWriter):
             for key, record in examples
         )
         return super().write(path, canonical)
-
-
-TEXT_FIELDS = ("track_id", "group", "artist", "title", "source")
-
-
-def _features(tracks: list[Track], config: FeatureConfig) -> tfds.features.FeaturesDict:
-    def array(shape: tuple[int | None, ...], dtype: type[np.generic]) -> tfds.features.Tensor:
-        return tfds.features.Tensor(shape=shape, dtype=dtype, encoding=tfds.features.Encoding.BYTES)
-
-    def tags(dimension: str) -> tfds.features.Sequence:
-        names = sorted({tag for track in tracks for tag in track.tags.get(dimension, ())})
-        return tfds.features.Sequence(tfds.features.ClassLabel(names=names))
-
-    return tfds.features.FeaturesDict(
-        {
-            **{field: tfds.features.Text() for field in (*TEXT_FIELDS, "content")},
-            "seconds": np.float32,
-            "mel": array((None, config.n_mels), np.float16),
-            "cens": array((None, config.n_chroma), np.float16),
-            "onset": array((None,), np.float32),
-            **{dimension: tags(dimension) for dimension in TAG_DIMENSIONS},
-            "tempo": np.float32,
-            "tempo_estimated": np.bool_,
-            "tempo_confidence": np.float32,
-            "key": np.int32,
-            "key_estimated": np.bool_,
-            "key_confidence": np.float32,
-        }
-    )
-
-
-def _labels(track: Track, heard: Estimate) -> dict[str, Any]:
-    """Labels of a record: the given one, with confidence 1; else an estimate; else unknown."""
-    labels: dict[str, Any] = {
-        "tempo": track.tempo or 0.0,
-        "tempo_estimated": False,
-        "tempo_confidence": float(track.tempo is not None),
-        "key": -1 if track.key is None else parse_key(track.key),
-        "key_estimated": False,
-        "key_confidence": float(track.key is not None),
-    }
-    if track.tempo is None and heard.tempo > 0:
-        labels |= {"tempo": heard.tempo, "tempo_confidence": heard.tempo_confidence}
-        labels["tempo_estimated"] = True
-    if track.key is None and heard.key >= 0:
-        labels |= {"key": heard.key, "key_confidence": heard.key_confidence}
-        labels["key_estimated"] = True
-    for dimension in TAG_DIMENSIONS:
-        labels[dimension] = sorted(set(track.tags.get(dimension, ())))
-    return labels

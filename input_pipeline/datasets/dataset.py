@@ -19,11 +19,14 @@ import numpy as np
 from input_pipeline.files import replacing
 from input_pipeline.hearing.features import FEATURE_VERSION, FeatureConfig
 from input_pipeline.hearing.segments import pad_onset
+from input_pipeline.hearing.tagging import ARRAYS as TAG_ARRAYS
 from input_pipeline.tracks import TAG_DIMENSIONS
 
 ARRAY_DTYPES = {"mel": np.float16, "cens": np.float16, "onset": np.float32}
-RECORD_VERSION = "1.1.0"  # Raise it whenever the fields of the records change.
-INDEX_VERSION = 2  # Raise it whenever the layout of the index files changes.
+RECORD_VERSION = "1.2.0"  # Raise it whenever the fields of the records change.
+# The first one has no estimates of tags; all its tags were given.
+READABLE_VERSIONS = ("1.1.0", RECORD_VERSION)
+INDEX_VERSION = 3  # Raise it whenever the layout of the index files changes.
 
 
 @dataclasses.dataclass(frozen=True)
@@ -44,6 +47,10 @@ class DataSet:
       seconds: float32 [N], durations of the audio.
       tempo_estimated, key_estimated: bool [N], whether madmom gave the label.
       tempo_confidence, key_confidence: float32 [N], of estimates; 1 where known, 0 where unknown.
+      tags_estimated: per tag dimension, bool [N], whether the tags are estimates from MusiCNN's.
+      tags_confidence: per tag dimension, float32 [N], of estimates; 1 where given, 0 where there
+        are none.
+      has_tag_estimate: bool [N], whether `tag_estimate` has something to give.
     """
 
     directory: Path
@@ -64,6 +71,9 @@ class DataSet:
     tempo_confidence: np.ndarray
     key_estimated: np.ndarray
     key_confidence: np.ndarray
+    tags_estimated: dict[str, np.ndarray]
+    tags_confidence: dict[str, np.ndarray]
+    has_tag_estimate: np.ndarray
     _shards: list["Shard"]
     _shard_of_track: np.ndarray
     _offsets: dict[str, np.ndarray]
@@ -116,6 +126,18 @@ class DataSet:
         columns = {"mel": config.n_mels, "cens": config.n_chroma, "onset": 1}
         arrays = {name: self._rows(index, name, 0, frames, size) for name, size in columns.items()}
         return arrays | {"onset": arrays["onset"][:, 0]}
+
+    def tag_estimate(self, index: int) -> dict[str, np.ndarray]:
+        """What MusiCNN heard in track `index`; see `tagging.Tagger.estimate`. Empty if nothing."""
+        if not self.has_tag_estimate[index]:
+            return {}
+        shard = self._shards[self._shard_of_track[index]]
+        found = {}
+        for name in TAG_ARRAYS:
+            size = int(self._offsets[f"{name}_size"][index])
+            data = shard.read(int(self._offsets[name][index]), size)
+            found[name] = np.frombuffer(bytearray(data), np.float32)
+        return found
 
     def _rows(self, index: int, name: str, start: int, rows: int, columns: int) -> np.ndarray:
         dtype = np.dtype(ARRAY_DTYPES[name])
@@ -179,9 +201,13 @@ def open(directory: str | Path, split: str, feature_config: FeatureConfig) -> Da
         tempo_confidence=index["tempo_confidence"],
         key_estimated=index["key_estimated"],
         key_confidence=index["key_confidence"],
+        tags_estimated={d: index[f"{d}_estimated"] for d in TAG_DIMENSIONS},
+        tags_confidence={d: index[f"{d}_confidence"] for d in TAG_DIMENSIONS},
+        has_tag_estimate=index["has_tag_estimate"],
         _shards=[Shard(path) for path in shards],
         _shard_of_track=index["shard"],
-        _offsets={name: index[f"{name}_offset"] for name in ARRAY_DTYPES},
+        _offsets={name: index[f"{name}_offset"] for name in (*ARRAY_DTYPES, *TAG_ARRAYS)}
+        | {f"{name}_size": index[f"{name}_size"] for name in TAG_ARRAYS},
     )
 
 
@@ -194,10 +220,10 @@ def _check_metadata(directory: Path, feature_config: FeatureConfig) -> None:
         )
     metadata = json.loads(path.read_text(encoding="utf-8"))
     version = _dataset_info(directory)["version"]
-    if version != RECORD_VERSION:
+    if version not in READABLE_VERSIONS:
         raise ValueError(
             f"{directory}: was written by another version of jaxsim (records {version}, expected "
-            f"{RECORD_VERSION}); delete it and prepare the data set again"
+            f"{' or '.join(READABLE_VERSIONS)}); delete it and prepare the data set again"
         )
     expected = {"feature_version": FEATURE_VERSION, **feature_config.described()}
     found = {"feature_version": metadata["feature_version"], **metadata["feature_config"]}
@@ -308,10 +334,11 @@ def _index_shard(path: Path) -> list[dict[str, Any]]:
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             example = tf.train.Example.FromString(record).features.feature
             row = _labels(example)
-            for name in ARRAY_DTYPES:
+            for name in (*ARRAY_DTYPES, *TAG_ARRAYS):
                 # Any run of the same bytes will do, so take the first one found.
-                data = example[name].bytes_list.value[0]
+                data = _bytes(example, name)
                 row[f"{name}_offset"] = position + framing + record.index(data)
+                row[f"{name}_size"] = len(data)
             rows.append(row)
             position += framing + len(record) + 4
     except tf.errors.DataLossError as error:
@@ -320,6 +347,11 @@ def _index_shard(path: Path) -> list[dict[str, Any]]:
             "prepare the data set again"
         ) from None
     return rows
+
+
+def _bytes(example: Any, name: str) -> bytes:
+    """The bytes of an array; none if records of this version lack it."""
+    return example[name].bytes_list.value[0] if name in example else b""
 
 
 def _labels(example: Any) -> dict[str, Any]:
@@ -333,6 +365,20 @@ def _labels(example: Any) -> dict[str, Any]:
         row[name] = np.float32(example[name].float_list.value[0])
     for name in ("tempo_estimated", "key_estimated"):
         row[name] = bool(example[name].int64_list.value[0])
+    for dimension in TAG_DIMENSIONS:
+        row |= _tag_certainty(example, dimension, bool(row[dimension]))
+    row["has_tag_estimate"] = all(_bytes(example, name) for name in TAG_ARRAYS)
     row["key"] = np.int32(example["key"].int64_list.value[0])
     row["num_frames"] = np.int32(onset_bytes // np.dtype(ARRAY_DTYPES["onset"]).itemsize)
     return row
+
+
+def _tag_certainty(example: Any, dimension: str, labelled: bool) -> dict[str, Any]:
+    """Whether the tags of a dimension were estimated, and how certain they are."""
+    names = f"{dimension}_estimated", f"{dimension}_confidence"
+    if names[0] not in example:  # a record of version 1.1.0
+        return dict(zip(names, (False, np.float32(labelled)), strict=True))
+    return {
+        names[0]: bool(example[names[0]].int64_list.value[0]),
+        names[1]: np.float32(example[names[1]].float_list.value[0]),
+    }

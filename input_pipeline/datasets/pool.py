@@ -19,7 +19,12 @@ Result = TypeVar("Result")
 
 IN_FLIGHT = 4  # tasks per worker; bounds the memory
 PARENT_CHECK_SECONDS = 2.0
-ONE_THREAD = dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
+ONE_THREAD = dict.fromkeys(
+    # The last one is XLA's name for the number of processors, which is its number of threads.
+    ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NPROC"),
+    "1",
+)
+ENVIRONMENT = {**ONE_THREAD, "JAX_PLATFORMS": "cpu"}  # an accelerator is not for many processes
 
 
 def in_order(
@@ -39,7 +44,7 @@ def in_order(
 
     def submit(task: Task) -> Future[Result]:
         executor = get_reusable_executor(
-            max_workers=processes, initializer=_end_with, initargs=(os.getpid(),), env=ONE_THREAD
+            max_workers=processes, initializer=_end_with, initargs=(os.getpid(),), env=ENVIRONMENT
         )
         return executor.submit(function, task)
 

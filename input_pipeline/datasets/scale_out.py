@@ -4,11 +4,10 @@ import pickle
 from collections.abc import Iterator, Sequence
 
 from input_pipeline.datasets import workers
-from input_pipeline.tracks import Track
 
 
 def analyse_all(
-    tracks: Sequence[tuple[Track, str]], job: workers.Job, options: Sequence[str]
+    tracks: Sequence[workers.Task], job: workers.Job, options: Sequence[str]
 ) -> Iterator[workers.Outcome]:
     """Like `workers.analyse_all`, in a Beam pipeline with the given options, such as --runner.
 

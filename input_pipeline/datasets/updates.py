@@ -1,12 +1,15 @@
 """Brings a prepared data set up to date: what can be kept, and how a new one replaces it."""
 
 import dataclasses
+import json
 import os
 import shutil
 from pathlib import Path
 
+import numpy as np
+
 from input_pipeline.datasets import dataset
-from input_pipeline.datasets.workers import Analysis, Job
+from input_pipeline.datasets.workers import NOTHING, Analysis, Job, Kept, load
 from input_pipeline.hearing.estimates import Estimate
 from input_pipeline.hearing.features import FeatureConfig
 from input_pipeline.tracks import SPLITS, Track
@@ -21,22 +24,29 @@ class Present:
     Attributes:
       splits: its splits by name; empty if there is no data set.
       place: the split and row of every track_id.
+      tagger: the digest of what estimated its tags; see `tagging.Tagger`.
     """
 
     splits: dict[str, dataset.DataSet]
     place: dict[str, tuple[str, int]]
+    tagger: str = ""
 
-    def digest(self, track: Track, job: Job) -> str:
-        """The digest of the audio if this data set has all that the job needs from it, else ""."""
+    def kept(self, track: Track, job: Job) -> Kept:
+        """What this data set has of a track, for `workers.analyse_into_file`."""
         if track.track_id not in self.place:
-            return ""
+            return NOTHING
         split, row = self.place[track.track_id]
         data = self.splits[split]
-        estimated = {"tempo": data.tempo_estimated[row], "key": data.key_estimated[row]}
-        return data.contents[row] if all(estimated[d] for d in job.wanted(track)) else ""
+        same = job.tagger is not None and job.tagger.digest == self.tagger
+        estimated = {
+            "tempo": data.tempo_estimated[row],
+            "key": data.key_estimated[row],
+            "tags": same and data.has_tag_estimate[row],
+        }
+        return Kept(data.contents[row], tuple(label for label in estimated if estimated[label]))
 
-    def analysis(self, track: Track) -> Analysis:
-        """The features and estimates of a track in this data set."""
+    def analysis(self, track: Track, job: Job) -> Analysis:
+        """The features and estimates of a track in this data set, with what was estimated since."""
         split, row = self.place[track.track_id]
         data = self.splits[split]
         unknown, tempo, key = Estimate(), data.tempo_estimated[row], data.key_estimated[row]
@@ -45,13 +55,21 @@ class Present:
             tempo_confidence=float(data.tempo_confidence[row]) if tempo else 0.0,
             key=int(data.key[row]) if key else unknown.key,
             key_confidence=float(data.key_confidence[row]) if key else 0.0,
+            tags=data.tag_estimate(row),
         )
+        if job.path(track.track_id).is_file():
+            estimate = load(track, job).estimate.completed_by(estimate)
         return Analysis(
             content=data.contents[row],
             arrays=data.stored(row),
             seconds=float(data.seconds[row]),
             estimate=estimate,
         )
+
+    def tags(self, track: Track) -> dict[str, np.ndarray]:
+        """The estimate of a track's tags in this data set; empty if there is none."""
+        split, row = self.place[track.track_id]
+        return self.splits[split].tag_estimate(row)
 
 
 def read(directory: Path, feature_config: FeatureConfig) -> Present:
@@ -82,7 +100,8 @@ def read(directory: Path, feature_config: FeatureConfig) -> Present:
         for split, data in splits.items()
         for row, track_id in enumerate(data.track_ids)
     }
-    return Present(splits, place)
+    metadata = json.loads((directory / "metadata.json").read_text(encoding="utf-8"))
+    return Present(splits, place, metadata.get("tagger", ""))
 
 
 def replace(directory: Path, new: Path, partial: Path) -> None:

@@ -8,7 +8,7 @@ import functools
 import hashlib
 import pickle
 import zipfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import filelock
@@ -17,13 +17,31 @@ import numpy as np
 from input_pipeline.cache import cache_directory
 from input_pipeline.datasets import pool
 from input_pipeline.files import replacing
-from input_pipeline.hearing import features
+from input_pipeline.hearing import features, tagging
 from input_pipeline.hearing.audio import UnusableTrack, check_file
-from input_pipeline.hearing.estimates import Estimate
+from input_pipeline.hearing.estimates import LABELS, Estimate
 from input_pipeline.hearing.listening import Audio, listen
 from input_pipeline.tracks import Track
 
-Task = tuple[Track, str]  # and the digest of its audio in the existing data set, or ""
+
+@dataclasses.dataclass(frozen=True)
+class Kept:
+    """What the existing data set has of a track.
+
+    Attributes:
+      content: digest of the audio; empty if it does not have the track.
+      estimates: which of "tempo", "key" and "tags" it has estimates of.
+    """
+
+    content: str = ""
+    estimates: tuple[str, ...] = ()
+
+
+NOTHING = Kept()
+Task = tuple[Track, Kept]
+
+
+ANNOTATION = ("tempo", "tempo_confidence", "key", "key_confidence")  # as files have it
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,9 +50,10 @@ class Analysis:
 
     Attributes:
       content: digest of the audio; see `digest`.
-      arrays: the features as `features.extract` gives them.
+      arrays: the features as `features.extract` gives them; empty if the existing data set has
+        them.
       seconds: duration of the audio.
-      estimate: tempo and key, if requested and unknown.
+      estimate: tempo and key, if requested and unknown; tags, if requested.
     """
 
     content: str
@@ -51,13 +70,16 @@ class Job:
       folder: for the analyses, one file per track; every worker must see it.
       feature_config: how to extract features.
       feature_version: of `features`; analyses by another version are not used.
-      estimate: which of "tempo" and "key" to estimate where they are unknown.
+      estimate: which of "tempo" and "key" to estimate where they are unknown; and "tags", to
+        estimate them for every track.
+      tagger: estimates the tags.
     """
 
     folder: Path
     feature_config: features.FeatureConfig
     estimate: tuple[str, ...]
     feature_version: int = features.FEATURE_VERSION
+    tagger: tagging.Tagger | None = None
 
     def path(self, track_id: str, suffix: str = "npz") -> Path:
         """The file with a track's analysis ("npz"), or with the reason it is unusable ("txt")."""
@@ -66,7 +88,7 @@ class Job:
 
     def wanted(self, track: Track) -> tuple[str, ...]:
         """What to estimate for this track."""
-        return tuple(d for d in ("tempo", "key") if d in self.estimate and _lacks(track, d))
+        return tuple(d for d in LABELS if d in self.estimate and _lacks(track, d))
 
 
 @dataclasses.dataclass(frozen=True)
@@ -77,7 +99,7 @@ class Outcome:
       track_id: its id.
       seconds: duration of its audio, if it was analysed.
       reason: why it is unusable; empty if it is usable.
-      kept: whether the existing data set has the track unchanged.
+      kept: whether the existing data set has the track's features.
     """
 
     track_id: str
@@ -86,8 +108,9 @@ class Outcome:
     kept: bool = False
 
 
-def _lacks(track: Track, dimension: str) -> bool:
-    return getattr(track, dimension) is None
+def _lacks(track: Track, label: str) -> bool:
+    # Tags are estimated even where all are given: what is a high value depends on all tracks.
+    return label == "tags" or getattr(track, label) is None
 
 
 def digest(audio: Audio) -> str:
@@ -106,27 +129,32 @@ def digest(audio: Audio) -> str:
         raise UnusableTrack(str(error.strerror), audio) from None
 
 
-def analyse_into_file(track: Track, job: Job, kept: str = "") -> Outcome:
+def analyse_into_file(track: Track, job: Job, kept: Kept = NOTHING) -> Outcome:
     """Analyses one track and writes its file, unless the file already holds the same analysis.
 
     Args:
       track: what to analyse.
       job: how, and where to write.
-      kept: the digest of the track's audio in the existing data set, if its analysis can be kept.
+      kept: what the existing data set has of the track; only the rest is analysed.
 
     Raises:
       RuntimeError: the track's callable failed; unusable audio is not an error but a `reason`.
     """
     try:
         content = digest(track.audio)
-        if content == kept:
-            _forget(track, job)
-            return Outcome(track.track_id, kept=True)
-        analysis = _stored(track, job, content)
+        extract = content != kept.content
+        missing = job.wanted(track)
+        if not extract:
+            missing = tuple(label for label in missing if label not in kept.estimates)
+            if not missing:
+                _forget(track, job)
+                return Outcome(track.track_id, kept=True)
+        identity = _identity(job, content, missing, extract)
+        analysis = _stored(track, job, identity)
         if analysis is None:
-            analysis = _analyse(track, job, content)
-            save(analysis, track, job)
-        return Outcome(track.track_id, analysis.seconds)
+            analysis = _analyse(track, job, content, missing, extract)
+            save(analysis, track, job, identity)
+        return Outcome(track.track_id, analysis.seconds, kept=not extract)
     except UnusableTrack as error:
         return _skipped(track, job, str(error))
 
@@ -144,7 +172,8 @@ def outcome(track: Track, job: Job) -> Outcome:
     if (reason := job.path(track.track_id, "txt")).is_file():
         return Outcome(track.track_id, reason=reason.read_text(encoding="utf-8"))
     if job.path(track.track_id).is_file():
-        return Outcome(track.track_id, load(track, job).seconds)
+        analysis = load(track, job)
+        return Outcome(track.track_id, analysis.seconds, kept=not analysis.arrays)
     return Outcome(track.track_id, kept=True)
 
 
@@ -153,27 +182,37 @@ def _forget(track: Track, job: Job) -> None:
         job.path(track.track_id, suffix).unlink(missing_ok=True)
 
 
-def _analyse(track: Track, job: Job, content: str) -> Analysis:
-    """Listens to one track (or renders it), and estimates what is unknown."""
+def _analyse(
+    track: Track, job: Job, content: str, estimate: tuple[str, ...], extract: bool
+) -> Analysis:
+    """Listens to one track (or renders it)."""
     try:
-        heard = listen(track.audio, job.feature_config, estimate=job.wanted(track))
+        heard = listen(
+            track.audio,
+            job.feature_config,
+            estimate=tuple(label for label in estimate if label != "tags"),
+            tagger=job.tagger if "tags" in estimate else None,
+            extract=extract,
+        )
     except RuntimeError as error:
         raise RuntimeError(f"track {track.track_id!r}: {error}") from error
     return Analysis(content, heard.features, heard.seconds, heard.estimate)
 
 
-def save(analysis: Analysis, track: Track, job: Job) -> None:
+def save(analysis: Analysis, track: Track, job: Job, identity: str) -> None:
     """Writes the file of a track's analysis, completely or not at all."""
     path = job.path(track.track_id)
     path.parent.mkdir(parents=True, exist_ok=True)
+    heard = analysis.estimate
     with replacing(path) as file:
         np.savez(
             file,
             allow_pickle=False,
-            identity=_identity(track, job, analysis.content),
+            identity=identity,
             content=analysis.content,
             seconds=analysis.seconds,
-            annotation=np.array(dataclasses.astuple(analysis.estimate)),
+            annotation=np.array([getattr(heard, field) for field in ANNOTATION]),
+            **heard.tags,
             **analysis.arrays,
         )
     job.path(track.track_id, "txt").unlink(missing_ok=True)
@@ -187,40 +226,56 @@ def load(track: Track, job: Job) -> Analysis:
     """
     with np.load(job.path(track.track_id), allow_pickle=False) as file:
         tempo, tempo_confidence, key, key_confidence = file["annotation"].tolist()
-        names = set(file.files) - {"identity", "content", "seconds", "annotation"}
+        tags = _tags(file)
+        names = set(file.files) - {"identity", "content", "seconds", "annotation", *tags}
         return Analysis(
             content=str(file["content"]),
             arrays={name: file[name] for name in sorted(names)},
             seconds=float(file["seconds"]),
-            estimate=Estimate(tempo, tempo_confidence, int(key), key_confidence),
+            estimate=Estimate(tempo, tempo_confidence, int(key), key_confidence, tags),
         )
 
 
-def _stored(track: Track, job: Job, content: str) -> Analysis | None:
+def load_tags(track: Track, job: Job) -> dict[str, np.ndarray]:
+    """Reads only the estimate of the tags from the file of a track's analysis, if there is one."""
+    path = job.path(track.track_id)
+    if not path.is_file():
+        return {}
+    with np.load(path, allow_pickle=False) as file:
+        return _tags(file)
+
+
+def _tags(file: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {name: file[name] for name in tagging.ARRAYS if name in file}
+
+
+def _stored(track: Track, job: Job, identity: str) -> Analysis | None:
     try:
         with np.load(job.path(track.track_id), allow_pickle=False) as file:
-            same = str(file["identity"]) == _identity(track, job, content)
+            same = str(file["identity"]) == identity
         return load(track, job) if same else None
     except (OSError, EOFError, ValueError, KeyError, zipfile.BadZipFile):
         return None
 
 
-def _identity(track: Track, job: Job, content: str) -> str:
+def _identity(job: Job, content: str, estimate: tuple[str, ...], extract: bool) -> str:
     """Everything that determines an analysis."""
-    return repr((content, job.feature_version, job.feature_config, job.wanted(track)))
+    tagger = job.tagger.digest if job.tagger and "tags" in estimate else ""
+    return repr((content, job.feature_version, job.feature_config, estimate, extract, tagger))
 
 
 def analyse_all(tasks: Iterable[Task], job: Job, *, workers: int) -> Iterator[Outcome]:
-    """Yields the result of `analyse_into_file` for every (track, kept digest), in order.
+    """Yields the result of `analyse_into_file` for every task, in order.
 
     Args:
       tasks: see `analyse_into_file`.
       job: see `analyse_into_file`.
-      workers: number of processes (1: this process alone).
+      workers: number of processes (1: this process alone, unless it would have to load JAX).
     """
     compile_librosa(job.feature_config)
     analysed = functools.partial(_analyse_task, job=job)
-    if workers == 1:
+    # In worker processes alone, XLA has one thread, so that its sums are the same everywhere.
+    if workers == 1 and job.tagger is None:
         yield from map(analysed, tasks)
         return
     for (track, _), outcome in pool.in_order(analysed, tasks, processes=workers):

@@ -1,11 +1,11 @@
-"""Tempo and key as madmom hears them.
+"""What is estimated of a track; and its tempo and key as madmom hears them.
 
 madmom's trained models are licensed under CC BY-NC-SA 4.0: not for commercial use.
 """
 
 import dataclasses
 import functools
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,6 +15,7 @@ from input_pipeline.tracks import parse_key
 
 MADMOM_SAMPLE_RATE = 44100  # Hz, on which its networks were trained
 BEAT_RATE = 100  # beat activations per second
+LABELS = ("tempo", "key", "tags")  # that can be estimated
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,12 +27,25 @@ class Estimate:
       tempo_confidence: strength of that tempo among madmom's candidates, in [0, 1].
       key: index in `tracks.KEYS`, -1 = unknown.
       key_confidence: probability of that key, in [0, 1].
+      tags: arrays as `tagging.Tagger.estimate` gives them; empty = unknown.
     """
 
     tempo: float = 0.0
     tempo_confidence: float = 0.0
     key: int = -1
     key_confidence: float = 0.0
+    tags: Mapping[str, np.ndarray] = dataclasses.field(default_factory=dict)
+
+    def completed_by(self, other: "Estimate") -> "Estimate":
+        """This estimate, with what only the other one knows."""
+        tempo, key = (self if self.tempo > 0 else other), (self if self.key >= 0 else other)
+        return Estimate(
+            tempo=tempo.tempo,
+            tempo_confidence=tempo.tempo_confidence,
+            key=key.key,
+            key_confidence=key.key_confidence,
+            tags=self.tags or other.tags,
+        )
 
 
 def estimate_tempo_and_key(

@@ -14,6 +14,7 @@ from input_pipeline.hearing import estimates, features
 from input_pipeline.hearing.audio import LONGEST, UnusableTrack
 from input_pipeline.hearing.estimates import Estimate
 from input_pipeline.hearing.features import FeatureConfig
+from input_pipeline.hearing.tagging import Tagger
 
 Audio = str | Path | Callable[[], np.ndarray]
 
@@ -23,9 +24,9 @@ class Heard:
     """What was heard in a track.
 
     Attributes:
-      features: as `features.extract` gives them.
+      features: as `features.extract` gives them; empty if they were not requested.
       seconds: duration of the audio.
-      estimate: madmom's tempo and key, if requested.
+      estimate: madmom's tempo and key and MusiCNN's tags, if requested.
     """
 
     features: dict[str, np.ndarray]
@@ -39,6 +40,8 @@ def listen(
     *,
     longest: float = LONGEST,
     estimate: Collection[str] = (),
+    tagger: Tagger | None = None,
+    extract: bool = True,
 ) -> Heard:
     """Decodes one track and extracts its features.
 
@@ -47,6 +50,8 @@ def listen(
       config: how to extract them.
       longest: seconds of audio; a longer file is not decoded.
       estimate: which of "tempo" and "key" to estimate with madmom.
+      tagger: estimates the tags, if given.
+      extract: whether to extract the features.
 
     Raises:
       UnusableTrack: there are no features. If a decoder failed unexpectedly, its exception is the
@@ -57,11 +62,11 @@ def listen(
     rate: float
     if callable(audio):
         samples, rate = _made(audio), config.sample_rate
-        arrays = _extract(samples, rate, config)
+        arrays = _extract(samples, rate, config) if extract else {}
     else:
         try:
             samples, rate = audio_files.decode(audio, longest=longest)
-            arrays = _extract(samples, rate, config)
+            arrays = _extract(samples, rate, config) if extract else {}
         except UnusableTrack:
             raise
         except Exception as error:  # one strange file must not end the run
@@ -71,6 +76,8 @@ def listen(
     estimated = Estimate()
     if estimate:
         estimated = estimates.estimate_tempo_and_key(samples, rate, estimate=estimate)
+    if tagger:
+        estimated = dataclasses.replace(estimated, tags=tagger.estimate(samples, rate))
     return Heard(arrays, len(samples) / rate, estimated)
 
 

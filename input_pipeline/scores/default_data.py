@@ -23,7 +23,8 @@ def default_directory(scores_config: scores.ScoresConfig, feature_config: Featur
     identity = {
         "scores": dataclasses.asdict(scores_config),
         "features": feature_config.described(),
-        "versions": [dataset.RECORD_VERSION, FEATURE_VERSION, scores.VERSION],
+        # The oldest one that can be read: what it lacks, the scores do not have.
+        "versions": [dataset.READABLE_VERSIONS[0], FEATURE_VERSION, scores.VERSION],
         "distributions": {name: importlib.metadata.version(name) for name in _DISTRIBUTIONS},
     }
     digest = hashlib.sha256(json.dumps(identity, sort_keys=True).encode()).hexdigest()[:12]
@@ -93,6 +94,9 @@ def format_report(report: builder.PreparedReport) -> str:
         f"labelled tracks: {labels}",
         f"data set: {report.directory}",
     ]
+    if report.estimated_counts:
+        counts = (f"{name} {report.estimated_counts.get(name, 0)}" for name in DIMENSIONS)
+        lines.insert(2, f"of these, estimated: {', '.join(counts)}")
     if report.skipped:
         where = report.directory / "skipped.csv"
         lines.insert(1, f"tracks skipped: {len(report.skipped)}, with reasons in {where}")

@@ -261,10 +261,10 @@ def _audio_paths(folder: Path) -> dict[str, str]:
 
 
 def _labels(data: DataSet, row: int) -> dict[str, Any]:
-    """The labels that a data set was given for a track, without madmom's estimates."""
+    """The labels that a data set was given for a track, without any estimates."""
     labels: dict[str, Any] = {"title": data.titles[row], "artist": data.artists[row]}
     for name in TAG_DIMENSIONS:
-        chosen = np.flatnonzero(data.tags[name][row])
+        chosen = np.flatnonzero(data.tags[name][row] & ~data.tags_estimated[name][row])
         labels[name] = "; ".join(data.tag_names[name][number] for number in chosen)
     if data.tempo[row] > 0 and not data.tempo_estimated[row]:
         labels["tempo"] = float(data.tempo[row])

@@ -248,7 +248,7 @@ def test_the_old_data_set_stays_until_the_new_one_is_whole(tmp_path, changing_tr
 
 def _fail_at_the_new(replace):
     def fails(source, target):
-        if Path(target).name == "old" or Path(source).name != "1.1.0":
+        if Path(target).name == "old" or Path(source).name != dataset.RECORD_VERSION:
             return replace(source, target)
         raise KeyboardInterrupt
 

@@ -10,7 +10,7 @@ import pytest
 
 from input_pipeline import manifest
 from input_pipeline.collection import Collection
-from input_pipeline.datasets import builder
+from input_pipeline.datasets import builder, tag_labels
 from input_pipeline.hearing import audio, estimates
 from input_pipeline.hearing.estimates import Estimate
 from input_pipeline.tracks import Track
@@ -92,6 +92,8 @@ def test_metadata_are_the_data_sets(music: Path, monkeypatch: pytest.MonkeyPatch
     monkeypatch.setattr(
         estimates, "estimate_tempo_and_key", lambda *_, **__: Estimate(100.0, 0.5, 3, 0.5)
     )
+    estimated = {"id 1": {"genre": tag_labels.EstimatedTags(("pop",), 0.5)}}
+    monkeypatch.setattr(tag_labels, "decide", lambda *_: estimated)
     data = prepare(music.parent, tracks_of(music), estimate=("tempo", "key"))
     _, embedded, opened = run_on(data)
     assert embedded == ["0.wav", "1.wav", "2.wav"]
