@@ -45,6 +45,22 @@ def test_tensorboard_has_every_number(tmp_path):
     }
 
 
+def test_a_collapsed_sub_space_is_named_once(tmp_path, capsys):
+    writer = monitor.Monitor(tmp_path, first_step=0, num_steps=3)
+    row = {"effective_rank": {"genre": 3.0, "key": 2.94}, "spread": {"genre": 0.5, "key": 0.01}}
+    for step in (4, 5):
+        writer.warn_of_collapse(step, row)
+    writer.warn_of_collapse(6, row | {"effective_rank": {"genre": 0.0, "key": 9.0}})
+    writer.close()
+    said = [line for line in capsys.readouterr().err.splitlines() if "collapsed" in line]
+    assert said == [
+        "step 4: the key sub-space has nearly collapsed: its effective rank is 2.9, expected at "
+        "least 3 (its spread is 0.010)",
+        "step 6: the genre sub-space has nearly collapsed: its effective rank is 0.0, expected at "
+        "least 3 (its spread is 0.500)",
+    ]
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")
 def test_a_full_disk_is_an_error_and_not_a_wait(tmp_path, monkeypatch):
     writer = monitor.Monitor(tmp_path, first_step=0, num_steps=1)
