@@ -11,7 +11,6 @@ from typing import TypeVar
 import jax
 import numpy as np
 from flax.traverse_util import unflatten_dict
-from ml_collections import ConfigDict
 
 from input_pipeline.hearing import features
 from input_pipeline.hearing.audio import LONGEST
@@ -19,10 +18,7 @@ from input_pipeline.hearing.listening import listen
 from input_pipeline.hearing.segments import segments
 from jaxsim.exported import numpy_model
 from jaxsim.library import store
-from jaxsim.network import subspaces
-from jaxsim.network.inception import Inception
-from jaxsim.network.inputs import images
-from jaxsim.network.plan import plan_of
+from jaxsim.network import folded, subspaces
 
 Key = TypeVar("Key")
 Features = dict[str, np.ndarray]
@@ -63,7 +59,10 @@ class Embedder:
         self.feature_config = features.FeatureConfig(**self.model.feature_config)
         self.batch_size = batch_size
         self._params = jax.device_put(unflatten_dict(self.model.arrays, sep="/"))
-        self._forward = jax.jit(functools.partial(_forward, _config(self.model)))
+        config = folded.config_of(
+            self.model.config, self.model.feature_config, self.model.standardise
+        )
+        self._forward = jax.jit(functools.partial(folded.forward, config))
 
     def __call__(
         self, audio: str | Path | np.ndarray, *, max_seconds: float = LONGEST
@@ -158,19 +157,3 @@ def _digest(model: numpy_model.Model) -> str:
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
-
-
-def _config(model: numpy_model.Model) -> ConfigDict:
-    """What `inputs.images` and the network need."""
-    window = model.feature_config["tempogram_window"]
-    return ConfigDict(
-        {
-            "model": model.config,
-            "features": {"tempogram_window": window, "standardise": model.standardise},
-        }
-    )
-
-
-def _forward(config: ConfigDict, params, batch):
-    network = Inception(plan_of(config.model).folded())
-    return network.apply({"params": params}, images(batch, config), train=False)
