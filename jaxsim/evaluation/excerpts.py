@@ -6,6 +6,7 @@ than both together is cut in half.
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,11 @@ LEAST_SEGMENTS = 2  # in an excerpt of a track that is too short for whole ones
 PER_TRACK = 2
 
 
+def excerpt_names(track_id: str) -> tuple[str, str]:
+    """What the excerpts of a track are called in files of embeddings."""
+    return f"{track_id}#1", f"{track_id}#2"
+
+
 @dataclasses.dataclass(frozen=True)
 class Excerpts:
     """The excerpts of K tracks of a data set.
@@ -25,11 +31,13 @@ class Excerpts:
       track: int [K], ascending rows of the data set.
       start: int [K, 2], first frames.
       frames: int [K], in each excerpt of the track.
+      seconds: of an excerpt, as asked for.
     """
 
     track: np.ndarray
     start: np.ndarray
     frames: np.ndarray
+    seconds: float
 
     def __len__(self) -> int:
         return len(self.track)
@@ -63,9 +71,28 @@ def cut(data: DataSet, *, seconds: float, at_most: int | None = None) -> Excerpt
     if at_most is not None and len(track) > at_most:
         track = track[np.arange(at_most) * len(track) // at_most]
     frames, length = frames[track], data.num_frames[track].astype(np.int64)
-    # Half a frame is rounded down in the first excerpt and up in the second: they never overlap.
     first = (length - 2 * frames) // 4
-    return Excerpts(track, np.stack([first, length - frames - first], axis=1), frames)
+    start = np.stack([first, length - frames - first], axis=1)
+    return Excerpts(track, start, frames, seconds)
+
+
+def described(data: DataSet, excerpts: Excerpts) -> dict[str, Any]:
+    """How the tracks were cut, for JSON: where their excerpts begin, and how long they are [s]."""
+    hop = data.feature_config.hop_length / data.feature_config.sample_rate
+    return {
+        "seconds": excerpts.seconds,
+        "tracks": len(excerpts),
+        "left_out": len(data) - len(excerpts),
+        "cut": {
+            data.track_ids[row]: {
+                "start": np.round(start * hop, 3).tolist(),
+                "seconds": round(float(frames * hop), 3),
+            }
+            for row, start, frames in zip(
+                excerpts.track, excerpts.start, excerpts.frames, strict=True
+            )
+        },
+    }
 
 
 def features(data: DataSet, excerpts: Excerpts, number: int) -> Iterator[dict[str, np.ndarray]]:
