@@ -1,5 +1,6 @@
 """An evaluation from beginning to end: runs and files in, numbers and a report out."""
 
+import functools
 import json
 import sys
 import time
@@ -131,13 +132,14 @@ def _systems(
     """The trained models, then the baselines they are compared with."""
     trained: list[System] = []
     baselines: list[System] = []
-    for run in tqdm.tqdm(restored, desc="embedding", unit="model", file=sys.stderr):
+    bar = functools.partial(tqdm.tqdm, desc="embedding", unit="model", file=sys.stderr)
+    for run in bar(restored, disable=not restored):
         system, *untrained = systems.of_run(
             run, restored[run], data, batch_size=batch_size, untrained=not trained, cuts=cuts
         )
         trained.append(system)
         baselines += untrained
-    for path in tqdm.tqdm(models, desc="embedding", unit="exported model", file=sys.stderr):
+    for path in bar(models, desc="embedding exports", disable=not models):
         trained.append(systems.of_model(path, data, batch_size=batch_size, cuts=cuts))
     baselines.append(systems.mfcc(data, cuts))
     baselines += [systems.external(path, data, cuts) for path in embedding_files]

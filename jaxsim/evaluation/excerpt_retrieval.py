@@ -5,7 +5,7 @@ tracks of one album, sound alike needs no labels. Every measure is one of a rank
 products, so a space is what turns embeddings into points. n excerpts, S sub-spaces of D columns.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -66,9 +66,9 @@ def measured(
     """`outcomes` in every space by its name, and the strength of the best whitening.
 
     "cosine" of whole vectors; "z-scored": the same after standardising every column; "whitened":
-    the same after `whitening` with the one of `STRENGTHS` that has the best mean of all measures;
-    "search": by the score of a library's search with equal weights, these excerpts being the
-    library.
+    the same of `whitened` vectors, with the one of `STRENGTHS` that has the best mean of all
+    measures; "search": by the score of a library's search with equal weights, these excerpts being
+    the library.
 
     Args:
       vectors: [n, S, D]; S = 1 if the space is not divided.
@@ -76,15 +76,15 @@ def measured(
       track, group: see `outcomes`.
     """
     flat = vectors.reshape(len(vectors), -1)
-    whitened = {
+    by_strength = {
         strength: outcomes(_unit(points), track, group)
-        for strength, points in _whitened(flat, fitting.reshape(len(fitting), -1))
+        for strength, points in whitened(flat, fitting.reshape(len(fitting), -1), STRENGTHS)
     }
-    best = max(whitened, key=lambda strength: _mean(whitened[strength]))
+    best = max(by_strength, key=lambda strength: _mean(by_strength[strength]))
     return {
         "cosine": outcomes(_unit(flat), track, group),
         "z-scored": outcomes(_unit(z_scored(flat)), track, group),
-        "whitened": whitened[best],
+        "whitened": by_strength[best],
         "search": outcomes(search_points(vectors), track, group),
     }, best
 
@@ -96,16 +96,21 @@ def z_scored(vectors: np.ndarray) -> np.ndarray:
     return centred / np.where(deviation > CONSTANT, deviation, np.inf)
 
 
-def whitening(fitting: np.ndarray, strength: float) -> tuple[np.ndarray, np.ndarray]:
-    """The mean [E] and the matrix [E, E] that turn v into the whitened (v - mean) @ matrix.
+def whitened(
+    vectors: np.ndarray, fitting: np.ndarray, strengths: Sequence[float]
+) -> Iterator[tuple[float, np.ndarray]]:
+    """For every strength, the vectors [n, E] by principal components of `fitting` [m, E].
 
-    Its columns are the principal components of `fitting` [m, E], each divided by its deviation plus
-    `strength` times the largest one, without which those that hardly vary would be mostly noise.
+    Each component is divided by its deviation plus the strength times the largest deviation,
+    without which those that hardly vary would be mostly noise.
     """
     mean = fitting.mean(axis=0)
     variances, components = np.linalg.eigh(np.cov(fitting.T, bias=True).reshape(2 * mean.shape))
     deviations = np.sqrt(np.maximum(variances, 0))
-    return mean, components / np.maximum(deviations + strength * deviations.max(), CONSTANT)
+    projected = (vectors - mean) @ components
+    for strength in strengths:
+        divisors = np.maximum(deviations + strength * deviations.max(), CONSTANT)
+        yield strength, projected / divisors
 
 
 def search_points(vectors: np.ndarray) -> np.ndarray:
@@ -121,12 +126,6 @@ def search_points(vectors: np.ndarray) -> np.ndarray:
     scales = standard_scales(np.ones(parts), deviation)
     scales = scales / max(scales.sum(), 1e-300)
     return (subspaces.split(whole, parts) * np.sqrt(scales)[:, None]).reshape(whole.shape)
-
-
-def _whitened(vectors: np.ndarray, fitting: np.ndarray) -> Iterator[tuple[float, np.ndarray]]:
-    for strength in STRENGTHS:
-        mean, matrix = whitening(fitting, strength)
-        yield strength, (vectors - mean) @ matrix
 
 
 def _mean(found: np.ndarray) -> float:
