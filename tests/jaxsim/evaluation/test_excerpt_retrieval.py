@@ -18,7 +18,8 @@ def embeddings(seed: int = 0, columns: int = 5) -> np.ndarray:
     points = random.normal(size=(len(TRACK), columns)) * np.arange(1, columns + 1) + 0.5
     points += random.normal(size=(5, columns))[GROUP] * 2
     points[7] = points[2]  # of another group: a tie
-    points[12] = points[13] = points[5]  # of one track, and of another of its group
+    points[12] = points[5]  # of another track of the group,
+    points[13] = points[5] * (1 + 1e-12 * np.arange(columns))  # and as good as the same
     return points / np.sqrt((points**2).sum(axis=1, keepdims=True))
 
 
