@@ -17,6 +17,7 @@ from input_pipeline.hearing.features import FeatureConfig
 from jaxsim import evaluate, export, report
 from jaxsim.evaluation import excerpts, judgements, reporting, systems, track_embeddings
 from jaxsim.evaluation.comparison import compare
+from jaxsim.evaluation.retrieval_section import retrieval_section
 from jaxsim.library.intake.embedding import Embedder
 from jaxsim.training import train_step
 from jaxsim.training.saving.checkpoints import restore_for_inference
@@ -299,6 +300,40 @@ def test_reports_of_different_data_are_not_merged(outcome) -> None:
     other = results | {"data": results["data"] | {"tracks": 99}}
     with pytest.raises(ValueError, match="differ in data"):
         reporting.merged([results, other])
+    other = results | {"excerpts": results["excerpts"] | {"seconds": 30.0}}
+    with pytest.raises(ValueError, match=r"differ in excerpts: of 3 s and 30 s, of 4 and 4 tracks"):
+        reporting.merged([results, other])
+
+
+def test_older_evaluations_have_no_excerpts(outcome, tmp_path: Path) -> None:
+    """They are shown without, and beside newer ones without a number."""
+    results, _ = outcome
+    older = {name: value for name, value in results.items() if name != "excerpts"}
+    older["systems"] = {
+        f"{name} then": {field: value for field, value in system.items() if field != "excerpts"}
+        for name, system in results["systems"].items()
+    }
+    reporting.write(older, tmp_path)
+    assert "R@1 album" not in (tmp_path / "report.md").read_text()
+    reporting.write(reporting.merged([results, older]), tmp_path)
+    assert "| MFCC then | n/a | n/a | n/a | n/a |" in (tmp_path / "report.md").read_text()
+
+
+def test_tracks_that_are_all_too_short_are_said(outcome) -> None:
+    results, _ = outcome
+    none = results | {"excerpts": {"seconds": 30.0, "tracks": 0, "left_out": 4, "cut": {}}}
+    (section,) = retrieval_section(none)
+    assert section.text == "All tracks are too short for two excerpts."
+
+
+def test_a_collapsed_sub_space_is_warned_of(outcome) -> None:
+    """Four tracks differ in three directions at most."""
+    report = (outcome[1] / "report.md").read_text()
+    (line,) = [line for line in report.splitlines() if "nearly collapsed" in line]
+    for name, system in outcome[0]["systems"].items():
+        for part, each in system["collapse"].items():
+            said = f"{part} of {name} ({each['effective_rank']:.1f})" in line
+            assert said == (each["effective_rank"] < 3)
 
 
 @pytest.mark.parametrize(
