@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from jaxsim.evaluation.excerpt_retrieval import MEASURES, STRENGTHS
+from jaxsim.evaluation.excerpts import LEAST_SEGMENTS
 from jaxsim.evaluation.parts import ABSENT, Results, Section, Table, interval, with_remarks
 
 SPACES = {
@@ -20,7 +21,11 @@ def retrieval_section(results: Results) -> Iterator[Section]:
     if not cut:
         return
     if not cut["tracks"]:
-        yield Section("Retrieval", "All tracks are too short for two excerpts.")
+        text = (
+            f"All {cut['left_out']} tracks are too short for two excerpts of {LEAST_SEGMENTS} "
+            "segments each; a smaller --excerpt, of one segment, may do."
+        )
+        yield Section("Retrieval", text)
         return
     tables = []
     for space, title in SPACES.items():

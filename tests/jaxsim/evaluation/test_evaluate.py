@@ -323,7 +323,7 @@ def test_tracks_that_are_all_too_short_are_said(outcome) -> None:
     results, _ = outcome
     none = results | {"excerpts": {"seconds": 30.0, "tracks": 0, "left_out": 4, "cut": {}}}
     (section,) = retrieval_section(none)
-    assert section.text == "All tracks are too short for two excerpts."
+    assert section.text.startswith("All 4 tracks are too short for two excerpts of 2 segments each")
 
 
 def test_a_collapsed_sub_space_is_warned_of(outcome) -> None:
