@@ -40,7 +40,8 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
         default="",
         type=comma_separated,
         metavar="FILE,...",
-        help="external embeddings to compare with: .npz files with one vector per track id",
+        help="external embeddings to compare with: .npz files with one vector per track id, and of "
+        "a track's two excerpts, TRACK_ID#1 and TRACK_ID#2 (evaluation.json says where they are)",
     )
 
 

@@ -23,6 +23,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with command_line.problems_in_one_line():
         evaluate(
             options.checkpoint,
+            models=options.model,
             data_dir=options.data_dir,
             split=options.split,
             triplet_files=options.triplets,
@@ -30,6 +31,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             out=options.out,
             triplets_per_dimension=options.triplets_per_dimension,
             batch_size=options.batch_size,
+            excerpt_seconds=options.excerpt,
         )
 
 
@@ -38,10 +40,17 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add(
         "--checkpoint",
-        required=True,
+        default="",
         type=command_line.comma_separated,
         metavar="RUN,...",
         help="run directories; RUN/checkpoints/STEP selects the checkpoint of one step",
+    )
+    add(
+        "--model",
+        default="",
+        type=command_line.comma_separated,
+        metavar="FILE,...",
+        help="exported models; without --checkpoint, --data_dir and --out are needed",
     )
     add(
         "--data_dir",
@@ -69,6 +78,13 @@ def _parser() -> argparse.ArgumentParser:
         type=command_line.positive_integer,
         default=64,
         help="segments to embed at once, on all devices together",
+    )
+    add(
+        "--excerpt",
+        type=command_line.number(0),
+        default=30.0,
+        metavar="SECONDS",
+        help="length of the two excerpts per track whose retrieval is measured; 0 = none",
     )
     return parser
 

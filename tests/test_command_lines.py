@@ -13,8 +13,8 @@ ROOT = Path(__file__).parents[1]
 JUDGED = "--triplets --embeddings --split"
 OPTIONS = {
     "jaxsim.train": "--config --workdir --profile --distributed --config.FIELD=VALUE",
-    "jaxsim.evaluate": f"--checkpoint --data_dir --data --out --triplets_per_dimension --count "
-    f"--batch_size {JUDGED}",
+    "jaxsim.evaluate": f"--checkpoint --model --data_dir --data --out --triplets_per_dimension "
+    f"--count --batch_size --excerpt {JUDGED}",
     "jaxsim.export": "--checkpoint --out --dtype",
     "jaxsim.embed": "LIBRARY --store --model --workers --batch_size --max_minutes --prune",
     "jaxsim.search": "STORE --like --weights --preset --top --max_per_artist --where --explain "
@@ -126,7 +126,8 @@ def test_lists() -> None:
         ("jaxsim.evaluate", "--checkpoint=a --batch_size=0", "--batch_size: '0', expected a whole"),
         ("jaxsim.evaluate", '--checkpoint=a"b"c,"', "--checkpoint: "),
         ("jaxsim.evaluate", "--checkpoint=a more", "unrecognized arguments: more"),
-        ("jaxsim.evaluate", "--check=a", "required: --checkpoint"),
+        ("jaxsim.evaluate", "--check=a", "unrecognized arguments: --check=a"),
+        ("jaxsim.evaluate", "--excerpt=-1", "--excerpt: '-1', expected a number of at least 0"),
         ("jaxsim.export", "--checkpoint=a --out=b more", "unrecognized arguments: more"),
         ("jaxsim.judge", "store --answers=x", "--answers/--count: 'x', expected a whole number"),
         ("jaxsim.sweep", "--configs=a --workdir=b more", "unrecognized arguments: more"),

@@ -10,8 +10,10 @@ from ml_collections import ConfigDict
 
 from input_pipeline.datasets.dataset import DataSet
 from input_pipeline.tracks import TAG_DIMENSIONS
+from jaxsim.evaluation import excerpt_retrieval, metrics
 from jaxsim.evaluation import judgements as human
-from jaxsim.evaluation import metrics
+from jaxsim.evaluation.excerpt_retrieval import FITTED_PER_COLUMN, MEASURES
+from jaxsim.evaluation.excerpts import PER_TRACK, Excerpts, described
 from jaxsim.evaluation.metrics import KS, Score, Triplets
 from jaxsim.evaluation.sampled_triplets import sample_triplets, track_triplets
 from jaxsim.evaluation.systems import System
@@ -29,6 +31,7 @@ def compare(
     config: ConfigDict,
     count: int,
     judgements: Sequence[human.Judgements] = (),
+    cut: Excerpts | None = None,
 ) -> dict[str, Any]:
     """Measures every system; everything is a function of the arguments.
 
@@ -38,6 +41,7 @@ def compare(
       config: with `dimensions` and `relation`, which decide the triplets.
       count: triplets per dimension.
       judgements: triplets judged by people, for tracks of `data`.
+      cut: the excerpts of `data`, if any are to be compared.
 
     Returns:
       What the report shows: plain dictionaries, lists, numbers and strings.
@@ -60,6 +64,7 @@ def compare(
             "judged": _judged_scores(own, judged, data),
             "subsets": _subsets(system, gaps, sampled, judged, data),
             "track_triplets": _track_triplets(system, data, count),
+            "excerpts": _excerpts(system, data, cut),
             "retrieval": _retrieval(system, data),
             "tagging": _tagging(system, data, training),
             "collapse": _collapse(system),
@@ -79,6 +84,7 @@ def compare(
             }
             for each in judgements
         },
+        "excerpts": None if cut is None else described(data, cut),
         "systems": measured,
         "differences": _differences(predictions, data, sets),
     }
@@ -230,6 +236,33 @@ def _track_triplets(system: System, data: DataSet, count: int):
         return None
     right = metrics.right(metrics.gaps(vectors, rows).sum(axis=1))
     return _score(right, _groups(data)[track[rows.anchor]])
+
+
+def _excerpts(system: System, data: DataSet, cut: Excerpts | None) -> dict[str, Any] | None:
+    """How excerpts find their own track and their album; None if the system has none."""
+    if cut is None or "test" not in system.excerpts:
+        return None
+
+    def known(vectors: np.ndarray) -> np.ndarray:
+        return ~np.isnan(vectors).any(axis=(1, 2, 3))
+
+    covered = known(system.excerpts["test"])
+    vectors = np.concatenate(system.excerpts["test"][covered])
+    rows = np.repeat(cut.track[covered], PER_TRACK)
+    group, training = _groups(data)[rows], system.excerpts.get("train", vectors[:0, None])
+    fitting = training[known(training)].reshape(-1, *vectors.shape[1:])
+    own = len(fitting) < FITTED_PER_COLUMN * vectors[0].size
+    spaces, strength = excerpt_retrieval.measured(vectors, vectors if own else fitting, rows, group)
+    return {
+        "queries": len(rows),
+        "without_album": int(np.isnan(spaces["cosine"][:, MEASURES.index("album")]).sum()),
+        "strength": strength,
+        "fitted_to": "these excerpts" if own else "training excerpts",
+        "spaces": {
+            space: {name: _score(found[:, column], group) for column, name in enumerate(MEASURES)}
+            for space, found in spaces.items()
+        },
+    }
 
 
 def _retrieval(system: System, data: DataSet) -> dict[str, dict[str, Any]]:

@@ -251,11 +251,13 @@ def spread(vectors: np.ndarray) -> float:
 
 
 def effective_rank(vectors: np.ndarray) -> float:
-    """Number of directions that the vectors [N, D] fill: exp of the entropy of their variances."""
+    """How many directions the vectors [N, D] differ in; 0 if they are all the same.
+
+    As `objective.terms.effective_rank`: (sum of l)^2 / sum of l^2 over the eigenvalues l of their
+    covariance, here of vectors of any length.
+    """
     centred = vectors - vectors.mean(axis=0)
     variances = np.linalg.svd(centred, compute_uv=False) ** 2
     if variances.sum() < 1e-12 * max(np.sum(vectors**2), 1e-300):
-        return 0.0  # all equal
-    shares = variances / variances.sum()
-    shares = shares[shares > 0]
-    return float(np.exp(-np.sum(shares * np.log(shares))))
+        return 0.0
+    return float(variances.sum() ** 2 / np.sum(variances**2))

@@ -11,7 +11,8 @@ import rich.table
 from input_pipeline.errors import first_line
 from input_pipeline.files import write_text
 from jaxsim.evaluation.metrics import CHANCE
-from jaxsim.evaluation.sections import Results, interval, sections
+from jaxsim.evaluation.parts import Results, interval
+from jaxsim.evaluation.sections import sections
 
 FIELDS = frozenset(
     ("data", "dimensions", "triplets_per_dimension", "judged_triplets", "systems", "differences")
@@ -67,6 +68,12 @@ def merged(several: Sequence[Results]) -> Results:
                 raise ValueError(
                     f"the evaluations differ in {field}: {first[field]} and {other[field]}"
                 )
+        one, two = first.get("excerpts"), other.get("excerpts")  # None in older evaluations
+        if one and two and one != two:
+            raise ValueError(
+                f"the evaluations differ in excerpts: of {one['seconds']:g} s and "
+                f"{two['seconds']:g} s, of {one['tracks']} and {two['tracks']} tracks"
+            )
         for name, system in other["systems"].items():
             if system != systems.setdefault(name, system):
                 raise ValueError(f"two different systems are called {name!r}")

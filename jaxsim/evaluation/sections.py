@@ -1,7 +1,6 @@
 """What a report says about an evaluation, section by section: text, tables and figures."""
 
-import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -10,31 +9,12 @@ import yaml
 from jaxsim.evaluation import figures, published
 from jaxsim.evaluation.judgements import AGREEMENT, DIM_SIM
 from jaxsim.evaluation.metrics import KS
+from jaxsim.evaluation.parts import ABSENT, RAW, Results, Section, Table, interval, with_remarks
+from jaxsim.evaluation.retrieval_section import retrieval_section
 from jaxsim.evaluation.training_time import reference_of, seconds_per_step, time_ratios
+from jaxsim.objective.terms import COLLAPSED_RANK
 
-Results = Mapping[str, Any]  # as `comparison.compare` returns them
-ABSENT = "n/a"
-RAW = "raw distances"  # of a system whose vectors are not normalised
 TOP_SUBSETS = 6  # A Table 2
-
-
-@dataclasses.dataclass(frozen=True)
-class Table:
-    """Rows of text under headings; all but the first column are right-aligned."""
-
-    headings: Sequence[str]
-    rows: Sequence[Sequence[str]]
-
-
-@dataclasses.dataclass(frozen=True)
-class Section:
-    """A titled part of the report. `figures` are (SVG, caption)."""
-
-    title: str
-    text: str = ""
-    tables: Sequence[tuple[str, Table]] = ()
-    figures: Sequence[tuple[str, str]] = ()
-    folded: Sequence[tuple[str, str]] = ()
 
 
 def sections(results: Results) -> Iterator[Section]:
@@ -43,7 +23,8 @@ def sections(results: Results) -> Iterator[Section]:
     if results["judged_triplets"]:
         yield _judged_section(results)
     yield from _leakage_section(results)
-    yield _retrieval_section(results)
+    yield from retrieval_section(results)
+    yield _tagging_section(results)
     yield from _subset_section(results)
     yield _collapse_section(results)
     yield from _map_section(results)
@@ -63,7 +44,7 @@ def triplet_section(results: Results) -> Section:
             scores = [system["triplets"][dimension][space] for dimension in dimensions]
             known = [score["value"] for score in scores if score]
             mean = f"{np.mean(known):.3f}" if len(known) == len(scores) else ABSENT
-            rows.append([_with_remarks(name, system), *map(interval, scores), mean])
+            rows.append([with_remarks(name, system), *map(interval, scores), mean])
         rows += _published_triplets(systems, dimensions, space)
         tables.append((title, Table(["system", *dimensions, "mean"], rows)))
     by_dimension = {
@@ -123,14 +104,6 @@ def _judged_charts(results: Results) -> Iterator[tuple[str, str]]:
         yield figures.kiviat(scores), caption
 
 
-def _with_remarks(name: str, system: Mapping[str, Any]) -> str:
-    """A system's name, with what its row must not be read without."""
-    remarks = [RAW] if system.get("raw") else []  # absent from older evaluations
-    if system["coverage"] < 1:
-        remarks.append(f"{system['coverage']:.0%} of the tracks")
-    return f"{name} ({', '.join(remarks)})" if remarks else name
-
-
 def _comparisons(results: Results) -> Table:
     """Where the first system is better or worse than each other one."""
     first = next(iter(results["systems"]))
@@ -170,7 +143,7 @@ def _judged_section(results: Results) -> Section:
     rows = []
     for name, system in results["systems"].items():
         scores = (interval(system["judged"][each]["whole"]) for each in sets)
-        rows.append([_with_remarks(name, system), *scores])
+        rows.append([with_remarks(name, system), *scores])
         if name in published.B_ROWS and any(published_sets):
             values = beside(f"{published.B_ROWS[name].human:.3f}")
             rows.append([f"{name}: B Table 4, dim-sim", *values])
@@ -225,14 +198,14 @@ def _leakage_section(results: Results) -> Iterator[Section]:
         yield Section("Leakage between sub-spaces", text, figures=shown)
 
 
-def _retrieval_section(results: Results) -> Section:
+def _tagging_section(results: Results) -> Section:
     rows = []
     for name, system in results["systems"].items():
         recall = system["retrieval"].get("all tags", {})
         auc = system["tagging"].get("all tags") or next(iter(system["tagging"].values()), None)
         rows.append(
             [
-                _with_remarks(name, system),
+                with_remarks(name, system),
                 *(interval(recall.get(f"R@{k}")) for k in KS),
                 interval(auc and auc["auc"]),
                 interval(system["track_triplets"]),
@@ -310,8 +283,19 @@ def _collapse_section(results: Results) -> Section:
     ]
     text = (
         "Spread: 1 minus the squared length of the mean unit vector; 0 = all tracks at one point. "
-        "Effective rank: the number of directions that the tracks fill."
+        "Effective rank: the number of directions in which the tracks differ, (sum of l)^2 / sum "
+        "of l^2 over the eigenvalues l of their covariance."
     )
+    if low := [
+        f"{part} of {name} ({each['effective_rank']:.1f})"
+        for name, system in results["systems"].items()
+        for part, each in system["collapse"].items()
+        if each["effective_rank"] < COLLAPSED_RANK
+    ]:
+        text += (
+            f" Warning: nearly collapsed, with an effective rank below {COLLAPSED_RANK:.0f}: "
+            f"{', '.join(low)}."
+        )
     table = Table(["system", "sub-space", "spread", "effective rank"], rows)
     return Section("Collapse", text, [("", table)])
 
@@ -373,9 +357,3 @@ def _training_section(results: Results) -> Iterator[Section]:
         )
         table = Table(headings, rows)
         yield Section("Training", text if ratios else "", [("", table)], shown, folded)
-
-
-def interval(score: Mapping[str, float] | None) -> str:
-    if not score:
-        return ABSENT
-    return f"{score['value']:.3f} [{score['low']:.3f}, {score['high']:.3f}]"

@@ -1,28 +1,33 @@
-"""What an evaluation compares: trained models, untrained ones, MFCCs, embeddings from files."""
+"""What an evaluation compares: models, untrained ones, MFCCs, embeddings from files."""
 
 import dataclasses
 import functools
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import jax.numpy as jnp
 import numpy as np
+from flax.traverse_util import unflatten_dict
 from ml_collections import ConfigDict
 
 from input_pipeline.datasets.batches import Batch
 from input_pipeline.datasets.dataset import DataSet
-from input_pipeline.hearing.features import mfcc_statistics
+from input_pipeline.hearing.features import FEATURE_VERSION, mfcc_statistics
 from jaxsim.evaluation import track_embeddings
+from jaxsim.evaluation.excerpts import Excerpts, excerpt_names, features
 from jaxsim.evaluation.untrained import untrained_states
-from jaxsim.exported import archives
+from jaxsim.exported import archives, numpy_model
 from jaxsim.network import subspaces
 from jaxsim.training import monitor, train_step
 from jaxsim.training.machines import parallel
 from jaxsim.training.saving.checkpoints import Restored, located
 
 Splits = Mapping[str, DataSet]  # "train", and the evaluated one under "test"
+Cuts = Mapping[str, Excerpts]  # the excerpts of these splits; empty without any
+NO_CUTS: Cuts = {}
+FILE = "an .npz with one vector per track id"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +46,8 @@ class System:
       raw: whether its Euclidean distances are between vectors of any length.
       repeats: `vectors` of the same system with other seeds, if it has several: scores of triplets
         are means over all of them, the other measures are of `vectors`.
+      excerpts: of splits by name, vectors [K, 2, S, D] of both excerpts of the tracks that have
+        them; NaN where the system lacks them. Empty if it has none.
       details: config, step and log of its training, for the report.
     """
 
@@ -54,11 +61,18 @@ class System:
     tag_scores: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     raw: bool = False
     repeats: tuple[np.ndarray, ...] = ()
+    excerpts: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
 
 
 def of_run(
-    directory: str | Path, restored: Restored, data: Splits, *, batch_size: int, untrained: bool
+    directory: str | Path,
+    restored: Restored,
+    data: Splits,
+    *,
+    batch_size: int,
+    untrained: bool,
+    cuts: Cuts = NO_CUTS,
 ) -> list[System]:
     """The trained network of a run and, if `untrained`, the same network before any training.
 
@@ -66,6 +80,7 @@ def of_run(
       directory: of the run, which names the system, of its checkpoints, or of one of them.
       restored: what `checkpoints.restore_for_inference` returns for it.
       batch_size: segments of all devices together.
+      cuts: the excerpts to embed too.
 
     Raises:
       ValueError: the classifier's tags are not the data set's.
@@ -87,7 +102,7 @@ def of_run(
         "log": monitor.rows(run / "log.jsonl"),
     }
     embed = track_embeddings.embedder(config)
-    embedded = functools.partial(_of_state, config, embed, data, batch_size=batch_size)
+    embedded = functools.partial(_of_state, config, embed, data, batch_size=batch_size, cuts=cuts)
     state = train_step.State(jnp.zeros((), jnp.int32), params, batch_stats, ())
     result = [embedded(name, state, details)]
     if untrained:
@@ -103,7 +118,35 @@ def of_run(
     return result
 
 
-def mfcc(data: Splits) -> System:
+def of_model(path: str | Path, data: Splits, *, batch_size: int, cuts: Cuts = NO_CUTS) -> System:
+    """An exported model, run by JAX; named after its file, and its folder if that says more.
+
+    Raises:
+      FileNotFoundError: there is no such file.
+      ValueError: it is not a model, or was trained on other features than the data set's.
+    """
+    path, model = Path(path), numpy_model.load(path)
+    own = {"feature_version": model.feature_version, **model.feature_config}
+    theirs = {
+        "feature_version": FEATURE_VERSION,
+        **dataclasses.asdict(data["test"].feature_config),
+    }
+    for field in own | theirs:
+        if own.get(field) != theirs.get(field):
+            raise ValueError(
+                f"{path}: {field} is {own.get(field)}, expected {theirs.get(field)} as in "
+                f"{data['test'].directory}"
+            )
+    config = track_embeddings.config_of_model(model)
+    params = unflatten_dict(model.arrays, sep="/")
+    state = train_step.State(jnp.zeros((), jnp.int32), params, {}, ())
+    embed = track_embeddings.embedder(config, track_embeddings.forward_model)
+    folder = path.resolve().parent.name
+    name = f"{folder}/{path.stem}" if path.stem == "model" else path.stem
+    return _of_state(config, embed, data, name, state, {}, batch_size=batch_size, cuts=cuts)
+
+
+def mfcc(data: Splits, cuts: Cuts = NO_CUTS) -> System:
     """Mean and covariance of every track's 20 MFCCs, standardised over the training split."""
 
     def of(split: DataSet) -> np.ndarray:
@@ -111,35 +154,43 @@ def mfcc(data: Splits) -> System:
 
     training, test = of(data["train"]), of(data["test"])
     mean, deviation = training.mean(axis=0), np.maximum(training.std(axis=0), 1e-9)
-    return _undivided("MFCC", (training - mean) / deviation, (test - mean) / deviation)
+    excerpts = {}
+    for split, cut in cuts.items():
+        pairs = [
+            [mfcc_statistics(each["mel"]) for each in features(data[split], cut, number)]
+            for number in range(len(cut))
+        ]
+        excerpts[split] = _undivided_excerpts((np.array(pairs) - mean) / deviation)
+    system = _undivided("MFCC", (training - mean) / deviation, (test - mean) / deviation)
+    return dataclasses.replace(system, excerpts=excerpts)
 
 
-def external(path: str | Path, data: Splits) -> System:
+def external(path: str | Path, data: Splits, cuts: Cuts = NO_CUTS) -> System:
     """Embeddings from an `.npz` whose arrays are named by track id.
+
+    Those of a track's two excerpts are named TRACK_ID#1 and TRACK_ID#2; a track without a vector of
+    its own has their mean.
 
     Raises:
       FileNotFoundError: there is no such file.
-      ValueError: it is not an `.npz`, has none of the tracks, or has vectors of different lengths
-        or with values that are not finite; the message names the file and the track.
+      ValueError: it is not an `.npz`, has none of the tracks, has only one excerpt of a track, or
+        has vectors of different lengths or with values that are not finite; the message names the
+        file and the track.
     """
-    with archives.opened(path, "an .npz with one vector per track id") as file:
-        ids = set(file.files)
-        found = {}
-        for split in ("train", "test"):
-            for track_id in data[split].track_ids:
-                if track_id in ids:
-                    found[track_id] = _vector(archives.array(file, track_id, path), track_id, path)
+    wanted = [track_id for split in ("train", "test") for track_id in data[split].track_ids]
+    found = _read_vectors(path, wanted)
+    for track_id in wanted:
+        if (pair := excerpt_names(track_id))[0] in found and track_id not in found:
+            found[track_id] = np.mean([found[name] for name in pair], axis=0)
     if not any(track_id in found for track_id in data["test"].track_ids):
+        with archives.opened(path, FILE) as file:
+            first = min(file.files, default="")
         raise ValueError(
             f"{path}: has none of the {len(data['test'])} tracks of {data['test'].directory}; its "
-            f"first id is {min(ids, default='')!r}, theirs is {data['test'].track_ids[0]!r}"
+            f"first id is {first!r}, theirs is {data['test'].track_ids[0]!r}"
         )
-    sizes = {len(vector): track_id for track_id, vector in found.items()}
-    if len(sizes) > 1:
-        (one, first), (other, second), *_ = sizes.items()
-        raise ValueError(f"{path}: {second!r} has {other} values, expected {one} like {first!r}")
-    (size,) = sizes
-    gap = np.zeros(size)
+    excerpts = {split: _found_excerpts(found, data[split], cut) for split, cut in cuts.items()}
+    gap = np.zeros(len(next(iter(found.values()))))
     training, test = (
         np.stack([found.get(track_id, gap) for track_id in data[split].track_ids])
         for split in ("train", "test")
@@ -148,8 +199,50 @@ def external(path: str | Path, data: Splits) -> System:
         split: np.array([track_id in found for track_id in data[split].track_ids])
         for split in ("train", "test")
     }
-    system = _undivided(Path(path).stem, training, test)
-    return dataclasses.replace(system, covered=covered["test"], training_covered=covered["train"])
+    return dataclasses.replace(
+        _undivided(Path(path).stem, training, test),
+        covered=covered["test"],
+        training_covered=covered["train"],
+        excerpts={split: each for split, each in excerpts.items() if not np.isnan(each).all()},
+    )
+
+
+def _read_vectors(path: str | Path, wanted: Sequence[str]) -> dict[str, np.ndarray]:
+    """The vectors of these tracks and their excerpts, as many as there are; see `external`."""
+    with archives.opened(path, FILE) as file:
+        ids = set(file.files)
+        found = {
+            name: _vector(archives.array(file, name, path), name, path)
+            for track_id in wanted
+            for name in (track_id, *excerpt_names(track_id))
+            if name in ids
+        }
+    for track_id in wanted:
+        one, other = excerpt_names(track_id)
+        if (one in found) != (other in found):
+            has, lacks = (one, other) if one in found else (other, one)
+            raise ValueError(f"{path}: has {has!r}, but {lacks!r} is missing")
+    sizes = {len(vector): name for name, vector in found.items()}
+    if len(sizes) > 1:
+        (first, one), (second, other), *_ = sizes.items()
+        raise ValueError(f"{path}: {other!r} has {second} values, expected {first} like {one!r}")
+    return found
+
+
+def _found_excerpts(found: Mapping[str, np.ndarray], data: DataSet, cut: Excerpts) -> np.ndarray:
+    """Vectors of both excerpts [K, 2, 1, D], NaN where there are none."""
+    gap = np.full(len(next(iter(found.values()))), np.nan)
+    pairs = [
+        [found.get(name, gap) for name in excerpt_names(data.track_ids[row])] for row in cut.track
+    ]
+    return _undivided_excerpts(np.array(pairs))
+
+
+def _undivided_excerpts(vectors: np.ndarray) -> np.ndarray:
+    """Vectors of excerpts [K, 2, D] at length 1: [K, 2, 1, D]."""
+    return subspaces.divided(vectors.reshape(-1, vectors.shape[2]), 1).reshape(
+        *vectors.shape[:2], 1, -1
+    )
 
 
 def _vector(vector: np.ndarray, track_id: str, path: str | Path) -> np.ndarray:
@@ -189,6 +282,7 @@ def _of_state(
     details: dict[str, Any],
     *,
     batch_size: int,
+    cuts: Cuts = NO_CUTS,
 ) -> System:
     embed = _placed(embedder, state)
     segments, track = track_embeddings.segment_embeddings(
@@ -205,6 +299,12 @@ def _of_state(
         segments=(track_embeddings.in_own_metric(config, segments), track),
         tag_scores=_tag_scores(config, state, segments, track, data["test"]),
         raw=not track_embeddings.compares_directions(config),
+        excerpts={
+            split: track_embeddings.embed_excerpts(
+                config, data[split], cut, embed, batch_size=batch_size
+            )
+            for split, cut in cuts.items()
+        },
         details=details,
     )
 

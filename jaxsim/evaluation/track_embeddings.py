@@ -7,7 +7,8 @@ Classification without normalisation (B Table 1) learns lengths too, and its emb
 """
 
 import functools
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
 
 import jax
 import numpy as np
@@ -15,22 +16,30 @@ from ml_collections import ConfigDict
 
 from input_pipeline.datasets.batches import Batch, track_segments
 from input_pipeline.datasets.dataset import DataSet
-from jaxsim.network import compilation, subspaces
+from jaxsim.evaluation.excerpts import Excerpts, segment_batches
+from jaxsim.exported.numpy_model import Model
+from jaxsim.network import compilation, folded, subspaces
 from jaxsim.network.inputs import FEATURES
 from jaxsim.training import train_step
 from jaxsim.training.machines import parallel
 from jaxsim.training.train_step import State
 
 Embed = Callable[[Batch], np.ndarray]  # segments [B, ...] to embeddings [B, E]
+RELATION = {"tempo_tolerance": 5.0, "key": "parallel"}  # which tempi and keys are alike (A §3.3)
 
 
-def embedder(config: ConfigDict) -> Callable[[State, Batch], np.ndarray]:
+def embedder(
+    config: ConfigDict, forward: Callable[..., jax.Array] = train_step.embed
+) -> Callable[[State, Batch], np.ndarray]:
     """Embeds host batches [B, ...] on all devices, padded with zeros to a multiple of their number.
 
     Several processes call it with the same batches and get all embeddings.
+
+    Args:
+      forward: embeds the segments of one device, given a configuration, a state and a batch.
     """
     compiled = parallel.map_over_devices(
-        functools.partial(train_step.embed, config),
+        functools.partial(forward, config),
         split=(False, True),
         mapping=config.parallel.mapping,
         split_result=True,
@@ -50,6 +59,23 @@ def embedder(config: ConfigDict) -> Callable[[State, Batch], np.ndarray]:
         return embeddings.reshape(-1, embeddings.shape[-1])[:rows]
 
     return embed
+
+
+def config_of_model(model: Model) -> ConfigDict:
+    """What an evaluation needs of a configuration, for an exported model, which has none."""
+    config = folded.config_of(
+        model.config, model.feature_config, model.standardise, model.tempogram
+    )
+    config.dimensions = model.dimensions
+    config.relation = dict(RELATION)
+    config.loss = {"method": "triplet", "disentangled": True}  # so does the library use it
+    config.parallel = {"mapping": "pmap"}
+    return config
+
+
+def forward_model(config: ConfigDict, state: State, batch: Mapping[str, Any]) -> jax.Array:
+    """The `forward` of an exported model, whose arrays are the state's parameters."""
+    return folded.forward(config, state.params, batch)
 
 
 def compares_directions(config: ConfigDict) -> bool:
@@ -82,16 +108,31 @@ def segment_embeddings(
 
 def embed_tracks(config: ConfigDict, data: DataSet, embed: Embed, *, batch_size: int) -> np.ndarray:
     """Embeds every track, `in_own_metric`: float64 [N, S, E / S]."""
-    total, count = None, np.zeros(len(data))
-    for batch in track_segments(data, batch_size=batch_size):
-        track = batch.pop("track")
+    batches = track_segments(data, batch_size=batch_size)
+    return in_own_metric(config, _means(batches, embed, of="track", count=len(data)))
+
+
+def embed_excerpts(
+    config: ConfigDict, data: DataSet, cut: Excerpts, embed: Embed, *, batch_size: int
+) -> np.ndarray:
+    """Embeds both excerpts of every track that has them, `in_own_metric`: [K, 2, S, E / S]."""
+    batches = segment_batches(data, cut, batch_size=batch_size)
+    vectors = in_own_metric(config, _means(batches, embed, of="excerpt", count=cut.start.size))
+    return vectors.reshape(*cut.start.shape, *vectors.shape[1:])
+
+
+def _means(batches: Iterable[Batch], embed: Embed, *, of: str, count: int) -> np.ndarray:
+    """Mean embeddings [count, E] of the segments of each number in a batch's array `of`."""
+    total, counted = None, np.zeros(count)
+    for batch in batches:
+        number = batch.pop(of)
         embeddings = np.asarray(embed(batch), np.float64)
         if total is None:
-            total = np.zeros((len(data), embeddings.shape[1]))
-        np.add.at(total, track[track >= 0], embeddings[track >= 0])
-        np.add.at(count, track[track >= 0], 1)
-    assert total is not None, "a prepared data set has at least one segment per track"
-    return in_own_metric(config, total / count[:, None])
+            total = np.zeros((count, embeddings.shape[1]))
+        np.add.at(total, number[number >= 0], embeddings[number >= 0])
+        np.add.at(counted, number[number >= 0], 1)
+    assert total is not None, "every track and every excerpt has at least one segment"
+    return total / counted[:, None]
 
 
 def means(values: np.ndarray, track: np.ndarray, tracks: int) -> np.ndarray:

@@ -14,11 +14,14 @@ from ml_collections import ConfigDict
 from input_pipeline.hearing.segments import least_apart
 from input_pipeline.tracks import DIMENSIONS
 from jaxsim.network import subspaces
+from jaxsim.network.shapes import checked
 from jaxsim.objective import losses
 from jaxsim.objective.losses import Total
 from jaxsim.objective.relations import KEY_CLASSES, Relation, key_classes, relations, tempo_classes
 
 METHODS = ("triplet", "proxy", "classification")
+LEAST_VARIANCE = 1e-10  # of unit vectors that are not the same; float32 rounds to about 1e-13
+COLLAPSED_RANK = 3.0  # a sub-space of a lower effective rank is close to a line or a plane
 
 
 class Terms(NamedTuple):
@@ -27,6 +30,7 @@ class Terms(NamedTuple):
     loss: Total  # over mined triplets, or over examples
     active: Total  # share of (anchor, positive) pairs with a semi-hard negative
     spread: Total  # 1 - |mean unit vector|^2 of the sub-space: 0 = collapsed to one point
+    rank: Total  # effective rank of the sub-space, see `effective_rank`: 1 = collapsed to a line
     track: Total  # loss of the track regularisation, over its mined triplets
 
 
@@ -97,7 +101,8 @@ def objective_terms(
             frames = config.features.segment_frames
             whole = jnp.ones(embeddings.shape[1])
             track, _ = mine(whole, _same_track(labels, candidate_labels, frames), random[:, -1])
-    return Terms(loss, active, jax.vmap(_spread, in_axes=(None, 0))(candidates, masks), track)
+    spread = jax.vmap(_spread, in_axes=(None, 0))(candidates, masks)
+    return Terms(loss, active, spread, _ranks(candidates, config), track)
 
 
 def _over_dimensions(mine, *arguments, config: ConfigDict):
@@ -242,3 +247,28 @@ def _random(key, index, shape: tuple[int, ...]):
 def _spread(candidates, mask) -> Total:
     vectors = jax.lax.stop_gradient(losses.unit(candidates, mask))
     return Total(1.0 - jnp.sum(jnp.mean(vectors, axis=0) ** 2), jnp.ones(()))
+
+
+def _ranks(candidates, config: ConfigDict) -> Total:
+    """`effective_rank` of every sub-space [S]; an undivided space has one for all dimensions."""
+    count = len(config.dimensions)
+    parts = count if config.loss.disentangled else 1
+    vectors = jax.lax.stop_gradient(candidates).reshape(len(candidates), parts, -1)
+    ranks = jax.vmap(effective_rank, in_axes=1)(vectors)
+    return Total(jnp.broadcast_to(ranks, (count,)), jnp.ones(count))
+
+
+@checked
+def effective_rank(vectors: Float[Array, "B D"]) -> Float[Array, ""]:
+    """How many directions vectors of length 1 differ in; 0 if they are all the same.
+
+    (sum of l)^2 / sum of l^2 over the eigenvalues l of their covariance: n if n of them are equal
+    and the others 0. The sums are the covariance's trace and its squared Frobenius norm, so that no
+    eigenvalue is computed.
+    """
+    vectors = losses.unit(vectors, jnp.ones(vectors.shape[1]))
+    centred = vectors - jnp.mean(vectors, axis=0)
+    covariance = losses.product(centred.T, centred) / len(vectors)
+    variance = jnp.trace(covariance)
+    rank = variance**2 / jnp.maximum(jnp.sum(covariance**2), LEAST_VARIANCE**3)
+    return jnp.where(variance < LEAST_VARIANCE, 0.0, rank)

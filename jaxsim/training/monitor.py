@@ -18,7 +18,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event
 
 from input_pipeline.files import write_text
-from jaxsim.objective.terms import Terms
+from jaxsim.objective.terms import COLLAPSED_RANK, Terms
 
 MIB = 2**20
 FLUSH_SECONDS = 60  # between flushes for TensorBoard, which wait for the disk
@@ -33,6 +33,7 @@ class Monitor:
 
     def __init__(self, workdir: Path, *, first_step: int, num_steps: int, silent: bool = False):
         self._silent = silent
+        self._collapsed: set[str] = set()  # what has been warned of
         if silent:
             return
         self._path = workdir / "log.jsonl"
@@ -79,6 +80,17 @@ class Monitor:
         if not self._silent:
             self._bar.write(text, file=sys.stderr)
 
+    def warn_of_collapse(self, step: int, row: Mapping[str, Any]) -> None:
+        """Says which sub-spaces have collapsed by a row of `step_numbers`, once for each."""
+        for name, rank in row["effective_rank"].items():
+            if rank < COLLAPSED_RANK and name not in self._collapsed:
+                self._collapsed.add(name)
+                self.say(
+                    f"step {step}: the {name} sub-space has nearly collapsed: its effective rank "
+                    f"is {rank:.1f}, expected at least {COLLAPSED_RANK:.0f} (its spread is "
+                    f"{row['spread'][name]:.3f})"
+                )
+
     def close(self) -> None:
         """Writes what is left; a second call does nothing."""
         if self._silent or self._log.closed:
@@ -96,6 +108,7 @@ def step_numbers(config: ConfigDict, terms: Terms) -> dict[str, Any]:
             ("loss", terms.loss),
             ("active", terms.active),
             ("spread", terms.spread),
+            ("effective_rank", terms.rank),
         )
     }
     if config.loss.track_weight:

@@ -79,3 +79,5 @@ class Progress:
         losses = " ".join(f"{name[:5]} {value:.3f}" for name, value in row["loss"].items())
         line = f"{rate:.0f} ex/s, loss {losses}, active {np.mean(terms.active.mean()):.2f}"
         self._monitor.write(step + 1, row, line=line)
+        if step >= self._config.steps_per_epoch:  # a network that has hardly begun is nearly flat
+            self._monitor.warn_of_collapse(step + 1, row)

@@ -11,7 +11,6 @@ from typing import Any, TypeVar
 import jax
 import numpy as np
 from flax.traverse_util import unflatten_dict
-from ml_collections import ConfigDict
 
 from input_pipeline.hearing import features
 from input_pipeline.hearing.audio import LONGEST
@@ -19,10 +18,7 @@ from input_pipeline.hearing.listening import listen
 from input_pipeline.hearing.segments import segments
 from jaxsim.exported import numpy_model
 from jaxsim.library import store
-from jaxsim.network import compilation, subspaces
-from jaxsim.network.inception import Inception
-from jaxsim.network.inputs import images
-from jaxsim.network.plan import plan_of
+from jaxsim.network import compilation, folded, subspaces
 
 Key = TypeVar("Key")
 Features = dict[str, np.ndarray]
@@ -63,7 +59,13 @@ class Embedder:
         self.feature_config = features.FeatureConfig(**self.model.feature_config)
         self.batch_size = batch_size
         self._params = jax.device_put(unflatten_dict(self.model.arrays, sep="/"))
-        forward = jax.jit(functools.partial(_forward, _config(self.model)))
+        config = folded.config_of(
+            self.model.config,
+            self.model.feature_config,
+            self.model.standardise,
+            self.model.tempogram,
+        )
+        forward = jax.jit(functools.partial(folded.forward, config))
         self._forward = compilation.announced(forward, "the network")
 
     def __call__(
@@ -162,14 +164,3 @@ def _digest(model: numpy_model.Model) -> str:
         digest.update(name.encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return digest.hexdigest()
-
-
-def _config(model: numpy_model.Model) -> ConfigDict:
-    """What `inputs.images` and the network need."""
-    features = {"standardise": model.standardise, "tempogram": model.tempogram}
-    return ConfigDict({"model": model.config, "features": model.feature_config | features})
-
-
-def _forward(config: ConfigDict, params, batch):
-    network = Inception(plan_of(config.model).folded())
-    return network.apply({"params": params}, images(batch, config), train=False)

@@ -13,9 +13,9 @@ import numpy as np
 import threadpoolctl
 
 from input_pipeline.files import replacing
-from jaxsim.library.search.query import TINY_DEVIATION
 from jaxsim.library.store import Store
 from jaxsim.network import subspaces
+from jaxsim.network.likeness import TINY_DEVIATION
 
 VERSION = 1  # Raise it whenever `compute` gives different maps.
 WHOLE = "all"

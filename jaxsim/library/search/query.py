@@ -9,9 +9,8 @@ For a track x and a query q, whose sub-spaces s have length 1:
 mean_s and deviation_s are those of the cosine between two random tracks of the library, so that
 equal weights have equal influence, and 0 means no more alike than any two tracks of the library.
 Several seeds are averaged, which averages their scores. A dimension in which all tracks are alike
-(deviation below `TINY_DEVIATION`: rounding) cannot tell them apart and contributes 0. A negative
-weight asks for tracks that differ. cos is the inner product of the vectors as they are stored, in
-float16.
+(see `standard_scales`) cannot tell them apart and contributes 0. A negative weight asks for tracks
+that differ. cos is the inner product of the vectors as they are stored, in float16.
 
 Since mean_s is the same for all tracks, the ranking is that of the inner product of x with the
 query whose sub-spaces are scaled by w_s / deviation_s: the library stays as it is (`vector`).
@@ -29,11 +28,11 @@ import numpy as np
 
 from jaxsim.library.store import Store
 from jaxsim.network import subspaces
+from jaxsim.network.likeness import standard_scales
 
 Seed = int | np.integer | np.ndarray  # a row of the store, or an embedding [E]
 Weights = Mapping[str, float] | Sequence[float] | np.ndarray | None
 
-TINY_DEVIATION = 5e-4  # of cosines between vectors in float16, whose lengths are not quite 1
 SCAN_ROWS = 256  # whose float32 form stays in the cache
 SCAN_THREADS = min(4, os.cpu_count() or 1)
 EXACT_ROWS = 8192  # whose float64 form is in memory at once
@@ -192,8 +191,7 @@ def _seed(store: Store, seed: Seed) -> np.ndarray:
 
 def scales(store: Store, weights: np.ndarray) -> np.ndarray:
     """float64 [S]: what the sub-spaces of a query are multiplied by, w_s / deviation_s."""
-    speaks = store.deviation >= TINY_DEVIATION
-    return np.where(speaks, weights / np.where(speaks, store.deviation, 1.0), 0.0)
+    return standard_scales(weights, store.deviation)
 
 
 def vector(store: Store, query: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -44,6 +44,7 @@ from jaxsim.library.service.messages import (
 )
 from jaxsim.library.service.shared import Here, MapFailed, Maps, Shared
 from jaxsim.library.store import TEXTS, Store
+from jaxsim.network.likeness import TINY_DEVIATION
 
 PAGE = Path(__file__).parent / "page"
 UPLOAD = "/api/embed"
@@ -96,7 +97,7 @@ def describe(here: Here) -> LibraryAnswer:
                 name=name,
                 mean=float(mean),
                 deviation=float(deviation),
-                speaks=bool(deviation >= query.TINY_DEVIATION),
+                speaks=bool(deviation >= TINY_DEVIATION),
             )
             for name, mean, deviation in cosines
         ],

@@ -14,7 +14,7 @@ from jaxsim.library.store.schema import (
     describe,
     read_description,
 )
-from jaxsim.library.store.snapshot import Store, cosine_statistics, name_of, open
+from jaxsim.library.store.snapshot import Store, name_of, open
 
 __all__ = [
     "DESCRIPTION",
@@ -23,7 +23,6 @@ __all__ = [
     "NUMBERS",
     "TEXTS",
     "Store",
-    "cosine_statistics",
     "describe",
     "name_of",
     "open",

@@ -12,8 +12,7 @@ import numpy as np
 from jaxsim.library.store import conditions
 from jaxsim.library.store.schema import METADATA, connect, folded, open_matrix, read_description
 from jaxsim.network import subspaces
-
-COSINE_PAIRS = 20_000
+from jaxsim.network.likeness import cosine_statistics
 
 
 class Store:
@@ -212,37 +211,6 @@ def open(path: str | Path) -> Store:
       ValueError: it has a different format version, or is damaged.
     """
     return Store(path)
-
-
-def cosine_statistics(
-    vectors: np.ndarray, rows: np.ndarray, dimensions: int
-) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and deviation [S] of the cosine between two random tracks, per dimension.
-
-    All pairs if there are few tracks, otherwise `COSINE_PAIRS` random ones, the same at every call.
-    With one pair or none there is no deviation: mean 0 and deviation 1.
-
-    Args:
-      vectors: [M, E], every sub-space at length 1.
-      rows: [N], the tracks' rows.
-      dimensions: how many there are.
-    """
-    count = len(rows)
-    if count < 3:
-        return np.zeros(dimensions), np.ones(dimensions)
-    if count * (count - 1) // 2 <= COSINE_PAIRS:
-        first, second = np.triu_indices(count, 1)
-    else:
-        random = np.random.default_rng(0)
-        first = random.integers(count, size=COSINE_PAIRS)
-        second = (first + random.integers(1, count, size=COSINE_PAIRS)) % count
-    cosines = []
-    for start in range(0, len(first), 2048):
-        part = slice(start, start + 2048)
-        products = np.asarray(vectors[rows[first[part]]], np.float64) * vectors[rows[second[part]]]
-        cosines.append(subspaces.split(products, dimensions).sum(axis=2))
-    together = np.concatenate(cosines)
-    return together.mean(axis=0), together.std(axis=0)
 
 
 def name_of(track: Mapping[str, Any]) -> str:

@@ -18,7 +18,7 @@ import numpy as np
 from input_pipeline.files import replacing
 from jaxsim.library.store import schema
 from jaxsim.library.store.schema import DATABASE, DESCRIPTION, METADATA, MODEL, transaction
-from jaxsim.library.store.snapshot import cosine_statistics
+from jaxsim.network.likeness import cosine_statistics
 
 LOCK = ".lock"
 

@@ -14,9 +14,11 @@ import pytest
 from configs.six_dim import get_config
 from input_pipeline.datasets import dataset
 from input_pipeline.hearing.features import FeatureConfig
-from jaxsim import evaluate, report
-from jaxsim.evaluation import judgements, reporting, systems, track_embeddings
+from jaxsim import evaluate, export, report
+from jaxsim.evaluation import excerpts, judgements, reporting, systems, track_embeddings
 from jaxsim.evaluation.comparison import compare
+from jaxsim.evaluation.retrieval_section import retrieval_section
+from jaxsim.library.intake.embedding import Embedder
 from jaxsim.training import train_step
 from jaxsim.training.saving.checkpoints import restore_for_inference
 from tests.helpers.batches import fake_data
@@ -42,6 +44,25 @@ def embeddings(data, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def excerpts_alone(data, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Vectors of the excerpts of three of the four tracks: each is its track's alone, or nearly."""
+    path = tmp_path_factory.mktemp("embeddings") / "excerpts.npz"
+    vectors = {}
+    for number, track_id in enumerate(data["test"].track_ids[1:]):
+        vectors[f"{track_id}#1"] = np.eye(4)[number]
+        vectors[f"{track_id}#2"] = 3 * np.eye(4)[number] + 0.1 * number
+    np.savez(path, **vectors)
+    return path
+
+
+@pytest.fixture(scope="module")
+def exported(finished: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("exported") / "shipped.npz"
+    export.main([f"--checkpoint={finished}", f"--out={path}"])
+    return path
+
+
+@pytest.fixture(scope="module")
 def judged(data, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Three triplets, of which one names an unknown track and one a track without a vector."""
     path = tmp_path_factory.mktemp("judged") / "people.csv"
@@ -51,15 +72,25 @@ def judged(data, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def outcome(finished: Path, classifier: Path, embeddings: Path, judged: Path, tmp_path_factory):
+def outcome(
+    finished: Path,
+    classifier: Path,
+    exported: Path,
+    embeddings: Path,
+    excerpts_alone: Path,
+    judged: Path,
+    tmp_path_factory,
+):
     """What the command does, with everything that it can compare: results and folder."""
     out = tmp_path_factory.mktemp("out")
     evaluate.main(
         [
             f"--checkpoint={finished},{classifier}",
             f"--triplets={judged}",
-            f"--embeddings={embeddings}",
+            f"--model={exported}",
+            f"--embeddings={embeddings},{excerpts_alone}",
             f"--out={out}",
+            "--excerpt=3",  # one segment
             f"--triplets_per_dimension={COUNT}",
             "--split=train",  # the others have no triplets
             "--batch_size=8",
@@ -70,11 +101,11 @@ def outcome(finished: Path, classifier: Path, embeddings: Path, judged: Path, tm
 
 def test_every_system_is_measured(outcome, finished: Path, classifier: Path) -> None:
     results, _ = outcome
-    names = [finished.name, classifier.name, f"{finished.name}, untrained", "MFCC", "others"]
-    assert list(results["systems"]) == names
+    names = [finished.name, classifier.name, "shipped", f"{finished.name}, untrained", "MFCC"]
+    assert list(results["systems"]) == [*names, "others", "excerpts"]
     assert results["dimensions"] == ["genre", "mood"]
     for name, system in results["systems"].items():
-        divided = name.startswith(finished.name)
+        divided = name.startswith((finished.name, "shipped"))
         assert system["dimensions"] == (["genre", "mood"] if divided else [])
         assert bool(system["subsets"]) == divided
         assert list(system["triplets"]) == ["genre", "mood"]
@@ -85,6 +116,67 @@ def test_every_system_is_measured(outcome, finished: Path, classifier: Path) -> 
                 assert scores["by_sub_space"][dimension] == scores["own"]["value"]
             else:
                 assert scores["own"] == scores["whole"]
+
+
+def test_an_exported_model_is_measured_as_its_run(outcome, finished: Path) -> None:
+    """The folded network is the same one, up to rounding; its tags are scored by prototypes."""
+    systems = outcome[0]["systems"]
+    run, model = systems[finished.name], systems["shipped"]
+    for name in ("triplets", "retrieval", "collapse", "excerpts"):
+        expected, found = jax.tree.leaves(run[name]), jax.tree.leaves(model[name])
+        assert found == [
+            each if isinstance(each, str) else pytest.approx(each, abs=1e-4) for each in expected
+        ]
+    assert "config" not in model
+
+
+def test_excerpts_of_every_system(outcome, data) -> None:
+    """Groups of one track have no album; vectors that each track has alone find it."""
+    results, out = outcome
+    ids = data["test"].track_ids
+    cut = results["excerpts"]
+    assert (cut["seconds"], cut["tracks"], cut["left_out"]) == (3.0, 4, 0)
+    assert list(cut["cut"]) == ids
+    for row, each in enumerate(cut["cut"].values()):
+        length = data["test"].num_frames[row] * 512 / 22050
+        middle = (np.array(each["start"]) + each["seconds"] / 2) / length
+        np.testing.assert_allclose(middle, [0.25, 0.75], atol=0.01)
+        assert each["seconds"] == pytest.approx(129 * 512 / 22050, abs=1e-3)
+    for name, system in results["systems"].items():
+        found = system["excerpts"]
+        if name == "others":
+            assert found is None
+            continue
+        assert found["queries"] == found["without_album"] == (6 if name == "excerpts" else 8)
+        assert list(found["spaces"]) == ["cosine", "z-scored", "whitened", "search"]
+        for scores in found["spaces"].values():
+            assert list(scores) == ["track", "album", "R@1 track", "R@1 album"]
+            assert scores["album"] is scores["R@1 album"] is None
+            assert 0 <= scores["track"]["low"] <= scores["track"]["value"] <= 1
+        assert found["fitted_to"] == "these excerpts", "eight are not two per column"
+        assert found["strength"] in (0.02, 0.1, 0.3)
+    of_one_track = results["systems"]["excerpts"]["excerpts"]["spaces"]["cosine"]
+    assert of_one_track["track"]["value"] == of_one_track["R@1 track"]["value"] == 1
+    assert results["systems"]["excerpts"]["coverage"] == 0.75
+    for text in ((out / "report.html").read_text(), (out / "report.md").read_text()):
+        assert "Retrieval" in text and "R@1 album" in text
+        assert "excerpts (75% of the tracks)" in text
+        assert "8 queries have no answer for the album" in text
+
+
+def test_an_excerpt_is_embedded_as_a_recording_of_its_own(data, finished: Path) -> None:
+    """As the library embeds its features alone; not as the segments of the whole track."""
+    cuts = {"test": (cut := excerpts.cut(data["test"], seconds=3))}
+    restored = restore_for_inference(finished)
+    (system,) = systems.of_run(finished, restored, data, batch_size=3, untrained=False, cuts=cuts)
+    embedder = Embedder(finished)
+    for number, (row, frames) in enumerate(zip(cut.track, cut.frames, strict=True)):
+        for place, start in enumerate(cut.start[number]):
+            whole = data["test"].stored(row)
+            alone = {name: array[start : start + frames] for name, array in whole.items()}
+            ((_, expected),) = embedder.stream([(None, alone)])
+            found = system.excerpts["test"][number, place].ravel()
+            np.testing.assert_allclose(found, expected, atol=1e-5)
 
 
 def test_the_classifier_scores_tags_itself(outcome, classifier: Path, finished: Path) -> None:
@@ -123,7 +215,7 @@ def test_the_page_stands_alone_and_shows_every_system(outcome) -> None:
     # Namespaces of SVG are names, not addresses that a browser would ask for.
     addresses = re.findall(r"(?:src|href)=.(?!#)[^ >]+", page.replace("xlink:href", "xlink"))
     assert not addresses
-    assert page.count("<svg") == 2, "leakage and curves; two dimensions make no polygon"
+    assert page.count("<svg") == 3, "two leakages and curves; two dimensions make no polygon"
     for name in results["systems"]:
         assert name in page
         assert name in (out / "report.md").read_text()
@@ -208,6 +300,40 @@ def test_reports_of_different_data_are_not_merged(outcome) -> None:
     other = results | {"data": results["data"] | {"tracks": 99}}
     with pytest.raises(ValueError, match="differ in data"):
         reporting.merged([results, other])
+    other = results | {"excerpts": results["excerpts"] | {"seconds": 30.0}}
+    with pytest.raises(ValueError, match=r"differ in excerpts: of 3 s and 30 s, of 4 and 4 tracks"):
+        reporting.merged([results, other])
+
+
+def test_older_evaluations_have_no_excerpts(outcome, tmp_path: Path) -> None:
+    """They are shown without, and beside newer ones without a number."""
+    results, _ = outcome
+    older = {name: value for name, value in results.items() if name != "excerpts"}
+    older["systems"] = {
+        f"{name} then": {field: value for field, value in system.items() if field != "excerpts"}
+        for name, system in results["systems"].items()
+    }
+    reporting.write(older, tmp_path)
+    assert "R@1 album" not in (tmp_path / "report.md").read_text()
+    reporting.write(reporting.merged([results, older]), tmp_path)
+    assert "| MFCC then | n/a | n/a | n/a | n/a |" in (tmp_path / "report.md").read_text()
+
+
+def test_tracks_that_are_all_too_short_are_said(outcome) -> None:
+    results, _ = outcome
+    none = results | {"excerpts": {"seconds": 30.0, "tracks": 0, "left_out": 4, "cut": {}}}
+    (section,) = retrieval_section(none)
+    assert section.text.startswith("All 4 tracks are too short for two excerpts of 2 segments each")
+
+
+def test_a_collapsed_sub_space_is_warned_of(outcome) -> None:
+    """Four tracks differ in three directions at most."""
+    report = (outcome[1] / "report.md").read_text()
+    (line,) = [line for line in report.splitlines() if "nearly collapsed" in line]
+    for name, system in outcome[0]["systems"].items():
+        for part, each in system["collapse"].items():
+            said = f"{part} of {name} ({each['effective_rank']:.1f})" in line
+            assert said == (each["effective_rank"] < 3)
 
 
 @pytest.mark.parametrize(
@@ -218,13 +344,18 @@ def test_reports_of_different_data_are_not_merged(outcome) -> None:
         ({"{id}": np.zeros((2, 2))}, r"'{id}' has shape \(2, 2\)"),
         ({"{id}": np.array(["a"])}, "expected one vector of numbers"),
         ({"{id}": np.zeros(2), "{other}": np.zeros(3)}, "'{other}' has 3 values, expected 2"),
+        ({"{id}#2": np.ones(2)}, "has '{id}#2', but '{id}#1' is missing"),
+        ({"{id}#1": np.ones(2), "{id}#2": np.ones(3)}, "'{id}#2' has 3 values, expected 2"),
+        ({"{id}#1": np.array([np.inf])}, "'{id}#1' has values that are not finite"),
     ],
 )
 def test_bad_embeddings_are_refused(arrays, message: str, data, tmp_path: Path) -> None:
     first, second, *_ = data["test"].track_ids
     names = {"{id}": first, "{other}": second}
     path = tmp_path / "vectors.npz"
-    np.savez(path, **{names.get(name, name): values for name, values in arrays.items()})
+    for short, full in names.items():
+        arrays = {name.replace(short, full): values for name, values in arrays.items()}
+    np.savez(path, **arrays)
     pattern = message.replace("{id}", first).replace("{other}", second)
     with pytest.raises(ValueError, match=pattern) as error:
         systems.external(path, data)
@@ -252,6 +383,42 @@ def test_a_missing_checkpoint_is_one_line(tmp_path: Path) -> None:
         evaluate.main([f"--checkpoint={tmp_path}"])
     with pytest.raises(SystemExit, match=r"^error: --checkpoint is empty, expected"):
         evaluate.main(["--checkpoint="])
+
+
+def test_what_only_a_run_could_tell_is_asked_for(exported: Path, data, tmp_path: Path) -> None:
+    given, folder = f"--model={exported}", data["test"].directory
+    with pytest.raises(SystemExit, match=r"^error: --data_dir is missing, expected a folder"):
+        evaluate.main([given, f"--out={tmp_path}"])
+    with pytest.raises(SystemExit, match=r"^error: --out is missing, expected a folder"):
+        evaluate.main([given, f"--data_dir={folder}"])
+    with pytest.raises(SystemExit, match=r"^error: --excerpt is 2, expected at least 3 s"):
+        evaluate.main([given, f"--data_dir={folder}", f"--out={tmp_path}", "--excerpt=2"])
+    other = tmp_path / "other.npz"
+    with np.load(exported) as file:
+        arrays = dict(file)
+    metadata = json.loads(bytes(arrays["metadata"]))
+    metadata["feature_version"] = 99
+    arrays["metadata"] = np.frombuffer(json.dumps(metadata).encode(), np.uint8)
+    np.savez(other, **arrays)
+    with pytest.raises(SystemExit, match=r"other.npz: feature_version is 99, expected \d+ as in"):
+        evaluate.main([f"--model={other}", f"--data_dir={folder}", f"--out={tmp_path}"])
+
+
+def test_a_model_alone_without_excerpts(exported: Path, data, tmp_path: Path) -> None:
+    evaluate.main(
+        [
+            f"--model={exported}",
+            f"--data_dir={data['test'].directory}",
+            f"--out={tmp_path}",
+            f"--triplets_per_dimension={COUNT}",
+            "--split=train",
+            "--excerpt=0",
+        ]
+    )
+    results = json.loads((tmp_path / "evaluation.json").read_text())
+    assert list(results["systems"]) == ["shipped", "MFCC"]
+    assert results["excerpts"] is results["systems"]["shipped"]["excerpts"] is None
+    assert "R@1 album" not in (tmp_path / "report.md").read_text()
 
 
 @pytest.mark.parametrize("method", ["proxy", "classification"])

@@ -162,3 +162,7 @@ def test_effective_rank_and_spread_tell_collapse() -> None:
     opposite = np.array([[1.0, 0.0], [-1.0, 0.0]])
     assert metrics.spread(opposite) == 1
     assert metrics.effective_rank(opposite) == pytest.approx(1)
+    uneven = random.normal(size=(30, 4)) * [1, 2, 3, 5]
+    eigenvalues = np.linalg.eigvalsh(np.cov(uneven.T))
+    expected = eigenvalues.sum() ** 2 / (eigenvalues**2).sum()
+    assert metrics.effective_rank(uneven) == pytest.approx(expected) != 4

@@ -462,6 +462,41 @@ def test_spread_is_one_minus_the_squared_length_of_the_mean_direction() -> None:
     assert expected[1] < 1e-9 < 0.1 < expected[0]
 
 
+def naive_rank(vectors: np.ndarray) -> float:
+    """By the eigenvalues of the covariance of the vectors' directions, float64."""
+    directions = np.asarray(vectors, np.float64)
+    directions = directions / np.sqrt((directions**2).sum(axis=1, keepdims=True))
+    eigenvalues = np.linalg.eigvalsh(np.cov(directions.T, bias=True))
+    return eigenvalues.sum() ** 2 / (eigenvalues**2).sum()
+
+
+@pytest.mark.parametrize("disentangled", [True, False])
+def test_effective_rank_is_that_of_the_eigenvalues_on_one_and_eight_devices(disentangled) -> None:
+    embeddings, labels = batch(4)
+    flat = np.random.default_rng(1).normal(size=(2, 8)) + 2 * np.eye(2, 8)
+    plane = jax.random.normal(KEY, (SIZE, 2)) @ flat
+    embeddings = embeddings.at[:, 8:16].set(plane).at[:, 16:24].set(jnp.arange(1.0, 9.0))
+    config = changed("whole space") if not disentangled else with_pick("nearest")
+    expected = np.array([naive_rank(part) for part in np.split(np.asarray(embeddings), 4, axis=1)])
+    expected[2] = 0  # all the same
+    if not disentangled:
+        expected[:] = naive_rank(embeddings)
+    found = jax.jit(lambda own: objective_terms(own, {}, labels, KEY, config))(embeddings)
+    np.testing.assert_allclose(found.rank.mean(), expected, rtol=1e-4)
+    assert not disentangled or 0 < expected[1] < 2.5 < 4 < expected[0]
+
+    dealt = jax.tree.map(lambda x: x.reshape(8, SIZE // 8, *x.shape[1:]), (embeddings, labels))
+    mapped = parallel.map_over_devices(
+        lambda own: jax.lax.psum(
+            objective_terms(own[0], {}, own[1], KEY, config, axis="data").rank, "data"
+        ),
+        split=(True,),
+        mapping="pmap",
+        devices=jax.devices()[:8],
+    )
+    np.testing.assert_allclose(mapped(dealt).mean(), found.rank.mean(), rtol=1e-5)
+
+
 def test_without_labels_everything_is_zero_and_finite() -> None:
     embeddings, labels = batch(5)
     labels = labels | {name: jnp.zeros_like(labels[name]) for name in DIMENSIONS}

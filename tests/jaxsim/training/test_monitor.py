@@ -1,12 +1,16 @@
 """The log as it is read again, and memory as the devices or the process tell it."""
 
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
+import numpy as np
 import pytest
 import tensorflow as tf
 
-from jaxsim.training import monitor
+from jaxsim.objective.losses import Total
+from jaxsim.objective.terms import Terms
+from jaxsim.training import monitor, progress
 
 STATUS = Path("/proc/self/status")
 
@@ -43,6 +47,46 @@ def test_tensorboard_has_every_number(tmp_path):
         for step in (1, 2, 3)
         for tag, value in (("rate", 0.25 * step), ("loss/genre", 0.5), ("loss/key", -step))
     }
+
+
+def test_a_collapsed_sub_space_is_named_once(tmp_path, capsys):
+    writer = monitor.Monitor(tmp_path, first_step=0, num_steps=3)
+    row = {"effective_rank": {"genre": 3.0, "key": 2.94}, "spread": {"genre": 0.5, "key": 0.01}}
+    for step in (4, 5):
+        writer.warn_of_collapse(step, row)
+    writer.warn_of_collapse(6, row | {"effective_rank": {"genre": 0.0, "key": 9.0}})
+    writer.close()
+    said = [line for line in capsys.readouterr().err.splitlines() if "collapsed" in line]
+    assert said == [
+        "step 4: the key sub-space has nearly collapsed: its effective rank is 2.9, expected at "
+        "least 3 (its spread is 0.010)",
+        "step 6: the genre sub-space has nearly collapsed: its effective rank is 0.0, expected at "
+        "least 3 (its spread is 0.500)",
+    ]
+
+
+def test_a_collapse_is_looked_for_after_the_first_epoch(config):
+    """And its numbers are in the log, by dimension."""
+    config.update(dimensions=("genre", "key"), log_steps=2, steps_per_epoch=4)
+    written, warned = [], []
+    fake = SimpleNamespace(
+        write=lambda step, row, *, line: written.append((step, row)),
+        warn_of_collapse=lambda step, row: warned.append(step),
+    )
+    steps = progress.Progress(
+        config, fake, first_step=0, learning_rate=lambda step: 0.1, at_non_finite=lambda *_: None
+    )
+    one = Total(np.ones(2), np.ones(2))
+    ranks, track = (
+        Total(np.array([8.0, 20.0]), np.array([2.0, 8.0])),
+        Total(np.ones(()), np.ones(())),
+    )
+    terms = Terms(one, one, one, ranks, track)
+    for step in range(8):
+        steps.add(step, terms)
+        steps.report()
+    assert [step for step, _ in written] == [2, 4, 6, 8] and warned == [6, 8]
+    assert written[0][1]["effective_rank"] == {"genre": 4.0, "key": 2.5}
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs Linux's /dev/full")

@@ -7,8 +7,10 @@ from collections.abc import Callable, Sequence
 import numpy as np
 import pytest
 
+from jaxsim.evaluation import excerpt_retrieval
 from jaxsim.library.search import query
 from jaxsim.library.store import Store
+from jaxsim.network import subspaces
 from tests.helpers.libraries import random_vectors
 
 MakeStore = Callable[..., Store]
@@ -222,3 +224,19 @@ def test_small_libraries(make_store: MakeStore, count: int) -> None:
     store = make_store(random_vectors(count))
     assert len(query.search(store, [0], top=5)) == count - 1
     assert np.isfinite(query.likenesses(store, [0], store.rows)).all()
+
+
+def test_evaluation_ranks_as_the_search_does(make_store: MakeStore) -> None:
+    """With equal weights, up to what float16 cannot tell apart; a plain cosine does not."""
+    vectors = random_vectors(150)
+    store = make_store(vectors)
+    points = excerpt_retrieval.search_points(vectors.reshape(150, 3, 4))
+    whole = subspaces.normalised(vectors, 3)
+    for seed in range(5):
+        hits = query.search(store, [seed], top=149)
+        scores, rows = np.array([hit.score for hit in hits]), [hit.row for hit in hits]
+        near = points[rows] @ points[seed]
+        slope, level = np.polyfit(near, scores, 1)
+        assert slope > 0
+        np.testing.assert_allclose(slope * near + level, scores, atol=2e-3 * np.ptp(scores))
+        assert np.corrcoef(whole[rows] @ whole[seed], scores)[0, 1] < 0.99

@@ -16,6 +16,7 @@ from jaxsim.library import store
 from jaxsim.library.search import query
 from jaxsim.library.store import writing
 from jaxsim.network import subspaces
+from jaxsim.network.likeness import cosine_statistics
 from tests.helpers import programs
 from tests.helpers.libraries import describe, entry, random_vectors
 
@@ -49,7 +50,7 @@ def test_cosine_statistics_are_those_of_all_pairs_or_close_to_them() -> None:
     cosines = np.array([(parts[i] * parts[j]).sum(axis=1) for i, j in pairs])
     for rows, tolerance in ((np.arange(300), 0.02), (np.arange(150), 1e-9)):
         inside = [k for k, (i, _) in enumerate(pairs) if i < len(rows)]
-        mean, deviation = store.cosine_statistics(vectors, rows, 3)
+        mean, deviation = cosine_statistics(vectors, rows, 3)
         np.testing.assert_allclose(mean, cosines[inside].mean(axis=0), atol=tolerance)
         np.testing.assert_allclose(deviation, cosines[inside].std(axis=0), atol=tolerance)
 

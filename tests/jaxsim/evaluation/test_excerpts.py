@@ -1,0 +1,106 @@
+"""Where excerpts lie in their tracks, and what of a track they contain."""
+
+import numpy as np
+import pytest
+from ml_collections import ConfigDict
+
+from input_pipeline.hearing.segments import segments
+from jaxsim.evaluation import excerpts, track_embeddings
+from tests.helpers.batches import fake_data
+
+RATE = 22050 / 512  # frames per second
+
+
+def data_of(*num_frames: int):
+    return fake_data(len(num_frames), num_frames=np.array(num_frames, np.int32))
+
+
+@pytest.mark.parametrize(
+    ("length", "seconds", "frames", "starts"),
+    [
+        (2000, 7.0, 301, (349, 1350)),  # around frames 500 and 1500
+        (603, 7.0, 301, (0, 302)),
+        (601, 7.0, 300, (0, 301)),  # half of it each
+        (516, 30.0, 258, (0, 258)),  # the shortest with two segments in both
+    ],
+)
+def test_excerpts_are_around_a_quarter_and_three(length, seconds, frames, starts) -> None:
+    cut = excerpts.cut(data_of(length), seconds=seconds)
+    assert cut.frames.tolist() == [frames]
+    assert cut.start.tolist() == [list(starts)]
+    middle = cut.start[0] + frames / 2
+    np.testing.assert_allclose(middle / length, [0.25, 0.75], atol=1 / length)
+    assert cut.start[0, 0] >= 0 and cut.start[0].sum() + frames <= length, "as far from both ends"
+
+
+def test_short_tracks_are_left_out() -> None:
+    """Two segments in each half, or one if that is what an excerpt holds."""
+    data = data_of(515, 600, 257, 258, 2000)
+    assert excerpts.cut(data, seconds=30).track.tolist() == [1, 4]
+    assert excerpts.cut(data, seconds=4).track.tolist() == [0, 1, 3, 4]
+    described = excerpts.described(data, excerpts.cut(data, seconds=30))
+    assert (described["tracks"], described["left_out"]) == (2, 3)
+    assert described["cut"]["1"] == {"start": [0, round(300 / RATE, 3)], "seconds": 6.966}
+    assert len(excerpts.cut(data_of(129), seconds=30)) == 0
+
+
+def test_of_many_tracks_some_are_taken_evenly() -> None:
+    data = data_of(*[600] * 4, 129, *[600] * 5)
+    assert excerpts.cut(data, seconds=3, at_most=3).track.tolist() == [0, 3, 7]
+    assert len(excerpts.cut(data, seconds=3, at_most=9)) == 9
+
+
+def test_an_excerpt_shorter_than_a_segment_is_refused() -> None:
+    with pytest.raises(ValueError, match=r"--excerpt is 2.9, expected at least 3 s \(a segment\)"):
+        excerpts.cut(data_of(600), seconds=2.9)
+
+
+@pytest.mark.parametrize("batch_size", [3, 64])
+def test_segments_of_excerpts_know_nothing_of_the_rest_of_their_track(batch_size: int) -> None:
+    """Each value tells its track and frame; onsets are padded as at the ends of a recording."""
+    data = data_of(600, 129, 1400)
+    cut = excerpts.cut(data, seconds=6.5)
+    found = list(excerpts.segment_batches(data, cut, batch_size=batch_size))
+    assert all(len(batch["mel"]) == batch_size for batch in found)
+    joined = {name: np.concatenate([batch[name] for batch in found]) for name in found[0]}
+    number = joined["excerpt"]
+    rows = np.flatnonzero(number >= 0)
+    assert number[rows].tolist() == [0, 0, 1, 1, 2, 2, 3, 3]
+    expected = {name: [] for name in joined}
+    for k, (track, frames) in enumerate(zip(cut.track, cut.frames, strict=True)):
+        for place, start in enumerate(cut.start[k]):
+            frame = np.arange(start, start + frames)
+            mel = np.broadcast_to(track + frame[:, None] / 1024, (frames, 128)).astype(np.float16)
+            # The fake data set's onsets begin half a window before the crop.
+            onset = np.float32(1000 * track + frame + 192)
+            arrays = {"mel": mel, "cens": mel[:, :12], "onset": onset}
+            for name, values in segments(arrays, data.feature_config).items():
+                expected[name] += list(values)
+            expected["excerpt"] += [2 * k + place] * (frames // 129)
+    for name, values in expected.items():
+        np.testing.assert_array_equal(joined[name][rows], values, err_msg=name)
+    assert not joined["mel"][len(rows) :].any()
+
+
+def test_an_excerpt_is_the_mean_of_its_segments() -> None:
+    config = ConfigDict(
+        {"dimensions": ("genre", "key"), "loss": {"method": "triplet", "disentangled": True}}
+    )
+    data = data_of(600, 1400)
+    cut = excerpts.cut(data, seconds=7.0)
+
+    def embed(batch) -> np.ndarray:
+        first = np.asarray(batch["mel"][:, 0, 0], np.float64)
+        return np.stack([first, 1 - first, first**2, 1 + first], axis=1)
+
+    found = track_embeddings.embed_excerpts(config, data, cut, embed, batch_size=3)
+    assert found.shape == (2, 2, 2, 2)
+    for k in range(2):
+        for place in range(2):
+            first = [
+                np.float64(np.float16(k + start / 1024))
+                for start in cut.start[k, place] + np.array([0, 129])
+            ]
+            mean = np.mean([[x, 1 - x, x**2, 1 + x] for x in first], axis=0).reshape(2, 2)
+            mean /= np.sqrt((mean**2).sum(axis=1, keepdims=True))
+            np.testing.assert_allclose(found[k, place], mean, rtol=1e-6)
