@@ -98,6 +98,11 @@ def paper() -> ConfigDict:
     loss.disentangled = True  # every dimension has its own sub-space; False = all share the whole
     loss.normalised = True  # unit embeddings in classification (B Eq. 8); the others always are
     loss.track_weight = 0.0  # of the track regularisation beside the triplets; C: 0.5
+    loss.track = "triplets"  # C's form of it; or "softmax": to find the track among the whole batch
+    # Of the divergence between the likenesses in the sub-spaces of tags and a teacher's, whose
+    # embeddings `input_pipeline.prepare --estimate=tags` stores; not in the papers.
+    loss.soft_weight = 0.0
+    loss.temperature = 0.1  # of these softmaxes, which divides cosines
     loss.tempo_classes = 30  # of an octave, for proxies and classification
     loss.weights = ConfigDict(dict.fromkeys(config.dimensions, 1.0))  # in the mean (A Eq. 2)
     loss.distance = "cosine"  # of triplets (B); or "euclidean" of unit embeddings (C)

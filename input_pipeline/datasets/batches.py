@@ -7,7 +7,7 @@ any number of processes reads the same global batches.
 
 import dataclasses
 import functools
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import numpy as np
 
@@ -155,6 +155,7 @@ def composed_batches(
     process_index: int = 0,
     process_count: int = 1,
     read_ahead: int = 4,
+    of_tracks: Mapping[str, np.ndarray] | None = None,
 ) -> Iterator[Batch]:
     """This process's rows of the batches of steps first_step to num_steps - 1, in order.
 
@@ -165,6 +166,7 @@ def composed_batches(
       group_size: number of similar rows drawn together; see `compose`.
       draw: one of `DRAWS`; see `compose`.
       read_ahead: number of batches to read in advance.
+      of_tracks: further arrays [N, ...], of whose rows a batch has its tracks'.
 
     Raises:
       ValueError, OSError: a file of the data set was damaged after it was opened.
@@ -188,7 +190,10 @@ def composed_batches(
             group_size=group_size,
             draw=draw,
         )
-        return read_batch(data, composition, rows, frames)
+        further = {
+            name: array[composition.track[rows]] for name, array in (of_tracks or {}).items()
+        }
+        return read_batch(data, composition, rows, frames) | further
 
     yield from _read_ahead(batch, range(first_step, num_steps), count=read_ahead)
 

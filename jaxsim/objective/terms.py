@@ -12,14 +12,15 @@ from jaxtyping import Array, Float
 from ml_collections import ConfigDict
 
 from input_pipeline.hearing.segments import least_apart
-from input_pipeline.tracks import DIMENSIONS
+from input_pipeline.tracks import DIMENSIONS, TAG_DIMENSIONS
 from jaxsim.network import subspaces
 from jaxsim.network.shapes import checked
-from jaxsim.objective import losses
+from jaxsim.objective import losses, softmax
 from jaxsim.objective.losses import Total
 from jaxsim.objective.relations import KEY_CLASSES, Relation, key_classes, relations, tempo_classes
 
 METHODS = ("triplet", "proxy", "classification")
+TRACK_LOSSES = ("triplets", "softmax")
 LEAST_VARIANCE = 1e-10  # of unit vectors that are not the same; float32 rounds to about 1e-13
 COLLAPSED_RANK = 3.0  # a sub-space of a lower effective rank is close to a line or a plane
 
@@ -31,7 +32,8 @@ class Terms(NamedTuple):
     active: Total  # share of (anchor, positive) pairs with a semi-hard negative
     spread: Total  # 1 - |mean unit vector|^2 of the sub-space: 0 = collapsed to one point
     rank: Total  # effective rank of the sub-space, see `effective_rank`: 1 = collapsed to a line
-    track: Total  # loss of the track regularisation, over its mined triplets
+    track: Total  # loss of the track regularisation, over its mined triplets or its anchors
+    soft: Total  # divergence from a teacher's likenesses, over anchors
 
 
 def masks_of(config: ConfigDict, embedding_size: int) -> np.ndarray:
@@ -47,8 +49,10 @@ def label_names(config: ConfigDict) -> tuple[str, ...]:
     names = [*config.dimensions, "index"]
     if config.loss.method == "triplet" and config.relation.tags == "sampled_label":
         names += ["drawn_dimension", "drawn_tag"]
-    if config.loss.track_weight:
+    if config.loss.track_weight or config.loss.soft_weight:
         names += ["track", "start"]
+    if config.loss.soft_weight:
+        names += ["teacher"]
     return tuple(names)
 
 
@@ -77,7 +81,10 @@ def objective_terms(
     labels = {name: labels[name] for name in label_names(config)}
     candidates, candidate_labels = _gathered((embeddings, labels), axis, config)
     masks = jnp.asarray(masks_of(config, embeddings.shape[1]))
-    track = Total(jnp.zeros(()), jnp.zeros(()))
+    track = soft = Total(jnp.zeros(()), jnp.zeros(()))
+    if config.loss.track_weight or config.loss.soft_weight:
+        frames = config.features.segment_frames
+        same_track = _same_track(labels, candidate_labels, frames)
     if config.loss.method != "triplet":
         loss = _class_loss(embeddings, classes, masks, labels, config)
         active = jax.tree.map(jnp.zeros_like, loss)
@@ -98,11 +105,31 @@ def objective_terms(
             mine, masks, relation, jnp.swapaxes(random, 0, 1)[:-1], config=config
         )
         if config.loss.track_weight:
-            frames = config.features.segment_frames
             whole = jnp.ones(embeddings.shape[1])
-            track, _ = mine(whole, _same_track(labels, candidate_labels, frames), random[:, -1])
+            if config.loss.track == "softmax":
+                track = softmax.same_track_loss(
+                    embeddings, candidates, whole, same_track, config.loss.temperature
+                )
+            else:
+                track, _ = mine(whole, same_track, random[:, -1])
+    if config.loss.soft_weight:
+        soft = softmax.soft_target_loss(
+            embeddings,
+            candidates,
+            _tag_mask(config, masks),
+            labels["teacher"],
+            candidate_labels["teacher"],
+            same_track.similar | same_track.dissimilar,
+            config.loss.temperature,
+        )
     spread = jax.vmap(_spread, in_axes=(None, 0))(candidates, masks)
-    return Terms(loss, active, spread, _ranks(candidates, config), track)
+    return Terms(loss, active, spread, _ranks(candidates, config), track, soft)
+
+
+def _tag_mask(config: ConfigDict, masks: Array) -> Array:
+    """The sub-spaces of tags together: a teacher of tags knows nothing of tempo and key."""
+    of_tags = np.array([name in TAG_DIMENSIONS for name in config.dimensions])
+    return jnp.max(masks[of_tags], axis=0)
 
 
 def _over_dimensions(mine, *arguments, config: ConfigDict):

@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 
 from input_pipeline.datasets.batches import DRAWS
 from input_pipeline.hearing.tempo_axis import folding
-from input_pipeline.tracks import DIMENSIONS, KEY_RELATIONS
+from input_pipeline.tracks import DIMENSIONS, KEY_RELATIONS, TAG_DIMENSIONS
 from jaxsim.network import subspaces
 from jaxsim.network.forms.tempogram import KINDS as TEMPOGRAMS
 from jaxsim.network.plan import (
@@ -24,7 +24,7 @@ from jaxsim.network.plan import (
 from jaxsim.network.separation import TRUNK_STARTS
 from jaxsim.objective.losses import AVERAGES, DISTANCES, PICKS
 from jaxsim.objective.relations import TAG_RULES, TEMPO_RELATIONS, UNLABELLED
-from jaxsim.objective.terms import METHODS
+from jaxsim.objective.terms import METHODS, TRACK_LOSSES
 from jaxsim.training.data import feature_config
 from jaxsim.training.machines.parallel import MAPPINGS
 from jaxsim.training.schedule import SCHEDULES
@@ -38,6 +38,7 @@ POSITIVE = (
     "data.read_ahead",
     "evaluation.batch_size",
     "evaluation.triplets",
+    "loss.temperature",
     "loss.tempo_classes",
     "model.embedding_size",
     "model.trunk_width",
@@ -50,6 +51,7 @@ NOT_NEGATIVE = (
     "checkpoint_minutes",
     "loss.band",
     "loss.margin",
+    "loss.soft_weight",
     "loss.track_weight",
     "optimiser.minimum_rate",
     "optimiser.plateau_cuts",
@@ -77,6 +79,7 @@ CHOICES: dict[str, Collection[str]] = {
     "loss.distance": DISTANCES,
     "loss.pick": PICKS,
     "loss.average": AVERAGES,
+    "loss.track": TRACK_LOSSES,
     "optimiser.schedule": SCHEDULES,
     "parallel.mapping": MAPPINGS,
 }
@@ -178,6 +181,11 @@ def _check_loss(config: ConfigDict) -> None:
         raise ValueError(
             f"config.loss.track_weight is {loss.track_weight}, expected 0 with the method "
             f"{loss.method!r}: the track regularisation uses triplets"
+        )
+    if loss.soft_weight and not set(config.dimensions) & set(TAG_DIMENSIONS):
+        raise ValueError(
+            f"config.loss.soft_weight is {loss.soft_weight}, expected 0 without a dimension of "
+            f"tags ({', '.join(TAG_DIMENSIONS)}): its teacher knows nothing else"
         )
     if loss.pick == "all" and loss.band > loss.margin:
         raise ValueError(

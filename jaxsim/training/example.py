@@ -7,6 +7,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from input_pipeline.datasets.dataset import ARRAY_DTYPES, DataSet
+from input_pipeline.datasets.teacher import TEACHER_SIZE
 from jaxsim.network.inputs import FEATURES
 from jaxsim.objective.terms import label_names
 from jaxsim.training.data import feature_config
@@ -39,6 +40,7 @@ def batch_shapes(
         "start": ((), np.int32),
         "drawn_dimension": ((), np.int32),
         "drawn_tag": ((), np.int32),
+        "teacher": ((TEACHER_SIZE,), np.float32),
     }
     wanted = (*FEATURES, *label_names(config))
     return {

@@ -8,6 +8,7 @@ from ml_collections import ConfigDict
 from input_pipeline.datasets.batches import Batch, composed_batches
 from input_pipeline.datasets.dataset import DataSet
 from input_pipeline.datasets.partners import partners_of
+from input_pipeline.datasets.teacher import teacher_vectors
 from jaxsim.network import inputs
 from jaxsim.objective.terms import label_names
 from jaxsim.training.machines import parallel
@@ -20,7 +21,7 @@ class Feed:
         """Prepares the drawing of groups, once for all batches.
 
         Raises:
-          ValueError: see `partners_of`.
+          ValueError: see `partners_of` and `teacher_vectors`.
         """
         self.config, self.data = config, data
         self._partners = partners_of(
@@ -30,6 +31,9 @@ class Feed:
             key_relation=config.relation.key,
             track_pairs=config.loss.track_weight > 0,
         )
+        self._of_tracks = {}
+        if config.loss.soft_weight:
+            self._of_tracks["teacher"] = teacher_vectors(data)
 
     def batches(self, *, first_step: int, num_steps: int) -> Iterator[Batch]:
         """This process's rows of the batches of steps first_step to num_steps - 1."""
@@ -56,6 +60,7 @@ class Feed:
             process_index=process_index,
             process_count=process_count,
             read_ahead=config.data.read_ahead,
+            of_tracks=self._of_tracks,
         )
 
     def place(self, batch: Batch):

@@ -113,6 +113,8 @@ def step_numbers(config: ConfigDict, terms: Terms) -> dict[str, Any]:
     }
     if config.loss.track_weight:
         row["track_loss"] = round(float(terms.track.mean()), 5)
+    if config.loss.soft_weight:
+        row["soft_loss"] = round(float(terms.soft.mean()), 5)
     return row
 
 

@@ -54,6 +54,7 @@ def report_step(
             "loss": dict(zip(dimensions, terms.loss.mean().tolist(), strict=True)),
             "spread": dict(zip(dimensions, terms.spread.mean().tolist(), strict=True)),
             "loss of the track regularisation": {"all": float(terms.track.mean())},
+            "divergence from the teacher": {"all": float(terms.soft.mean())},
         },
         offending=offending_tracks(batch, FEATURES, track_ids),
         tracks=[track_ids[number] for number in batch["track"]],

@@ -124,7 +124,8 @@ def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], lea
         terms = objective_terms(embeddings, class_vectors, batch, key, config, axis=DEVICE_AXIS)
         # This device's part of the mean over all triplets, averaged over dimensions (A Eq. 2).
         part = jnp.mean(weights(config) * _part(terms.loss))
-        return part + config.loss.track_weight * _part(terms.track), terms
+        beside = config.loss.track_weight * _part(terms.track)
+        return part + beside + config.loss.soft_weight * _part(terms.soft), terms
 
     by_parts = config.parallel.parts > 1
     gradients, terms, batch_stats = (_gradients_by_parts if by_parts else _gradients)(
