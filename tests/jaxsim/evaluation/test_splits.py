@@ -112,7 +112,7 @@ def starts(splits) -> list[dict]:
 def results(splits, params, starts, tmp_path_factory) -> dict:
     """evaluation.json of the three runs, with vectors and judgements from files."""
     folder, asked = tmp_path_factory.mktemp("evaluation"), []
-    records = {"tag_names": dict.fromkeys(("genre", "mood", "era"), list(NAMES)), "step": 1}
+    records = {"tag_names": {key: list(NAMES) for key in ("genre", "mood", "era")}, "step": 1}
 
     def opened(config, names, *, directory: str):
         asked.append((tuple(names), directory))
@@ -227,7 +227,7 @@ def test_a_triplet_is_predicted_in_its_own_sub_space(run, results, vectors, draw
 
 
 def test_a_better_first_system_has_positive_differences(results, vectors, starts, splits, drawn):
-    """The first is the poor one: the good one is better by as much as the difference is negative."""
+    """The first is the poor one: its difference from the good one is negative."""
     differences = results["differences"]
     assert list(differences) == ["good", "raw", "poor, untrained", "MFCC", "file"]
     for number, name in enumerate(DIMENSIONS):
