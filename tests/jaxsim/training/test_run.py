@@ -1,8 +1,10 @@
 """The run: resuming, refusing, and what it leaves behind. One tiny configuration, compiled once."""
 
+import functools
 import itertools
 import json
 import math
+import operator
 import os
 import shutil
 import signal
@@ -153,6 +155,41 @@ def test_runs_from_before_a_field_existed_are_evaluated_as_they_were_trained(old
     assert completed.model.blocks == 6
     config.model.branch_blocks = 3
     assert json.loads(completed.to_json()) == json.loads(config.to_json())
+
+
+def fields(tree: dict, prefix: str = "") -> dict[str, object]:
+    """Values by the names of the fields."""
+    found: dict[str, object] = {}
+    for name, value in tree.items():
+        nested = isinstance(value, dict)
+        found |= fields(value, f"{prefix}{name}.") if nested else {prefix + name: value}
+    return found
+
+
+def test_only_what_does_not_change_the_numbers_may_change_on_resuming(config, tmp_path):
+    saved = json.loads(config.to_json())
+    stopped_by = set()
+    for name, value in fields(saved).items():
+        changed = json.loads(json.dumps(saved))
+        *path, last = name.split(".")
+        functools.reduce(operator.getitem, path, changed)[last] = [value]
+        try:
+            record.check_same_config(changed, config, tmp_path)
+        except ValueError as error:
+            assert f"config.{name} = {[value]}, now it is {value}" in str(error)
+            stopped_by.add(name)
+    assert fields(saved).keys() - stopped_by == {
+        "checkpoint_minutes",
+        "data.dir",
+        "data.read_ahead",
+        "log_steps",
+        "num_steps",
+        "parallel.dimensions_at_once",
+        "parallel.mapping",
+    }
+    del saved["loss"]["margin"]
+    with pytest.raises(ValueError, match=r"margin = None, now it is 0\.1"):
+        record.check_same_config(saved, config, tmp_path)
 
 
 def test_a_best_loss_by_another_rule_is_forgotten(older, config, tmp_path):
