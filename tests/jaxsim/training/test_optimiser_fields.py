@@ -69,6 +69,10 @@ def expected_rates(
     return rates
 
 
+def start(step: int) -> train_step.State:
+    return train_step.State(np.int32(step), {"a": np.zeros(1)}, {}, ())
+
+
 class Scripted:
     """Measures what is written, whatever the state."""
 
@@ -95,8 +99,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[float]:
         rates.append(float(jax.device_get(rate)))
         return state.replace(step=count(state.step)), terms
 
-    start = train_step.State(np.int32(0), {"a": np.zeros(1)}, {}, ())
-    monkeypatch.setattr(train_step, "initial_state", lambda config, shapes: start)
+    monkeypatch.setattr(train_step, "initial_state", lambda config, shapes: start(0))
     monkeypatch.setattr(train_step, "mapped_train_step", lambda config: step)
     monkeypatch.setattr(Feed, "batches", lambda feed, **steps: itertools.repeat({}))
     monkeypatch.setattr(Feed, "place", lambda feed, batch: batch)
@@ -128,3 +131,25 @@ def test_a_field_of_the_optimiser_is_heeded(field: str, given: list[float], tmp_
     assert len(set(published)) == 3, "two cuts"
     different = len(expected) != len(published) or not np.allclose(expected, published, rtol=1e-3)
     assert different == (field != "published")
+
+
+def test_a_run_that_starts_within_an_epoch_goes_on_with_it(
+    given: list[float], tmp_path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It reads the batches that are left, and validates where others do."""
+    read = []
+
+    def batches(feed, *, first_step: int, num_steps: int):
+        read.append((first_step, num_steps))
+        return itertools.repeat({})
+
+    monkeypatch.setattr(train_step, "initial_state", lambda config, shapes: start(4))
+    monkeypatch.setattr(Feed, "batches", batches)
+    config = tiny("", num_steps=11, steps_per_epoch=PER_EPOCH)
+    config.optimiser.update(schedule="cosine", warmup_steps=0, learning_rate=1.0)
+    run.train(config, tmp_path, fake_data(), Scripted())
+    rows = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    assert [row["step"] for row in rows if "validation_loss" in row] == [6, 9, 11]
+    assert read == [(4, 6), (6, 9), (9, 11)]
+    expected = [(1 + math.cos(math.pi * step / 11)) / 2 for step in range(4, 11)]
+    np.testing.assert_allclose(given, expected, rtol=1e-6)

@@ -6,6 +6,7 @@ import json
 import math
 import operator
 import os
+import re
 import shutil
 import signal
 import time
@@ -375,6 +376,27 @@ def test_bad_configuration(field, value, message):
         config.update_from_flattened_dict({field: value})
     with pytest.raises(ValueError, match=message):
         config_module.check(config, devices=8)
+
+
+UNCHECKED = {  # free text, and what is checked where it is used
+    "data.dir",
+    *(f"data.scores.{name}" for name in ("pieces_per_genre", "renderings", "seconds", "seed")),
+}
+
+
+def test_every_number_and_every_choice_is_checked():
+    config = get_config("demo")
+    for name, value in fields(json.loads(config.to_json())).items():
+        if name in UNCHECKED or isinstance(value, bool):
+            continue
+        wrong = "another" if isinstance(value, str) else -1
+        changed = config.copy_and_resolve_references()
+        with changed.unlocked(), changed.ignore_type():
+            changed.update_from_flattened_dict(
+                {name: [wrong] if isinstance(value, list) else wrong}
+            )
+        with pytest.raises(ValueError, match=re.escape(f"config.{name} is ")):
+            config_module.check(changed, devices=8)
 
 
 @pytest.mark.parametrize("variant", ["paper", "demo", "scores"])
