@@ -1,4 +1,4 @@
-"""The objective by loops over examples, as the papers have it; see `tests.helpers.states` too."""
+"""The objective by loops over examples, as the papers have it."""
 
 import jax
 import numpy as np
