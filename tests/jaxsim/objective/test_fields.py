@@ -96,11 +96,8 @@ def distances_of(vectors: np.ndarray, distance: str) -> np.ndarray:
 
 
 def naive_triplet_loss(embeddings, labels, config: ConfigDict) -> float:
-    embeddings, draws = (
-        embeddings.astype(np.float64),
-        drawn(KEY, 0, SIZE, (len(DIMENSIONS) + 1, SIZE)),
-    )
-    total, loss = 0.0, config.loss
+    embeddings, loss = embeddings.astype(np.float64), config.loss
+    draws, total = drawn(KEY, 0, SIZE, (len(DIMENSIONS) + 1, SIZE)), 0.0
     for number, dimension in enumerate(config.dimensions):
         own = slice(WIDTH * number, WIDTH * (number + 1)) if loss.disentangled else slice(None)
         pairs = [
