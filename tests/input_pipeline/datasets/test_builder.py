@@ -17,7 +17,9 @@ import tensorflow_datasets as tfds
 
 from input_pipeline import manifest
 from input_pipeline.datasets import builder, dataset, updates
+from input_pipeline.datasets import workers as worker_processes
 from input_pipeline.hearing import audio, features
+from input_pipeline.hearing.estimates import Estimate
 from input_pipeline.tracks import Track
 from tests.helpers.audio import SAMPLE_RATE, pulsed_tone, report_loaded_modules
 
@@ -87,6 +89,30 @@ def test_report_counts(tmp_path):
     with (tmp_path / "data" / "skipped.csv").open(newline="") as file:
         rows = [tuple(row) for row in csv.reader(file)]
     assert rows == [("track_id", "reason"), *report.skipped]
+
+
+def test_estimates_are_written_where_nothing_is_known(tmp_path, monkeypatch):
+    """Tempo and key each with their own confidence; a given label stays, with confidence 1."""
+    heard = Estimate(tempo=97.5, tempo_confidence=0.625, key=0, key_confidence=0.25)
+    listen = worker_processes.listen
+
+    def estimating(audio, config, *, estimate):
+        kept = {n: v for n, v in dataclasses.asdict(heard).items() if n.split("_")[0] in estimate}
+        return dataclasses.replace(listen(audio, config, estimate=()), estimate=Estimate(**kept))
+
+    monkeypatch.setattr(worker_processes, "listen", estimating)
+    tracks = [_track("a"), _track("b", tempo=60.0), _track("c", key="Am")]
+    report = _prepare(tracks, tmp_path / "data", estimate=("tempo", "key"))
+    assert (report.label_counts["tempo"], report.label_counts["key"]) == (3, 3)
+    data = dataset.open(tmp_path / "data", "train", features.FeatureConfig())
+    assert data.tempo.tolist() == [97.5, 60, 97.5]
+    assert data.tempo_confidence.tolist() == [0.625, 1, 0.625]
+    assert data.tempo_estimated.tolist() == [True, False, True]
+    assert data.key.tolist() == [0, 0, 21]
+    assert data.key_confidence.tolist() == [0.25, 0.25, 1]
+    assert data.key_estimated.tolist() == [True, True, False]
+    report = _prepare(tracks, tmp_path / "tempo alone", estimate=("tempo",))
+    assert (report.label_counts["tempo"], report.label_counts["key"]) == (3, 1)
 
 
 @pytest.mark.parametrize(

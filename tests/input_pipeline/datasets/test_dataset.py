@@ -57,6 +57,9 @@ def test_labels_are_those_of_the_csv(prepared_directory, tracks_csv, split):
     assert data.tempo.dtype == np.float32 and data.key.dtype == np.int32
     assert data.tempo.tolist() == [track.tempo for track in tracks]
     assert data.key.tolist() == [KEYS.index(t.key) if t.key else -1 for t in tracks]
+    assert data.tempo_confidence.tolist() == [1.0] * len(tracks)
+    assert data.key_confidence.tolist() == [float(t.key is not None) for t in tracks]
+    assert not data.tempo_estimated.any() and not data.key_estimated.any()
 
 
 def test_whole_tracks_are_the_extracted_features(train, tracks_csv):

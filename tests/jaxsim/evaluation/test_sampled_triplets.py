@@ -11,6 +11,7 @@ from ml_collections import ConfigDict
 from input_pipeline.tracks import DIMENSIONS, TAG_DIMENSIONS
 from jaxsim.evaluation import sampled_triplets, track_embeddings
 from jaxsim.network import subspaces
+from tests.helpers import naive
 from tests.helpers.batches import fake_data
 
 COUNT = 700
@@ -94,6 +95,25 @@ def test_exactly_the_triplets_of_three_groups_are_drawn(config: ConfigDict, seed
             share = 1 / (len(anchors) * len(positives) * len(negatives))
             deviation = np.sqrt(share * (1 - share) / count)
             assert abs(drawn[a, p, n] / count - share) < 5 * deviation
+
+
+@pytest.mark.parametrize("key", ["parallel", "relative"])
+@pytest.mark.parametrize("tolerance", [1.5, 14.0])
+def test_triplets_are_related_as_configured(config, key: str, tolerance: float) -> None:
+    """And other seeds draw others."""
+    data = fake_data()
+    config.relation.update(key=key, tempo_tolerance=tolerance)
+    found = sampled_triplets.sample_triplets(data, config, count=400, seed=1)
+    for dimension, labels in (("tempo", data.tempo), ("key", data.key)):
+        rows = found[dimension]
+        for a, p, n in zip(rows.anchor, rows.positive, rows.negative, strict=True):
+            if dimension == "tempo":
+                alike = [naive.near(labels[a], labels[other], tolerance) for other in (p, n)]
+            else:
+                alike = [naive.in_one_group(labels[a], labels[other], key) for other in (p, n)]
+            assert alike == [True, False]
+    others = sampled_triplets.sample_triplets(data, config, count=400, seed=2)
+    assert not np.array_equal(others["key"].anchor, found["key"].anchor)
 
 
 def test_a_dimension_without_triplets_is_left_out(config: ConfigDict) -> None:

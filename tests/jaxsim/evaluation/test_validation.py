@@ -1,9 +1,13 @@
 """The validation loss: naive values, every track, and a fall when the model gets better."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 from configs.six_dim import get_config
+from jaxsim.evaluation import metrics
+from jaxsim.evaluation import validation as validation_module
 from jaxsim.evaluation.metrics import Triplets
 from jaxsim.evaluation.sampled_triplets import sample_triplets
 from jaxsim.evaluation.validation import Validation, class_losses, triplet_losses
@@ -81,6 +85,18 @@ def test_classes_lose_over_all_tracks(method: str) -> None:
         assert found[number] == pytest.approx(np.mean(entropies), rel=1e-5)
 
 
+def hits(vectors: np.ndarray, validation: Validation) -> dict[str, float]:
+    """How often the positive is nearer, in each dimension's own sub-space."""
+    result = {}
+    for number, dimension in enumerate(DIMENSIONS):
+        rows, right = validation.triplets[dimension], []
+        for a, p, n in zip(rows.anchor, rows.positive, rows.negative, strict=True):
+            to = [np.linalg.norm(vectors[a, number] - vectors[other, number]) for other in (p, n)]
+            right.append(0.5 if np.isclose(*to, rtol=0, atol=1e-9) else to[0] < to[1])
+        result[dimension] = np.mean(right)
+    return result
+
+
 def test_the_loss_falls_as_embeddings_get_better() -> None:
     """From no sign of the labels to nothing but them; weights count."""
     config, data = config_of(), fake_data(80)
@@ -96,6 +112,7 @@ def test_the_loss_falls_as_embeddings_get_better() -> None:
         ).reshape(80, 3, 24)
         validation._embeddings = lambda state, vectors=vectors: vectors
         measured = validation.measure(state_of({}))
+        assert measured.own == pytest.approx(hits(vectors, validation))
         own = triplet_losses(config, vectors, validation.triplets)
         assert measured.loss == pytest.approx((own[0] + own[1] + 3 * own[2]) / 3)
         losses.append(measured.loss)
@@ -105,8 +122,48 @@ def test_the_loss_falls_as_embeddings_get_better() -> None:
     assert losses[-1] < 0.2 * losses[0]
 
 
+def test_the_table_compares_with_networks_measured_on_the_training_tracks(monkeypatch) -> None:
+    """Dimensions in another order than the default's, one of them without triplets."""
+    config, data, training = config_of(), fake_data(60), fake_data(7)
+    data.tags["genre"][:] = False
+    groups = [str(row // 5) for row in range(60)]
+    validation = Validation(config, dataclasses.replace(data, groups=groups))
+    config.evaluation.batch_size = 3
+    random = np.random.default_rng(0)
+    vectors = [random.normal(size=(60, 3, WIDTH)) for _ in range(3)]
+    places = dict(zip(("trained", 0, 1), vectors, strict=True))
+
+    def starts(config, data, *, batch_size: int):
+        assert data is training and batch_size == 3
+        return [state_of(number) for number in (0, 1)]
+
+    monkeypatch.setattr(validation_module, "untrained_states", starts)
+    monkeypatch.setattr(validation_module.parallel, "replicate", lambda state: state)
+    validation._embeddings = lambda state: places[state.params["classes"]]
+    table = validation.compare(state_of("trained"), training)
+    assert list(table) == ["key", "era"]
+    for dimension, scores in table.items():
+        number, rows = DIMENSIONS.index(dimension), validation.triplets[dimension]
+
+        def right(place: np.ndarray, rows=rows) -> np.ndarray:
+            near, far = (
+                np.linalg.norm(place[rows.anchor] - place[other], axis=1)
+                for other in (rows.positive, rows.negative)
+            )
+            return (near < far).astype(float)
+
+        own, *before = (right(each[:, number]) for each in vectors)
+        whole = right(vectors[0].reshape(60, -1))
+        of = np.array(groups)[rows.anchor]
+        assert scores["own"] == metrics.bootstrap(own, of)
+        assert scores["untrained"].value == pytest.approx(np.mean(before))
+        assert scores["gain"].value == pytest.approx(own.mean() - np.mean(before))
+        assert scores["own_over_whole"].value == pytest.approx(own.mean() - whole.mean())
+
+
 def test_the_loss_is_of_triplets_of_the_whole_split() -> None:
     config, data = config_of(), fake_data(80)
+    config.seed = 6
     config.evaluation.triplets = 2000
     drawn = sample_triplets(data, config, count=2000, seed=config.seed)
     validation = Validation(config, data)

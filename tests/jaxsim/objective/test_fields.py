@@ -14,6 +14,7 @@ from configs.six_dim import get_config
 from input_pipeline.tracks import DIMENSIONS as DIMENSIONS_OF_TRACKS
 from jaxsim.objective.terms import class_shapes, objective_terms
 from jaxsim.training import train_step
+from tests.helpers.naive import drawn, mined, of_one_track, related, targets
 
 SIZE, WIDTH = 20, 6  # examples; numbers of a sub-space
 KEY = jax.random.key(8)
@@ -78,77 +79,12 @@ def batch() -> tuple[np.ndarray, dict[str, np.ndarray]]:
     }
 
 
-def drawn(number: int, shape: tuple[int, ...]) -> np.ndarray:
-    """The numbers that an anchor's place in the batch determines."""
-    key = KEY if number == 0 else jax.random.fold_in(KEY, number)
-    return np.stack(
-        [jax.random.uniform(jax.random.fold_in(key, index), shape) for index in range(SIZE)]
-    )
-
-
-def near(first: float, second: float, tolerance: float) -> bool:
-    return any(abs(first - second * 2.0**octave) <= tolerance for octave in range(-9, 10))
-
-
-def in_one_group(first: int, second: int, relation: str) -> bool:
-    """The same key; or the same tonic (parallel), or the same key signature (relative)."""
-
-    def group(key: int) -> int:
-        return key % 12 if relation == "parallel" or key < 12 else (key + 3) % 12
-
-    return bool(group(first) == group(second))
-
-
-def related(labels, number: int, config: ConfigDict, a: int, c: int) -> bool | None:
-    """Whether two examples are similar (A §3.3, B §3.1); None = not comparable."""
-    dimension, relation = config.dimensions[number], config.relation
-    own, other = labels[dimension][a], labels[dimension][c]
-    if a == c:
-        return None
-    if dimension == "tempo":
-        found = near(own, other, relation.tempo_tolerance)
-        if relation.tempo == "symmetric":
-            found = found or near(other, own, relation.tempo_tolerance)
-        return found if own and other else None
-    if dimension == "key":
-        known = own >= 0 and other >= 0
-        return in_one_group(own, other, relation.key) if known else None
-    if not own.any() or (relation.unlabelled == "excluded" and not other.any()):
-        return None
-    place = DIMENSIONS_OF_TRACKS.index(dimension)
-    if relation.tags == "sampled_label" and labels["drawn_dimension"][a] == place:
-        own = np.arange(len(own)) == labels["drawn_tag"][a]
-    elif relation.tags == "sampled_label":
-        draws = drawn(number + 1, own.shape)[a]
-        own = own & (draws == draws[own].max())
-    return bool((own & other).any())
-
-
-def of_one_track(labels, a: int, c: int) -> bool | None:
-    """Two segments of 129 frames of a track: similar, unless they overlap by more than half (C)."""
-    if labels["track"][a] != labels["track"][c]:
-        return False
-    overlap = 129 - abs(int(labels["start"][a]) - int(labels["start"][c]))
-    return True if overlap <= 129 / 2 else None
-
-
 def triplets(distances, pairs, draws, config: ConfigDict) -> tuple[list[float], int]:
     """The hinges of the picked triplets of one dimension, and how many would be possible."""
-    hinges, possible, loss = [], 0, config.loss
-    for a, p in np.ndindex(distances.shape):
-        if pairs[a][p] is not True:
-            continue
-        negatives = [n for n in range(SIZE) if pairs[a][n] is False]
-        possible += len(negatives) if loss.pick == "all" else bool(negatives)
-        to = distances[a]
-        if loss.pick != "any":
-            negatives = [n for n in negatives if to[p] < to[n] <= to[p] + loss.band]
-            negatives.sort(key=lambda n: to[n])
-        if negatives and loss.pick == "nearest":
-            negatives = negatives[:1]
-        if negatives and loss.pick in ("uniform", "any"):
-            negatives = [negatives[int(draws[a, p] * len(negatives))]]
-        hinges += [max(0.0, to[p] - to[n] + loss.margin) for n in negatives]
+    chosen, possible = mined(distances, pairs, draws, config)
+    hinges = [
+        max(0.0, distances[a, p] - distances[a, n] + config.loss.margin) for a, p, n in chosen
+    ]
     return hinges, possible
 
 
@@ -160,11 +96,13 @@ def distances_of(vectors: np.ndarray, distance: str) -> np.ndarray:
 
 
 def naive_triplet_loss(embeddings, labels, config: ConfigDict) -> float:
-    embeddings, draws = embeddings.astype(np.float64), drawn(0, (len(DIMENSIONS) + 1, SIZE))
-    total, loss = 0.0, config.loss
+    embeddings, loss = embeddings.astype(np.float64), config.loss
+    draws, total = drawn(KEY, 0, SIZE, (len(DIMENSIONS) + 1, SIZE)), 0.0
     for number, dimension in enumerate(config.dimensions):
         own = slice(WIDTH * number, WIDTH * (number + 1)) if loss.disentangled else slice(None)
-        pairs = [[related(labels, number, config, a, c) for c in range(SIZE)] for a in range(SIZE)]
+        pairs = [
+            [related(labels, number, config, a, c, KEY) for c in range(SIZE)] for a in range(SIZE)
+        ]
         distances = distances_of(embeddings[:, own], loss.distance)
         hinges, possible = triplets(distances, pairs, draws[:, number], config)
         count = possible if loss.average == "possible" else len(hinges)
@@ -204,17 +142,6 @@ def naive_class_loss(embeddings, classes, labels, config: ConfigDict) -> float:
             )
         total += loss.weights[dimension] * entropy / count
     return total / len(config.dimensions)
-
-
-def targets(label, dimension: str, count: int, config: ConfigDict) -> set[int]:
-    if dimension == "tempo":
-        centres = [60 * 2 ** ((number + 0.5) / count) for number in range(count)]
-        tolerance = config.relation.tempo_tolerance
-        return {c for c, centre in enumerate(centres) if label and near(label, centre, tolerance)}
-    if dimension == "key":
-        same = (c for c in range(24) if in_one_group(label, c, config.relation.key))
-        return set(same) if label >= 0 else set()
-    return set(np.flatnonzero(label))
 
 
 def found_loss(embeddings, classes, labels, config: ConfigDict) -> float:

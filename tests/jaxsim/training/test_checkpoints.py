@@ -193,7 +193,7 @@ def test_saving_waits_for_no_signal_between_threads(tmp_path: Path, monkeypatch)
 def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
     checkpoints = Checkpoints(tmp_path / "checkpoints", keep=2)
     assert checkpoints.best_step() is None
-    for step, score in enumerate((0.5, 0.9, 0.6, None, 0.7, None), start=1):
+    for step, score in enumerate((0.5, 0.9, 0.8, None, 0.7, None), start=1):
         save(checkpoints, step, score=score)
     checkpoints.close()
     found = Checkpoints(tmp_path / "checkpoints")

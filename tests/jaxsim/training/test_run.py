@@ -1,9 +1,12 @@
 """The run: resuming, refusing, and what it leaves behind. One tiny configuration, compiled once."""
 
+import functools
 import itertools
 import json
 import math
+import operator
 import os
+import re
 import shutil
 import signal
 import time
@@ -145,11 +148,49 @@ def test_runs_from_before_a_field_existed_resume(older, config, tmp_path):
         record.check_same_config(older, config, tmp_path)
 
 
-def test_runs_from_before_a_field_existed_are_evaluated_as_they_were_trained(older):
+def test_runs_from_before_a_field_existed_are_evaluated_as_they_were_trained(older, config):
+    """What they lack is as in the papers' network; what they have stays as it is."""
+    older["model"]["branch_blocks"] = 3
     completed = record.completed(older)
+    assert completed.model.branch_blocks == 3
     assert completed.model.blocks == 6
-    assert completed.relation.tempo == "anchor"
-    assert completed.loss.margin == older["loss"]["margin"]
+    config.model.branch_blocks = 3
+    assert json.loads(completed.to_json()) == json.loads(config.to_json())
+
+
+def fields(tree: dict, prefix: str = "") -> dict[str, object]:
+    """Values by the names of the fields."""
+    found: dict[str, object] = {}
+    for name, value in tree.items():
+        nested = isinstance(value, dict)
+        found |= fields(value, f"{prefix}{name}.") if nested else {prefix + name: value}
+    return found
+
+
+def test_only_what_does_not_change_the_numbers_may_change_on_resuming(config, tmp_path):
+    saved = json.loads(config.to_json())
+    stopped_by = set()
+    for name, value in fields(saved).items():
+        changed = json.loads(json.dumps(saved))
+        *path, last = name.split(".")
+        functools.reduce(operator.getitem, path, changed)[last] = [value]
+        try:
+            record.check_same_config(changed, config, tmp_path)
+        except ValueError as error:
+            assert f"config.{name} = {[value]}, now it is {value}" in str(error)
+            stopped_by.add(name)
+    assert fields(saved).keys() - stopped_by == {
+        "checkpoint_minutes",
+        "data.dir",
+        "data.read_ahead",
+        "log_steps",
+        "num_steps",
+        "parallel.dimensions_at_once",
+        "parallel.mapping",
+    }
+    del saved["loss"]["margin"]
+    with pytest.raises(ValueError, match=r"margin = None, now it is 0\.1"):
+        record.check_same_config(saved, config, tmp_path)
 
 
 def test_a_best_loss_by_another_rule_is_forgotten(older, config, tmp_path):
@@ -335,6 +376,27 @@ def test_bad_configuration(field, value, message):
         config.update_from_flattened_dict({field: value})
     with pytest.raises(ValueError, match=message):
         config_module.check(config, devices=8)
+
+
+UNCHECKED = {  # free text, and what is checked where it is used
+    "data.dir",
+    *(f"data.scores.{name}" for name in ("pieces_per_genre", "renderings", "seconds", "seed")),
+}
+
+
+def test_every_number_and_every_choice_is_checked():
+    config = get_config("demo")
+    for name, value in fields(json.loads(config.to_json())).items():
+        if name in UNCHECKED or isinstance(value, bool):
+            continue
+        wrong = "another" if isinstance(value, str) else -1
+        changed = config.copy_and_resolve_references()
+        with changed.unlocked(), changed.ignore_type():
+            changed.update_from_flattened_dict(
+                {name: [wrong] if isinstance(value, list) else wrong}
+            )
+        with pytest.raises(ValueError, match=re.escape(f"config.{name} is ")):
+            config_module.check(changed, devices=8)
 
 
 @pytest.mark.parametrize("variant", ["paper", "demo", "scores"])
