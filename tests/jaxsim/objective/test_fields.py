@@ -53,6 +53,15 @@ CLASSES = {
 }
 
 
+BESIDE = {"method", "track", "soft_weight", "temperature"}  # the tables; test_softmax.py
+
+
+def test_the_tables_have_every_field() -> None:
+    rows = [*TRIPLETS.values(), *CLASSES.values()]
+    named = {name.split(".")[1] for row in rows for name in row} | BESIDE
+    assert named == {*PUBLISHED.loss, *PUBLISHED.relation}
+
+
 def changed(fields: dict) -> ConfigDict:
     config = PUBLISHED.copy_and_resolve_references()
     config.update_from_flattened_dict(fields)

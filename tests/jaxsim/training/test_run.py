@@ -379,6 +379,7 @@ def test_bad_configuration(field, value, message):
 
 
 UNCHECKED = {  # free text, and what is checked where it is used
+    "start_from",
     "data.dir",
     *(f"data.scores.{name}" for name in ("pieces_per_genre", "renderings", "seconds", "seed")),
 }
