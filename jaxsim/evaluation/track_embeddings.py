@@ -108,8 +108,13 @@ def segment_embeddings(
 
 def embed_tracks(config: ConfigDict, data: DataSet, embed: Embed, *, batch_size: int) -> np.ndarray:
     """Embeds every track, `in_own_metric`: float64 [N, S, E / S]."""
+    return in_own_metric(config, track_means(data, embed, batch_size=batch_size))
+
+
+def track_means(data: DataSet, embed: Embed, *, batch_size: int) -> np.ndarray:
+    """The mean embedding [N, E] of the segments of every track, as the network gives them."""
     batches = track_segments(data, batch_size=batch_size)
-    return in_own_metric(config, _means(batches, embed, of="track", count=len(data)))
+    return _means(batches, embed, of="track", count=len(data))
 
 
 def embed_excerpts(

@@ -8,8 +8,8 @@ or the text of that name in the safetensors header, is UTF-8 JSON:
   dimensions: names of the similarity dimensions; each owns an equal slice of the embedding.
   tag_names: per tag dimension, the names of its tags.
   model: config of the model: the fields of `jaxsim.network.plan.Plan` and how it was trained;
-    blocks and branch_blocks are absent where they equal the papers', and embedding_relu (3) where
-    it is false.
+    blocks and branch_blocks are absent where they equal the papers', and embedding_relu (3) and
+    whitened (3) where they are false or 0.
   standardise: per input, mean and deviation of its z-scoring.
   feature_config, feature_version: how the features that the model takes are extracted.
   tempogram (3): "cyclic" if the tempogram's rows are tempi within an octave; else absent.
@@ -28,7 +28,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxsim.exported import archives, safetensors_format
+from jaxsim.exported import archives, safetensors_format, whitening
 from jaxsim.network.plan import (
     CHROMA_ROWS,
     EMBEDDING_NORMS,
@@ -178,6 +178,8 @@ def _conditions(metadata: dict[str, Any]) -> Iterator[tuple[str, Any, str, bool]
     yield from _depth_conditions(model)
     relu = model.get("embedding_relu", False)
     yield "model.embedding_relu", relu, "true or false", isinstance(relu, bool)
+    whitened = model.get("whitened", 0)
+    yield "model.whitened", whitened, f"0 or {count}", whitened in (0, count)
     norm, norms = model["embedding_norm"], tuple(dict.fromkeys(EMBEDDING_NORMS.values()))
     yield "model.embedding_norm", norm, f"one of {norms}", norm in norms
     for kind in inputs:
@@ -248,4 +250,8 @@ def expected_shapes(metadata: dict[str, Any]) -> dict[str, tuple[int, ...]]:
         shapes |= {f"{layer.path}/kernel": layer.kernel, f"{layer.path}/bias": layer.kernel[-1:]}
     if plan.embedding_norm == "layer":
         shapes |= {f"embedding_norm/{name}": (plan.embedding_size,) for name in ("scale", "bias")}
+    if plan.whitened:
+        size = plan.embedding_size // plan.whitened
+        shapes |= {whitening.KERNEL: (plan.whitened, size, size)}
+        shapes |= {whitening.BIAS: (plan.embedding_size,)}
     return shapes

@@ -28,6 +28,7 @@ def write(
     feature_version: int,
     path: str | Path,
     dtype: str = "float32",
+    whitening: Mapping[str, np.ndarray] | None = None,
 ) -> None:
     """Writes the network of `params` to `path`, whole or not at all.
 
@@ -45,16 +46,21 @@ def write(
       path: ends in .safetensors for a file of that format (needs the extra safetensors), else it
         is an `.npz`. An existing file is replaced; the folder is created if it does not exist.
       dtype: of the parameters in the file: "float32", or "float16" for half the size.
+      whitening: of `whitening.fit`, if the model whitens its sub-spaces.
 
     Raises:
       ValueError: the parameters are not those of this config's network or are not finite in this
         dtype, or config and feature_config contradict each other; or safetensors is missing.
     """
-    metadata = _metadata(config, tag_names, feature_config, feature_version, path)
+    metadata = _metadata(
+        config, tag_names, feature_config, feature_version, path, whitened=whitening is not None
+    )
     with np.errstate(over="ignore"):  # float16 overflows to infinity; the check below reports it
         arrays = {
             name: array.astype(dtype)
-            for name, array in parameters(params, batch_stats, config).items()
+            for name, array in (
+                parameters(params, batch_stats, config) | dict(whitening or {})
+            ).items()
         }
     model_format.check(metadata, arrays, path)
     text = json.dumps(metadata, sort_keys=True)
@@ -154,6 +160,8 @@ def _metadata(
     feature_config: Mapping[str, Any],
     feature_version: int,
     source: str | Path,
+    *,
+    whitened: bool,
 ) -> dict[str, Any]:
     """The metadata that `model_format` describes, as read back from JSON."""
     for name, extracted in feature_config.items():
@@ -163,14 +171,17 @@ def _metadata(
                 f"{extracted} as in feature_config"
             )
     kind = config.features.get("tempogram", "autocorrelation")
-    new = kind != "autocorrelation" or config.model.get("embedding_relu", False)
+    model = _described(config.model.to_dict())
+    if whitened:
+        model["whitened"] = len(config.dimensions)
+    new = kind != "autocorrelation" or model.get("embedding_relu") or whitened
     metadata = {
         "format": model_format.FORMAT,
         "format_version": 3 if new else 2,
         "jaxsim_version": jaxsim.__version__,
         "dimensions": list(config.dimensions),
         "tag_names": {name: list(tags) for name, tags in tag_names.items()},
-        "model": _described(config.model.to_dict()),
+        "model": model,
         "standardise": {name: list(pair) for name, pair in config.features.standardise.items()},
         "feature_config": dict(feature_config),
         "feature_version": feature_version,

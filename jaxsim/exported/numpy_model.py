@@ -161,7 +161,14 @@ class Model:
             x = self._block(block, x)
         x = x.reshape(len(x), -1) @ self.arrays["embedding/kernel"] + self.arrays["embedding/bias"]
         x = self._layer_norm(x) if plan.embedding_norm == "layer" else x
-        return np.maximum(x, 0) if plan.embedding_relu else x
+        x = np.maximum(x, 0) if plan.embedding_relu else x
+        return self._whiten(x) if plan.whitened else x
+
+    def _whiten(self, x: np.ndarray) -> np.ndarray:
+        parts = np.split(x, self.plan.whitened, axis=1)
+        kernels = self.arrays["whitening/kernel"]
+        whitened = [part @ kernel for part, kernel in zip(parts, kernels, strict=True)]
+        return np.concatenate(whitened, axis=1) + self.arrays["whitening/bias"]
 
     def _branch(self, plan: Plan, kind: str, x: np.ndarray) -> np.ndarray:
         strides, pooling = INPUTS[kind]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 
 import flax.linen as nn
 import jax.numpy as jnp
+from jax.lax import Precision
 from jaxtyping import Array, Float
 
 from jaxsim.network import plan as plans
@@ -206,4 +207,20 @@ class Inception(nn.Module):
         if norm == "batch_layer":
             x = centred(x, train=train, name="embedding_centre")
         x = x if norm == "none" else nn.LayerNorm(name="embedding_norm")(x)
-        return nn.relu(x) if self.plan.embedding_relu else x
+        x = nn.relu(x) if self.plan.embedding_relu else x
+        return Whitening(self.plan.whitened, name="whitening")(x) if self.plan.whitened else x
+
+
+class Whitening(nn.Module):
+    """A linear layer of every sub-space, with the weights of `exported.whitening`."""
+
+    count: int
+
+    @nn.compact
+    def __call__(self, x: Float[Array, "B E"]) -> Float[Array, "B E"]:
+        size = x.shape[1] // self.count
+        kernel = self.param("kernel", nn.initializers.zeros, (self.count, size, size), jnp.float32)
+        bias = self.param("bias", nn.initializers.zeros, x.shape[1:], jnp.float32)
+        parts = x.reshape(-1, self.count, size)
+        product = jnp.einsum("bsd,sde->bse", parts, kernel, precision=Precision.HIGHEST)
+        return product.reshape(x.shape) + bias

@@ -139,7 +139,8 @@ class Plan:
       embedding_norm: "layer" (A), "none", or "batch_layer": batch normalisation before the layer
         normalisation. A deep stack of rectifiers maps all inputs to almost the same direction. The
         batch mean is that direction; once it is removed, the sub-spaces cannot collapse to it.
-      embedding_relu: whether a ReLU comes last (as in B's released backbone).
+      embedding_relu: whether a ReLU follows (as in B's released backbone).
+      whitened: how many sub-spaces an exported network whitens at last; 0 = none.
     """
 
     embedding_size: int
@@ -152,6 +153,7 @@ class Plan:
     branch_norm: str = "none"
     embedding_norm: str = "layer"
     embedding_relu: bool = False
+    whitened: int = 0
 
     @property
     def stem_channels(self) -> int:

@@ -1,9 +1,11 @@
 """From a state or a checkpoint to the file of an exported model."""
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import jax
+import numpy as np
 from ml_collections import ConfigDict
 
 from jaxsim.exported import model_writing
@@ -19,8 +21,17 @@ def export_state(
     _write(Restored(config, params, batch_stats, record), path)
 
 
-def export_checkpoint(directory: str | Path, path: str | Path, *, dtype: str = "float32") -> None:
+def export_checkpoint(
+    directory: str | Path,
+    path: str | Path,
+    *,
+    dtype: str = "float32",
+    whiten: Callable[[Restored], Mapping[str, np.ndarray]] | None = None,
+) -> None:
     """Writes the network of a run's newest checkpoint; see `model_writing.write`.
+
+    Args:
+      whiten: gives the whitening of the checkpoint's network.
 
     Raises:
       FileNotFoundError: there is no checkpoint.
@@ -29,14 +40,20 @@ def export_checkpoint(directory: str | Path, path: str | Path, *, dtype: str = "
     """
     restored = restore_for_inference(directory)
     try:
-        _write(restored, path, dtype=dtype)
+        _write(restored, path, dtype=dtype, whitening=whiten(restored) if whiten else None)
     except (AttributeError, KeyError, TypeError) as error:
         raise ValueError(
             f"{directory}: the checkpoint lacks something that an export needs ({error})"
         ) from error
 
 
-def _write(trained: Restored, path: str | Path, *, dtype: str = "float32") -> None:
+def _write(
+    trained: Restored,
+    path: str | Path,
+    *,
+    dtype: str = "float32",
+    whitening: Mapping[str, np.ndarray] | None = None,
+) -> None:
     model_writing.write(
         trained.params,
         trained.batch_stats,
@@ -46,4 +63,5 @@ def _write(trained: Restored, path: str | Path, *, dtype: str = "float32") -> No
         feature_version=trained.record["feature_version"],
         path=path,
         dtype=dtype,
+        whitening=whitening,
     )

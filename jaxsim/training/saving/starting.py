@@ -9,10 +9,12 @@ import numpy as np
 from flax.traverse_util import unflatten_dict
 from ml_collections import ConfigDict
 
-from jaxsim.exported import numpy_model
+from jaxsim.exported import numpy_model, whitening
 from jaxsim.network.plan import Plan, plan_of
 from jaxsim.training.saving.checkpoints import restore_for_inference
 from jaxsim.training.train_step import State
+
+WHITENING = (whitening.KERNEL, whitening.BIAS)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,8 +58,10 @@ def read(path: str | Path) -> Source:
         "standardisation": "constants",
         "standardise": model.standardise,
     }
-    params = unflatten_dict(model.arrays, sep="/")
-    return Source(model.plan, features, model.dimensions, params, {})
+    # Whitening is fitted to a network when it is exported, and so again after this training.
+    arrays = {name: each for name, each in model.arrays.items() if name not in WHITENING}
+    plan = dataclasses.replace(model.plan, whitened=0)
+    return Source(plan, features, model.dimensions, unflatten_dict(arrays, sep="/"), {})
 
 
 def adopted(config: ConfigDict) -> ConfigDict:
@@ -75,7 +79,8 @@ def adopted(config: ConfigDict) -> ConfigDict:
             f"config.start_from = {config.start_from}"
         )
     config = config.copy_and_resolve_references()
-    config.model.update(dataclasses.asdict(source.plan))
+    structure = dataclasses.asdict(source.plan)
+    config.model.update({name: structure[name] for name in structure if name in config.model})
     config.features.update(
         {name: value for name, value in source.features.items() if name in config.features}
     )

@@ -1,0 +1,98 @@
+"""Whitened models use all directions of their sub-spaces, in JAX and in NumPy alike."""
+
+import functools
+
+import jax
+import numpy as np
+import pytest
+
+from input_pipeline.datasets import dataset
+from input_pipeline.datasets.batches import track_segments
+from input_pipeline.hearing.features import FeatureConfig
+from jaxsim import export
+from jaxsim.exported import model_format, numpy_model, whitening
+from jaxsim.library.intake.embedding import Embedder
+from jaxsim.network import subspaces
+from jaxsim.training import train_step
+from jaxsim.training.saving.checkpoints import restore_for_inference
+from jaxsim.training.saving.starting import read
+
+
+def vectors(count: int = 500) -> np.ndarray:
+    """Two sub-spaces of four columns, which vary in few directions."""
+    random = np.random.default_rng(2)
+    mixed = random.normal(size=(count, 8)) * np.array([9, 1, 0.1, 0.01, 3, 3, 1, 1])
+    rotation, _ = np.linalg.qr(random.normal(size=(4, 4)))
+    return (mixed.reshape(count, 2, 4) @ rotation).reshape(count, 8) + random.normal(size=8)
+
+
+@pytest.mark.parametrize("strength", [1e-6, 0.1])
+def test_components_are_divided_by_their_deviation(strength: float) -> None:
+    embeddings = vectors()
+    arrays = whitening.fit(embeddings, 2, strength=strength)
+    for number in range(2):
+        own = embeddings[:, 4 * number : 4 * number + 4]
+        found = own @ arrays["whitening/kernel"][number]
+        found = found + arrays["whitening/bias"][4 * number : 4 * number + 4]
+        deviation = np.sqrt(np.linalg.eigvalsh(np.cov(own.T, bias=True)))
+        expected = np.diag((deviation / (deviation + strength * deviation.max())) ** 2)
+        np.testing.assert_allclose(np.cov(found.T, bias=True), expected, atol=2e-3)
+        np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("embeddings", "strength", "message"),
+    [
+        (vectors(1), 0.1, "whitening has 1 tracks and the strength 0.1, expected at least 2"),
+        (vectors(9), 0.0, r"the strength 0\.0, expected"),
+        (np.ones((9, 8)), 0.1, "whitening: sub-space 0 is the same for all tracks"),
+    ],
+)
+def test_what_cannot_be_whitened(embeddings, strength, message) -> None:
+    with pytest.raises(ValueError, match=message):
+        whitening.fit(embeddings, 2, strength=strength)
+
+
+def test_the_command_whitens_over_the_training_tracks(finished, prepared_directory, tmp_path):
+    path = tmp_path / "white.npz"
+    export.main([f"--checkpoint={finished}", f"--out={path}", "--whiten=0.05"])
+    restored = restore_for_inference(finished)
+    state = train_step.State(0, restored.params, restored.batch_stats, ())
+    embed = jax.jit(functools.partial(train_step.embed, restored.config))
+    data = dataset.open(prepared_directory, "train", FeatureConfig())
+    (batch,) = track_segments(data, batch_size=8)  # four tracks of two segments
+    track = batch.pop("track")
+    segments = np.asarray(embed(state, batch), np.float64)
+    means = np.stack([segments[track == number].mean(axis=0) for number in range(4)])
+    arrays = whitening.fit(means, 2, strength=0.05)
+    by_hand = np.concatenate(
+        [
+            part @ kernel
+            for part, kernel in zip(
+                np.split(means, 2, axis=1), arrays["whitening/kernel"], strict=True
+            )
+        ],
+        axis=1,
+    )
+    expected = by_hand + arrays["whitening/bias"]
+    model = numpy_model.load(path)
+    found = model.embed(batch["mel"], batch["cens"], batch["onset"])
+    for number in range(4):
+        mean = found[track == number].mean(axis=0)
+        np.testing.assert_allclose(mean, expected[number], rtol=2e-3, atol=2e-3)
+    units = [
+        vector for _, vector in Embedder(path).stream((i, data.stored(i)) for i in range(len(data)))
+    ]
+    np.testing.assert_allclose(units, subspaces.normalised(expected, 2), atol=5e-3)
+    assert model_format.read(path)[0]["format_version"] == 3
+    assert model.plan.whitened == 2
+    assert not {"whitening"} & read(path).params.keys(), "a training starts before it"
+
+
+def test_a_wrong_number_of_sub_spaces_is_refused(finished, tmp_path):
+    path = tmp_path / "white.npz"
+    export.main([f"--checkpoint={finished}", f"--out={path}", "--whiten=0.05"])
+    metadata, arrays = model_format.read(path)
+    metadata["model"]["whitened"] = 4
+    with pytest.raises(ValueError, match=r"model\.whitened is 4, expected 0 or 2"):
+        model_format.check(metadata, arrays, path)
