@@ -39,6 +39,9 @@ def paper() -> ConfigDict:
 
     config.data = data = ConfigDict()
     data.dir = ""  # a prepared data set; empty = the embedded scores, built on first use
+    # Or several, whose tracks share the batches: ("DIR=WEIGHT", ...); an empty DIR = the scores.
+    # Every group of similar rows is from one of them, drawn by weight.
+    data.dirs = ()
     data.group_size = 2  # rows of a batch that are drawn to be similar in a dimension; even
     # What groups of rows start with: tracks "balanced" over the classes of every dimension, so that
     # rare ones are seen; or "every_track" once in tracks x group_size / batch_size steps (B).

@@ -119,8 +119,12 @@ def slice_devices(topology: str) -> Sequence[jax.Device]:
 
 
 def example_shapes(config: ConfigDict, *, rows: int) -> dict[str, jax.ShapeDtypeStruct]:
-    """The arrays of a training batch [rows, ...]; labels as in `config.data.dir`, else the MSD."""
-    tags = tag_counts(open_splits(config, ("train",))["train"]) if config.data.dir else TAGS
+    """The arrays of a training batch [rows, ...]; labels as in `config.data`, else the MSD."""
+    tags = (
+        tag_counts(open_splits(config, ("train",))["train"])
+        if config.data.dir or config.data.dirs
+        else TAGS
+    )
     return batch_shapes(config, tags, rows=rows)
 
 

@@ -12,7 +12,7 @@ import json
 import os
 import weakref
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -27,6 +27,14 @@ RECORD_VERSION = "1.2.0"  # Raise it whenever the fields of the records change.
 # The first one has no estimates of tags; all its tags were given.
 READABLE_VERSIONS = ("1.1.0", RECORD_VERSION)
 INDEX_VERSION = 3  # Raise it whenever the layout of the index files changes.
+
+
+class Part(NamedTuple):
+    """One of several data sets that were joined; see `joining.joined`."""
+
+    directory: Path
+    weight: float  # how often it is drawn from, beside the other parts' weights
+    rows: slice
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +59,7 @@ class DataSet:
       tags_confidence: per tag dimension, float32 [N], of estimates; 1 where given, 0 where there
         are none.
       has_tag_estimate: bool [N], whether `tag_estimate` has something to give.
+      parts: what it was joined from; empty if it is one data set.
     """
 
     directory: Path
@@ -77,6 +86,7 @@ class DataSet:
     _shards: list["Shard"]
     _shard_of_track: np.ndarray
     _offsets: dict[str, np.ndarray]
+    parts: tuple[Part, ...] = ()
 
     def __len__(self) -> int:
         return len(self.track_ids)

@@ -1,11 +1,13 @@
 """Which tracks are drawn together, so that every dimension of a batch finds similar pairs."""
 
+import functools
 from collections.abc import Callable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
 
 from input_pipeline.datasets.dataset import DataSet
+from input_pipeline.datasets.joining import of_part
 from input_pipeline.hearing.segments import least_apart
 from input_pipeline.tracks import TEMPO_OCTAVES, key_group
 
@@ -152,7 +154,36 @@ class SameTrack:
         return Group(tuple(np.repeat(drawn, 2)), -1)
 
 
-PartnersByName = dict[str, Partners | TempoPartners | SameTrack]
+class Mixed:
+    """Draws groups from several data sets, each as often as its weight says.
+
+    Args:
+      weighted: the weight of each data set and what draws its groups, of tracks in a joined one.
+    """
+
+    def __init__(self, weighted: Sequence[tuple[float, "Drawn"]]):
+        weights, self._partners = zip(*weighted, strict=True)
+        self._shares = np.array(weights) / sum(weights)
+
+    def __len__(self) -> int:
+        return sum(map(len, self._partners))
+
+    def __contains__(self, track: int) -> bool:
+        return any(track in each for each in self._partners)
+
+    def draw(self, random: np.random.Generator, count: int = 2) -> Group:
+        """A group of a data set, which is drawn by weight."""
+        number = int(random.choice(len(self._partners), p=self._shares))
+        return self._partners[number].draw(random, count)
+
+    def around(self, random: np.random.Generator, first: int, count: int = 2) -> Group:
+        """A group of the data set that has the track `first`."""
+        (own,) = (each for each in self._partners if first in each)
+        return own.around(random, first, count)
+
+
+Drawn = Partners | TempoPartners | SameTrack
+PartnersByName = dict[str, Drawn | Mixed]
 
 
 def partners_of(
@@ -165,35 +196,62 @@ def partners_of(
 ) -> PartnersByName:
     """What draws the groups of each dimension, and those of one track as "track".
 
+    From data sets that were joined, one is drawn by its weight for every group, all of whose tracks
+    are from it; one that has no pairs in a dimension is not drawn for that dimension.
+
     Args:
       track_pairs: whether batches have pairs of segments of one track.
 
     Raises:
       ValueError: no two tracks are similar in a dimension, or no track is long enough.
     """
+    parts = [(part.weight, of_part(data, part)) for part in data.parts] or [(1.0, data)]
+
+    def mixed(of: Callable[[DataSet], Drawn]) -> Drawn | Mixed:
+        found = [(weight, of(each)) for weight, each in parts]
+        usable = [(weight, each) for weight, each in found if len(each)]
+        return Mixed(usable) if len(usable) > 1 else (usable or found)[0][1]
+
     result: PartnersByName = {}
+    of: Callable[[DataSet], Drawn]
     for dimension in dimensions:
         if dimension == "tempo":
-            result[dimension] = TempoPartners(data.tempo, tolerance=tempo_tolerance)
+            of = functools.partial(_of_tempo, tolerance=tempo_tolerance)
         elif dimension == "key":
-            group = key_group(data.key, key_relation)
-            known = (data.key >= 0)[:, None]
-            result[dimension] = Partners((group[:, None] == np.arange(12)) & known)
+            of = functools.partial(_of_key, relation=key_relation)
         else:
-            result[dimension] = Partners(data.tags[dimension])
+            of = functools.partial(_of_tags, dimension=dimension)
+        result[dimension] = mixed(of)
         if not len(result[dimension]):
             raise ValueError(
                 f"{data.directory}: split {data.split!r} has no two tracks that are similar in "
                 f"{dimension!r}; label more tracks or leave it out of config.dimensions"
             )
     if track_pairs:
-        result["track"] = SameTrack(data.num_frames, frames=data.feature_config.segment_frames)
+        result["track"] = mixed(_of_one_track)
         if not len(result["track"]):
             raise ValueError(
                 f"{data.directory}: split {data.split!r} has no track of one and a half segments, "
                 "which the track regularisation needs; set config.loss.track_weight = 0"
             )
     return result
+
+
+def _of_tempo(data: DataSet, *, tolerance: float) -> TempoPartners:
+    return TempoPartners(data.tempo, tolerance=tolerance)
+
+
+def _of_key(data: DataSet, *, relation: str) -> Partners:
+    group, known = key_group(data.key, relation), (data.key >= 0)[:, None]
+    return Partners((group[:, None] == np.arange(12)) & known)
+
+
+def _of_tags(data: DataSet, *, dimension: str) -> Partners:
+    return Partners(data.tags[dimension])
+
+
+def _of_one_track(data: DataSet) -> SameTrack:
+    return SameTrack(data.num_frames, frames=data.feature_config.segment_frames)
 
 
 def _with_others(

@@ -25,7 +25,7 @@ from jaxsim.network.separation import TRUNK_STARTS
 from jaxsim.objective.losses import AVERAGES, DISTANCES, PICKS
 from jaxsim.objective.relations import TAG_RULES, TEMPO_RELATIONS, UNLABELLED
 from jaxsim.objective.terms import METHODS, TRACK_LOSSES
-from jaxsim.training.data import feature_config
+from jaxsim.training.data import directory_and_weight, feature_config
 from jaxsim.training.machines.parallel import MAPPINGS
 from jaxsim.training.schedule import SCHEDULES
 
@@ -93,6 +93,7 @@ def check(config: ConfigDict, *, devices: int) -> None:
     _check_depth(config)
     _check_by_name(config)
     _check_features(config)
+    _check_data(config)
     _check_batch(config, devices)
     _check_parts(config, devices)
     _check_loss(config)
@@ -130,6 +131,20 @@ def _check_by_name(config: ConfigDict) -> None:
                 f"config.features.standardise.{name} is {pair}, expected a mean and a deviation "
                 "above 0"
             )
+
+
+def _check_data(config: ConfigDict) -> None:
+    try:
+        directories = [directory_and_weight(text)[0] for text in config.data.dirs]
+    except ValueError as error:
+        raise ValueError(f"config.{error}") from None
+    if len(set(directories)) < len(directories):
+        raise ValueError(f"config.data.dirs is {config.data.dirs}, expected each directory once")
+    if config.data.dir and directories:
+        raise ValueError(
+            f"config.data.dir is {config.data.dir!r}, expected none beside config.data.dirs = "
+            f"{config.data.dirs}"
+        )
 
 
 def _check_features(config: ConfigDict) -> None:

@@ -1,12 +1,16 @@
 """The data set that a configuration names."""
 
 import dataclasses
+import math
 from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
 from ml_collections import ConfigDict
 
 from input_pipeline.datasets import dataset
 from input_pipeline.datasets.dataset import DataSet
+from input_pipeline.datasets.joining import joined
 from input_pipeline.hearing.features import FeatureConfig
 from input_pipeline.scores import ScoresConfig
 from input_pipeline.scores.default_data import prepare_scores
@@ -21,15 +25,45 @@ def feature_config(config: ConfigDict) -> FeatureConfig:
 def open_splits(
     config: ConfigDict, splits: Sequence[str], *, directory: str = ""
 ) -> dict[str, DataSet]:
-    """Splits by name, from `directory`, else `config.data.dir`, else the embedded scores.
+    """Splits by name, from `directory`, else `config.data.dir` or `dirs`, else the embedded scores.
 
     The scores are prepared first if they are absent. Raises what `dataset.open` raises.
     """
     features = feature_config(config)
-    found = directory or config.data.dir
-    if not found:
-        found = prepare_scores(ScoresConfig(**config.data.scores.to_dict()), features)
-    return {split: dataset.open(found, split, features) for split in splits}
+
+    def found(directory: str) -> str | Path:
+        scores = ScoresConfig(**config.data.scores.to_dict())
+        return directory or prepare_scores(scores, features)
+
+    weighted = {} if directory else dict(map(directory_and_weight, config.data.dirs))
+    if not weighted:
+        single = found(directory or config.data.dir)
+        return {split: dataset.open(single, split, features) for split in splits}
+    directories = [found(each) for each in weighted]
+    return {
+        split: joined(
+            [dataset.open(each, split, features) for each in directories], [*weighted.values()]
+        )
+        for split in splits
+    }
+
+
+def directory_and_weight(text: str) -> tuple[str, float]:
+    """What an element of `config.data.dirs` says: "DIR" or "DIR=WEIGHT".
+
+    Raises:
+      ValueError: the weight is not a positive number.
+    """
+    directory, separator, weight = text.rpartition("=")
+    if not separator:
+        return text, 1.0
+    try:
+        value = float(weight)
+    except ValueError:
+        value = math.nan
+    if not 0 < value < math.inf:
+        raise ValueError(f"data.dirs has {text!r}, expected DIR=WEIGHT with a positive weight")
+    return directory, value
 
 
 def standardised(config: ConfigDict, data: DataSet) -> ConfigDict:
@@ -42,9 +76,24 @@ def standardised(config: ConfigDict, data: DataSet) -> ConfigDict:
     """
     if config.features.standardisation == "constants":
         return config
-    found = dataset.statistics(data.directory)
+    found = _statistics(data)
     kinds = {"tempogram": config.features.tempogram}
     config = config.copy_and_resolve_references()
     for name in config.model.inputs:
         config.features.standardise[name] = found[kinds.get(name, name)]
     return config
+
+
+def _statistics(data: DataSet) -> dict[str, tuple[float, float]]:
+    """Mean and deviation of every input; of joined data sets, weighted as they are drawn."""
+    if not data.parts:
+        return dataset.statistics(data.directory)
+    weights = np.array([part.weight for part in data.parts])
+    found = [dataset.statistics(part.directory) for part in data.parts]
+    result = {}
+    for name in set.intersection(*(set(each) for each in found)):
+        means, deviations = np.array([each[name] for each in found]).T
+        mean = np.average(means, weights=weights)
+        square = np.average(deviations**2 + means**2, weights=weights)
+        result[name] = (float(mean), float(np.sqrt(square - mean**2)))
+    return result

@@ -20,6 +20,7 @@ ADDED = {f"model.{name}": value for name, value in PUBLISHED_DEPTH.items()} | {
     "parallel.dimensions_at_once": 0,
     "relation.tempo": "anchor",
     "start_from": "",
+    "data.dirs": [],
     "loss.track": "triplets",
     "loss.soft_weight": 0.0,
     "loss.temperature": 0.1,
