@@ -81,49 +81,69 @@ def objective_terms(
     labels = {name: labels[name] for name in label_names(config)}
     candidates, candidate_labels = _gathered((embeddings, labels), axis, config)
     masks = jnp.asarray(masks_of(config, embeddings.shape[1]))
+    seen = _Seen(embeddings, candidates, labels, candidate_labels, masks)
     track = soft = Total(jnp.zeros(()), jnp.zeros(()))
-    if config.loss.track_weight or config.loss.soft_weight:
-        frames = config.features.segment_frames
-        same_track = _same_track(labels, candidate_labels, frames)
-    if config.loss.method != "triplet":
+    if config.loss.method == "triplet":
+        loss, active, track = _triplet_terms(seen, key, config)
+    else:
         loss = _class_loss(embeddings, classes, masks, labels, config)
         active = jax.tree.map(jnp.zeros_like, loss)
-    else:
-        mine = functools.partial(
-            losses.triplet_loss,
-            embeddings,
-            candidates,
-            margin=config.loss.margin,
-            band=config.loss.band,
-            pick=config.loss.pick,
-            average=config.loss.average,
-            distance=config.loss.distance,
-        )
-        relation = _relations(labels, candidate_labels, key, config)
-        random = _random(key, labels["index"], (len(masks) + 1, len(candidates)))
-        loss, active = _over_dimensions(
-            mine, masks, relation, jnp.swapaxes(random, 0, 1)[:-1], config=config
-        )
-        if config.loss.track_weight:
-            whole = jnp.ones(embeddings.shape[1])
-            if config.loss.track == "softmax":
-                track = softmax.same_track_loss(
-                    embeddings, candidates, whole, same_track, config.loss.temperature
-                )
-            else:
-                track, _ = mine(whole, same_track, random[:, -1])
     if config.loss.soft_weight:
-        soft = softmax.soft_target_loss(
-            embeddings,
-            candidates,
-            _tag_mask(config, masks),
-            labels["teacher"],
-            candidate_labels["teacher"],
-            same_track.similar | same_track.dissimilar,
-            config.loss.temperature,
-        )
+        soft = _soft_term(seen, config)
     spread = jax.vmap(_spread, in_axes=(None, 0))(candidates, masks)
     return Terms(loss, active, spread, _ranks(candidates, config), track, soft)
+
+
+class _Seen(NamedTuple):
+    """What a device compares: its own examples, the anchors, with all candidates."""
+
+    embeddings: Array
+    candidates: Array
+    labels: Mapping[str, Array]
+    candidate_labels: Mapping[str, Array]
+    masks: Array
+
+
+def _triplet_terms(seen: _Seen, key: Array, config: ConfigDict) -> tuple[Total, Total, Total]:
+    """Loss and active share of every dimension [S], and the track regularisation's loss."""
+    mine = functools.partial(
+        losses.triplet_loss,
+        seen.embeddings,
+        seen.candidates,
+        margin=config.loss.margin,
+        band=config.loss.band,
+        pick=config.loss.pick,
+        average=config.loss.average,
+        distance=config.loss.distance,
+    )
+    relation = _relations(seen.labels, seen.candidate_labels, key, config)
+    shape = (len(seen.masks) + 1, len(seen.candidates))
+    random = jnp.swapaxes(_random(key, seen.labels["index"], shape), 0, 1)
+    loss, active = _over_dimensions(mine, seen.masks, relation, random[:-1], config=config)
+    if not config.loss.track_weight:
+        return loss, active, Total(jnp.zeros(()), jnp.zeros(()))
+    whole, same_track = jnp.ones(seen.embeddings.shape[1]), _same_track(seen, config)
+    if config.loss.track == "softmax":
+        track = softmax.same_track_loss(
+            seen.embeddings, seen.candidates, whole, same_track, config.loss.temperature
+        )
+    else:
+        track, _ = mine(whole, same_track, random[-1])
+    return loss, active, track
+
+
+def _soft_term(seen: _Seen, config: ConfigDict) -> Total:
+    """The divergence from the teacher; an example is not compared with what overlaps it."""
+    same_track = _same_track(seen, config)
+    return softmax.soft_target_loss(
+        seen.embeddings,
+        seen.candidates,
+        _tag_mask(config, seen.masks),
+        seen.labels["teacher"],
+        seen.candidate_labels["teacher"],
+        same_track.similar | same_track.dissimilar,
+        config.loss.temperature,
+    )
 
 
 def _tag_mask(config: ConfigDict, masks: Array) -> Array:
@@ -200,12 +220,19 @@ def _preferring_drawn(random, labels, dimension: str):
     return jnp.where(drawn, 2.0, random)
 
 
-def _same_track(labels, candidate_labels, frames: int) -> Relation:
+def _same_track(seen: _Seen, config: ConfigDict) -> Relation:
     """Which segments are of the anchor's track and which of others (C, B's track regularisation).
 
-    A segment that overlaps the anchor by more than half of its `frames`, itself included, is
-    neither.
+    A segment that overlaps the anchor by more than half, itself included, is neither.
     """
+    frames = config.features.segment_frames
+    return of_one_track(seen.labels, seen.candidate_labels, frames)
+
+
+def of_one_track(
+    labels: Mapping[str, Array], candidate_labels: Mapping[str, Array], frames: int
+) -> Relation:
+    """The relation of segments of `frames` frames, by their "track" and "start"."""
     same = labels["track"][:, None] == candidate_labels["track"]
     apart = jnp.abs(labels["start"][:, None] - candidate_labels["start"])
     return Relation(same & (apart >= least_apart(frames)), ~same)

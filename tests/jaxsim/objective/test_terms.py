@@ -18,9 +18,9 @@ from jaxsim.objective.relations import Relation, relations
 from jaxsim.objective.terms import (
     Terms,
     _relations,
-    _same_track,
     class_shapes,
     objective_terms,
+    of_one_track,
 )
 from jaxsim.training.machines import parallel
 from tests.helpers import programs
@@ -105,7 +105,7 @@ def test_the_positives_of_a_track_overlap_the_anchor_by_half_at_most() -> None:
     start[:4], track[:4] = [7, 7 + 64, 7 + 65, 7], [2, 2, 2, 2]  # 65, 64 and 129 frames in common
     labels = {"track": jnp.int32(track), "start": jnp.int32(start)}
     own = jax.tree.map(lambda x: x[:40], labels)
-    found = _same_track(own, labels, 129)
+    found = of_one_track(own, labels, 129)
     for a in range(40):
         for c in range(60):
             common = set(range(start[a], start[a] + 129)) & set(range(start[c], start[c] + 129))
