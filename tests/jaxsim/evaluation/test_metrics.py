@@ -111,9 +111,10 @@ def test_auc_equals_sklearns_with_ties_and_weights() -> None:
 
 def test_tagging_leaves_out_what_cannot_be_measured() -> None:
     random = np.random.default_rng(6)
-    labels = random.random((60, 4)) < 0.4
+    labels = random.random((60, 5)) < 0.4
     labels[:, 1] = True  # nothing to tell apart
-    scores = labels + random.normal(size=(60, 4))
+    labels[:, 4] = False  # nor here
+    scores = labels + random.normal(size=(60, 5))
     scores[:, 3] = np.nan  # a tag without a prototype
     score, each = metrics.tagging_auc(scores, labels, np.arange(60) // 3)
     assert set(each) == {0, 2}

@@ -122,6 +122,16 @@ def test_an_interval_is_over_groups_and_seeds(seeds_differ: float) -> None:
     assert wider > 1.3 if seeds_differ else wider == pytest.approx(1, abs=0.1)
 
 
+def test_a_large_group_weighs_as_much_as_its_values() -> None:
+    """The mean of a resample is over its values, not over its groups."""
+    groups = np.repeat(np.arange(20), np.arange(1, 21))
+    values = groups + np.random.default_rng(3).normal(size=len(groups))
+    found = metrics.bootstrap(values, groups)
+    low, high = interval_of(values[None], groups)
+    assert (found.low, found.high) == pytest.approx((low, high), abs=0.06 * (high - low))
+    assert values.mean() > 1.3 * np.mean([values[groups == group].mean() for group in range(20)])
+
+
 def test_one_repetition_is_none() -> None:
     values = np.random.default_rng(0).random(50)
     groups = np.arange(50) // 3
