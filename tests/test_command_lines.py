@@ -15,7 +15,7 @@ OPTIONS = {
     "jaxsim.train": "--config --workdir --profile --distributed --config.FIELD=VALUE",
     "jaxsim.evaluate": f"--checkpoint --model --data_dir --data --out --triplets_per_dimension "
     f"--count --batch_size --excerpt {JUDGED}",
-    "jaxsim.export": "--checkpoint --out --dtype",
+    "jaxsim.export": "--checkpoint --out --dtype --whiten --data_dir",
     "jaxsim.embed": "LIBRARY --store --model --workers --batch_size --max_minutes --prune",
     "jaxsim.search": "STORE --like --weights --preset --top --max_per_artist --where --explain "
     "--json --approximate",
@@ -28,8 +28,8 @@ OPTIONS = {
     "jaxsim.sweep": f"--configs --workdir {JUDGED}",
     "jaxsim.report": "FILE --out",
     "input_pipeline.prepare": "--source --path --audio --option --data_dir --dry_run --estimate "
-    "--tag_thresholds --tag_table --workers --beam_options --pieces_per_genre --renderings "
-    "--seconds --seed",
+    "--feature --tag_thresholds --tag_table --workers --beam_options --pieces_per_genre "
+    "--renderings --seconds --seed",
     "launch.check": "--config --topology --config.FIELD=VALUE",
     "benchmarks.estimates": "--clips --seconds",
     "benchmarks.composing": "--tracks --batch_size",

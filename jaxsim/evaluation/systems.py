@@ -129,7 +129,7 @@ def of_model(path: str | Path, data: Splits, *, batch_size: int, cuts: Cuts = NO
     own = {"feature_version": model.feature_version, **model.feature_config}
     theirs = {
         "feature_version": FEATURE_VERSION,
-        **dataclasses.asdict(data["test"].feature_config),
+        **data["test"].feature_config.described(),
     }
     for field in own | theirs:
         if own.get(field) != theirs.get(field):

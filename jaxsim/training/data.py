@@ -31,21 +31,25 @@ def open_splits(
     """
     features = feature_config(config)
 
-    def found(directory: str) -> str | Path:
-        scores = ScoresConfig(**config.data.scores.to_dict())
-        return directory or prepare_scores(scores, features)
-
-    weighted = {} if directory else dict(map(directory_and_weight, config.data.dirs))
-    if not weighted:
-        single = found(directory or config.data.dir)
+    if directory or not config.data.dirs:
+        single = _found(directory or config.data.dir, config)
         return {split: dataset.open(single, split, features) for split in splits}
-    directories = [found(each) for each in weighted]
+    weighted = dict(map(directory_and_weight, config.data.dirs))
+    directories = [_found(each, config) for each in weighted]
     return {
         split: joined(
             [dataset.open(each, split, features) for each in directories], [*weighted.values()]
         )
         for split in splits
     }
+
+
+def _found(directory: str, config: ConfigDict) -> str | Path:
+    """The directory, or that of the embedded scores if it is empty."""
+    if directory:
+        return directory
+    scores = ScoresConfig(**config.data.scores.to_dict())
+    return prepare_scores(scores, feature_config(config))
 
 
 def directory_and_weight(text: str) -> tuple[str, float]:

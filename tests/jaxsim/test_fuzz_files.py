@@ -182,7 +182,10 @@ def test_records_of_checkpoints(examples: int, tmp_path: Path, capsys: Any) -> N
         file.write_bytes(content)
         with contextlib.suppress(ValueError):
             config, params, _, found = checkpoints.restore_for_inference(tmp_path / "run")
-            assert config.to_dict() == found["config"] and params
+            kept = record._flat(config.to_dict())  # with the fields that it lacks
+            for name, value in record._flat(found["config"]).items():
+                assert (kept[name],) == (value,)
+            assert params
         with contextlib.suppress(ValueError):
             run.restore(saved, accept=accept)
         with pytest.raises(ValueError):

@@ -49,6 +49,14 @@ def assert_equal(found: dict[str, np.ndarray], expected: dict[str, np.ndarray]) 
         np.testing.assert_array_equal(found[name], values, err_msg=name)
 
 
+def test_a_last_group_may_be_cut_short() -> None:
+    data = fake_data()
+    (found,) = batches(data, 0, 1, batch_size=22, group_size=4)
+    (longer,) = batches(data, 0, 1, batch_size=24, group_size=4)
+    np.testing.assert_array_equal(found["track"], longer["track"][:22])
+    assert len(found["mel"]) == 22
+
+
 def test_a_run_from_the_middle_reads_the_same_batches() -> None:
     data = fake_data()
     whole = batches(data, 0, 6)

@@ -96,9 +96,10 @@ def test_estimates_are_written_where_nothing_is_known(tmp_path, monkeypatch):
     heard = Estimate(tempo=97.5, tempo_confidence=0.625, key=0, key_confidence=0.25)
     listen = worker_processes.listen
 
-    def estimating(audio, config, *, estimate):
+    def estimating(audio, config, *, estimate, **options):
         kept = {n: v for n, v in dataclasses.asdict(heard).items() if n.split("_")[0] in estimate}
-        return dataclasses.replace(listen(audio, config, estimate=()), estimate=Estimate(**kept))
+        found = listen(audio, config, estimate=(), **options)
+        return dataclasses.replace(found, estimate=Estimate(**kept))
 
     monkeypatch.setattr(worker_processes, "listen", estimating)
     tracks = [_track("a"), _track("b", tempo=60.0), _track("c", key="Am")]

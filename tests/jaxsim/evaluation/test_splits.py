@@ -338,9 +338,8 @@ def test_collapse_is_measured_in_every_sub_space(results, vectors) -> None:
             directions = own / np.linalg.norm(own, axis=1, keepdims=True)
             found = results["systems"][run]["collapse"][name]
             assert found["spread"] == pytest.approx(1 - np.sum(directions.mean(axis=0) ** 2))
-            shares = np.linalg.eigvalsh(np.cov(own.T))
-            shares = shares / shares.sum()
-            rank = np.exp(-np.sum(shares * np.log(shares)))
+            variances = np.linalg.eigvalsh(np.cov(own.T))
+            rank = variances.sum() ** 2 / np.sum(variances**2)
             assert found["effective_rank"] == pytest.approx(rank)
 
 

@@ -92,7 +92,8 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     """The rates that the steps of a run get; these do nothing but count, and nothing is saved."""
     rates: list[float] = []
     none = Total(np.zeros(2), np.zeros(2))
-    terms = Terms(none, none, none, Total(np.zeros(()), np.zeros(())))
+    beside = Total(np.zeros(()), np.zeros(()))
+    terms = Terms(none, none, none, none, track=beside, soft=beside)
     count = jax.jit(lambda step: step + 1)
 
     def step(state, batch, rate):
