@@ -12,7 +12,7 @@ from jaxsim.evaluation.metrics import KS
 from jaxsim.evaluation.parts import ABSENT, RAW, Results, Section, Table, interval, with_remarks
 from jaxsim.evaluation.retrieval_section import retrieval_section
 from jaxsim.evaluation.training_time import reference_of, seconds_per_step, time_ratios
-from jaxsim.objective.terms import COLLAPSED_RANK
+from jaxsim.objective.terms import LOW_RANK
 
 TOP_SUBSETS = 6  # A Table 2
 
@@ -290,10 +290,10 @@ def _collapse_section(results: Results) -> Section:
         f"{part} of {name} ({each['effective_rank']:.1f})"
         for name, system in results["systems"].items()
         for part, each in system["collapse"].items()
-        if each["effective_rank"] < COLLAPSED_RANK
+        if each["effective_rank"] < LOW_RANK
     ]:
         text += (
-            f" Warning: nearly collapsed, with an effective rank below {COLLAPSED_RANK:.0f}: "
+            f" Warning: few directions are used, with an effective rank below {LOW_RANK:.0f}: "
             f"{', '.join(low)}."
         )
     table = Table(["system", "sub-space", "spread", "effective rank"], rows)

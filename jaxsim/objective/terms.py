@@ -22,7 +22,7 @@ from jaxsim.objective.relations import KEY_CLASSES, Relation, key_classes, relat
 METHODS = ("triplet", "proxy", "classification")
 TRACK_LOSSES = ("triplets", "softmax")
 LEAST_VARIANCE = 1e-10  # of unit vectors that are not the same; float32 rounds to about 1e-13
-COLLAPSED_RANK = 3.0  # a sub-space of a lower effective rank is close to a line or a plane
+LOW_RANK = 3.0  # effective; a sub-space below it is close to a line or a plane
 
 
 class Terms(NamedTuple):

@@ -18,7 +18,7 @@ from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event
 
 from input_pipeline.files import write_text
-from jaxsim.objective.terms import COLLAPSED_RANK, Terms
+from jaxsim.objective.terms import LOW_RANK, Terms
 
 MIB = 2**20
 FLUSH_SECONDS = 60  # between flushes for TensorBoard, which wait for the disk
@@ -33,7 +33,7 @@ class Monitor:
 
     def __init__(self, workdir: Path, *, first_step: int, num_steps: int, silent: bool = False):
         self._silent = silent
-        self._collapsed: set[str] = set()  # what has been warned of
+        self._warned: set[str] = set()  # sub-spaces
         if silent:
             return
         self._path = workdir / "log.jsonl"
@@ -80,16 +80,17 @@ class Monitor:
         if not self._silent:
             self._bar.write(text, file=sys.stderr)
 
-    def warn_of_collapse(self, step: int, row: Mapping[str, Any]) -> None:
-        """Says which sub-spaces have collapsed by a row of `step_numbers`, once for each."""
-        for name, rank in row["effective_rank"].items():
-            if rank < COLLAPSED_RANK and name not in self._collapsed:
-                self._collapsed.add(name)
-                self.say(
-                    f"step {step}: the {name} sub-space has nearly collapsed: its effective rank "
-                    f"is {rank:.1f}, expected at least {COLLAPSED_RANK:.0f} (its spread is "
-                    f"{row['spread'][name]:.3f})"
-                )
+    def warn_of_low_rank(self, step: int, row: Mapping[str, Any]) -> None:
+        """Says which sub-spaces use few directions by a row of `step_numbers`, once for each."""
+        ranks = row["effective_rank"]
+        low = [name for name in ranks if ranks[name] < LOW_RANK and name not in self._warned]
+        if low:
+            self._warned.update(low)
+            named = ", ".join(f"{name} {ranks[name]:.1f}" for name in low)
+            self.say(
+                f"step {step}: sub-spaces that vary in few directions (effective rank below "
+                f"{LOW_RANK:.0f}): {named}"
+            )
 
     def close(self) -> None:
         """Writes what is left; a second call does nothing."""

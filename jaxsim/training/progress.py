@@ -80,4 +80,4 @@ class Progress:
         line = f"{rate:.0f} ex/s, loss {losses}, active {np.mean(terms.active.mean()):.2f}"
         self._monitor.write(step + 1, row, line=line)
         if step >= self._config.steps_per_epoch:  # a network that has hardly begun is nearly flat
-            self._monitor.warn_of_collapse(step + 1, row)
+            self._monitor.warn_of_low_rank(step + 1, row)

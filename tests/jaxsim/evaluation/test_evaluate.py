@@ -329,7 +329,7 @@ def test_tracks_that_are_all_too_short_are_said(outcome) -> None:
 def test_a_collapsed_sub_space_is_warned_of(outcome) -> None:
     """Four tracks differ in three directions at most."""
     report = (outcome[1] / "report.md").read_text()
-    (line,) = [line for line in report.splitlines() if "nearly collapsed" in line]
+    (line,) = [line for line in report.splitlines() if "few directions are used" in line]
     for name, system in outcome[0]["systems"].items():
         for part, each in system["collapse"].items():
             said = f"{part} of {name} ({each['effective_rank']:.1f})" in line
