@@ -134,6 +134,11 @@ def _check_by_name(config: ConfigDict) -> None:
 
 
 def _check_data(config: ConfigDict) -> None:
+    if not all(isinstance(text, str) for text in config.data.dirs):
+        raise ValueError(
+            f"config.data.dirs is {config.data.dirs}, expected names of directories, each perhaps "
+            "with =WEIGHT"
+        )
     try:
         directories = [directory_and_weight(text)[0] for text in config.data.dirs]
     except ValueError as error:
