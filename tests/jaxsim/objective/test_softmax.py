@@ -118,7 +118,7 @@ def test_equals_loops_over_pairs(form: str) -> None:
         assert (total > 0.1) == (weight > 0)
 
 
-@pytest.mark.parametrize("form", FORMS)
+@pytest.mark.parametrize("form", ["track", "soft of classes", "both"])
 def test_devices_give_the_whole_batch(form: str) -> None:
     embeddings, labels = batch()
     config = configured(**FORMS[form])

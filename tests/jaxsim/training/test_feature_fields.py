@@ -47,6 +47,7 @@ def config(other_directory):
     return config
 
 
+@pytest.mark.slow
 def test_other_features_are_trained_exported_and_embedded(config, tmp_path, monkeypatch):
     """From the command to the library, with README's chain of functions."""
 
