@@ -189,7 +189,7 @@ def _conditions(metadata: dict[str, Any]) -> Iterator[tuple[str, Any, str, bool]
     rows = metadata["feature_config"]["n_chroma"]
     yield "feature_config.n_chroma", rows, f"1 to {CHROMA_ROWS}", 1 <= rows <= CHROMA_ROWS
     yield from _tempogram_conditions(metadata)
-    plan, images = _plan(metadata), image_sizes(metadata)
+    plan, images = _plan(metadata), image_sizes(metadata["feature_config"])
     sizes = {kind: plan.branch_map(kind, images[kind]) for kind in inputs}
     right = len(set(sizes.values())) == 1 and min(sizes[inputs[0]]) > 0
     yield "feature_config", sizes, "maps of equal size at the end of the inputs' blocks", right
@@ -231,9 +231,8 @@ def _plan(metadata: dict[str, Any]) -> Plan:
     return plan_of(metadata["model"]).folded()
 
 
-def image_sizes(metadata: dict[str, Any]) -> dict[str, tuple[int, int]]:
-    """(bins, frames) of every input image."""
-    features = metadata["feature_config"]
+def image_sizes(features: Mapping[str, Any]) -> dict[str, tuple[int, int]]:
+    """(bins, frames) of every input image, for the fields of a `FeatureConfig`."""
     bins = {
         "mel": features["n_mels"],
         "tempogram": features["tempogram_window"],
@@ -246,7 +245,7 @@ def expected_shapes(metadata: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     """Name and shape of every array in the network that this metadata describes."""
     plan = _plan(metadata)
     shapes: dict[str, tuple[int, ...]] = {}
-    for layer in plan.layers(image_sizes(metadata)):
+    for layer in plan.layers(image_sizes(metadata["feature_config"])):
         shapes |= {f"{layer.path}/kernel": layer.kernel, f"{layer.path}/bias": layer.kernel[-1:]}
     if plan.embedding_norm == "layer":
         shapes |= {f"embedding_norm/{name}": (plan.embedding_size,) for name in ("scale", "bias")}

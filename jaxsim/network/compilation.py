@@ -23,13 +23,20 @@ def prepare() -> None:
     widen_scratch()
 
 
-def foresee(lowered: jax.stages.Lowered, what: str, *, platform: str | None = None) -> None:
-    """Says on the terminal about how long a compilation will take, before it starts, if it is long.
+def foresee(
+    lowered: jax.stages.Lowered,
+    what: str,
+    *,
+    platform: str | None = None,
+    say: Callable[[str], None] | None = None,
+) -> None:
+    """Says about how long a compilation will take, before it starts, if it is long.
 
     Args:
       lowered: the program.
       what: its name in the sentence.
       platform: for which it is compiled; default: JAX's own.
+      say: shows the sentence; default: prints it to stderr.
     """
     each = SECONDS_PER_INSTRUCTION.get(platform or jax.default_backend())
     if each is None:
@@ -38,11 +45,14 @@ def foresee(lowered: jax.stages.Lowered, what: str, *, platform: str | None = No
     seconds = instructions * each
     if seconds > WORTH_SAYING:
         duration = f"{seconds / 60:.0f} min" if seconds > 90 else f"{seconds:.0f} s"
-        print(
-            f"compiling {what} takes about {duration} of a processor ({instructions:,} "
-            "instructions), unless this machine has done so before",
-            file=sys.stderr,
+        sentence = (
+            f"compiling {what} takes about {duration} of processor time ({instructions:,} "
+            "instructions) unless this machine has compiled it before"
         )
+        if say is None:
+            print(sentence, file=sys.stderr)
+        else:
+            say(sentence)
 
 
 def announced(compiled: Any, what: str) -> Callable:

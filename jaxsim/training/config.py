@@ -9,11 +9,11 @@ from ml_collections import ConfigDict
 from input_pipeline.datasets.batches import DRAWS
 from input_pipeline.hearing.tempo_axis import folding
 from input_pipeline.tracks import DIMENSIONS, KEY_RELATIONS, TAG_DIMENSIONS
+from jaxsim.exported import model_format
 from jaxsim.network import subspaces
 from jaxsim.network.forms.tempogram import KINDS as TEMPOGRAMS
 from jaxsim.network.plan import (
     BRANCH_NORMS,
-    CHROMA_ROWS,
     EMBEDDING_NORMS,
     INPUTS,
     MAX_BLOCKS,
@@ -159,11 +159,8 @@ def _check_features(config: ConfigDict) -> None:
             folding(features.tempogram_window, features.frame_rate)
     except ValueError as error:
         raise ValueError(f"config.{error}") from None
-    plan = plan_of(config.model)
-    bins = {"mel": features.n_mels, "tempogram": features.tempogram_window, "cens": CHROMA_ROWS}
-    sizes = {
-        kind: plan.branch_map(kind, (bins[kind], features.segment_frames)) for kind in plan.inputs
-    }
+    plan, images = plan_of(config.model), model_format.image_sizes(features.described())
+    sizes = {kind: plan.branch_map(kind, images[kind]) for kind in plan.inputs}
     if len(set(sizes.values())) > 1 or 0 in next(iter(sizes.values())):
         raise ValueError(
             f"config.features: the maps of {', '.join(sizes)} end with {[*sizes.values()]} bins "

@@ -204,8 +204,7 @@ class Run:
 
     def _foresee(self, lowered: jax.stages.Lowered, flops: float) -> None:
         """Says before the compilation how long it and a step on processors will take, if long."""
-        if processes.first():
-            compilation.foresee(lowered, "the training step")
+        compilation.foresee(lowered, "the training step", say=self.monitor.say)
         if jax.default_backend() == "cpu":
             seconds = flops / profiling.processor_rate()
             if seconds > LONG_STEP:

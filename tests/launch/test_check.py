@@ -198,5 +198,5 @@ def test_a_step_that_was_checked_is_not_compiled_again(monkeypatch, tmp_path, ca
     monkeypatch.setattr(importlib.metadata, "version", lambda name: "2")
     check._needs_of(Lowered(step), "v5e:2x2")
     assert Lowered.compilations == 4
-    said = "compiling the step takes about 7 min of a processor (10,000 instructions)"
+    said = "compiling the step takes about 7 min of processor time (10,000 instructions)"
     assert capsys.readouterr().err.count(said) == 3

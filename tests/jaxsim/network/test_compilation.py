@@ -61,7 +61,7 @@ def test_a_long_compilation_is_announced_once(monkeypatch, capsys):
     said = capsys.readouterr().err.splitlines()
     assert len(said) == 1
     assert said[0].startswith("compiling the sum takes about ")
-    assert said[0].endswith("unless this machine has done so before")
+    assert said[0].endswith("unless this machine has compiled it before")
 
 
 def test_platforms_that_were_not_measured_are_not_guessed_at(capsys):
