@@ -75,6 +75,7 @@ def test_the_command_trains_it_further(finished, prepared_directory, tmp_path, m
     monkeypatch.setattr(run.Run, "epoch", stop)
     with pytest.raises(ValueError, match="seen"):
         config = tiny(prepared_directory, start_from=str(finished), batch_size=16)
+        config.model.width = 0.3  # what it starts from has another
         train.train(config, tmp_path, profile="")
     assert seen["config"].start_from == str(finished)
     restored = restore_for_inference(finished)
