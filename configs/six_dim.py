@@ -71,6 +71,15 @@ def paper() -> ConfigDict:
     standardise.tempogram = (0.0, 1.0)  # A: as librosa gives them
     standardise.cens = (0.0, 1.0)
 
+    # What training segments are changed by, on the device; not in the papers.
+    config.augmentation = augmentation = ConfigDict()
+    augmentation.transpose = False  # CENS rolled to any of the 12 keys, the key label with it
+    augmentation.stretch = 0.0  # octaves: the tempogram up to so much faster or slower, and BPM
+    augmentation.level = 0.0  # dB: up to so much louder or softer
+    augmentation.tilt = 0.0  # dB an octave: up to so much brighter or darker
+    augmentation.band_limit = 0.0  # share of the segments without the lowest and highest bands
+    augmentation.noise = 0.0  # up to so much, relative to the segment's mean magnitude
+
     config.model = model = ConfigDict()
     model.inputs = ("mel", "tempogram", "cens")  # one input, ("mel",), is B's network
     model.embedding_size = 384  # E = 6 x 64
@@ -106,6 +115,9 @@ def paper() -> ConfigDict:
     # embeddings `input_pipeline.prepare --estimate=tags` stores; not in the papers.
     loss.soft_weight = 0.0
     loss.temperature = 0.1  # of these softmaxes, which divides cosines
+    loss.decorrelation_weight = (
+        0.0  # of log(D / effective rank) of the sub-spaces; not in the papers
+    )
     loss.tempo_classes = 30  # of an octave, for proxies and classification
     loss.weights = ConfigDict(dict.fromkeys(config.dimensions, 1.0))  # in the mean (A Eq. 2)
     loss.distance = "cosine"  # of triplets (B); or "euclidean" of unit embeddings (C)

@@ -6,10 +6,11 @@ import jax.numpy as jnp
 from jaxtyping import Array
 from ml_collections import ConfigDict
 
-from jaxsim.network.forms.tempogram import cyclic, tempogram
+from jaxsim.network.forms.tempogram import cyclic, stretched, tempogram
 from jaxsim.network.plan import CHROMA_ROWS
 
 FEATURES = ("mel", "cens", "onset")  # what the network needs from a batch
+TEMPO_FACTOR = "tempo_factor"  # and what an augmented one has besides
 
 
 def images(batch: Mapping[str, Array], config: ConfigDict) -> dict[str, Array]:
@@ -19,7 +20,8 @@ def images(batch: Mapping[str, Array], config: ConfigDict) -> dict[str, Array]:
     padded with zeros to 16 rows (A §3.2).
 
     Args:
-      batch: mel [B, T, n_mels], cens [B, T, n_chroma], onset [B, T + window - 1].
+      batch: mel [B, T, n_mels], cens [B, T, n_chroma], onset [B, T + window - 1]; perhaps
+        tempo_factor [B], by which the tempogram is made faster.
       config: with `model.inputs` and `features`.
     """
     features = config.features
@@ -27,6 +29,8 @@ def images(batch: Mapping[str, Array], config: ConfigDict) -> dict[str, Array]:
     for name in config.model.inputs:
         if name == "tempogram":
             x = tempogram(batch["onset"].astype(jnp.float32), features.tempogram_window)
+            if TEMPO_FACTOR in batch:
+                x = stretched(x, batch[TEMPO_FACTOR])
             if features.tempogram == "cyclic":
                 x = cyclic(x, features.sample_rate / features.hop_length)
         else:

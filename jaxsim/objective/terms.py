@@ -34,6 +34,7 @@ class Terms(NamedTuple):
     rank: Total  # effective rank of the sub-space, see `effective_rank`: 1 = collapsed to a line
     track: Total  # loss of the track regularisation, over its mined triplets or its anchors
     soft: Total  # divergence from a teacher's likenesses, over anchors
+    correlation: Total  # how few of its directions a sub-space uses, over sub-spaces
 
 
 def masks_of(config: ConfigDict, embedding_size: int) -> np.ndarray:
@@ -91,7 +92,8 @@ def objective_terms(
     if config.loss.soft_weight:
         soft = _soft_term(seen, config)
     spread = jax.vmap(_spread, in_axes=(None, 0))(candidates, masks)
-    return Terms(loss, active, spread, _ranks(candidates, config), track, soft)
+    ranks, correlation = _ranks(candidates, config)
+    return Terms(loss, active, spread, ranks, track, soft, correlation)
 
 
 class _Seen(NamedTuple):
@@ -303,13 +305,19 @@ def _spread(candidates, mask) -> Total:
     return Total(1.0 - jnp.sum(jnp.mean(vectors, axis=0) ** 2), jnp.ones(()))
 
 
-def _ranks(candidates, config: ConfigDict) -> Total:
-    """`effective_rank` of every sub-space [S]; an undivided space has one for all dimensions."""
+def _ranks(candidates, config: ConfigDict) -> tuple[Total, Total]:
+    """`effective_rank` of every sub-space [S], and the loss that pushes them up.
+
+    An undivided space has one rank for all dimensions. The loss is log(D / rank) of a sub-space of
+    D numbers, which ends when all its directions vary equally and independently.
+    """
     count = len(config.dimensions)
     parts = count if config.loss.disentangled else 1
-    vectors = jax.lax.stop_gradient(candidates).reshape(len(candidates), parts, -1)
+    vectors = candidates.reshape(len(candidates), parts, -1)
     ranks = jax.vmap(effective_rank, in_axes=1)(vectors)
-    return Total(jnp.broadcast_to(ranks, (count,)), jnp.ones(count))
+    logarithms = jnp.log(vectors.shape[2] / jnp.maximum(ranks, 1.0))
+    seen = jnp.broadcast_to(jax.lax.stop_gradient(ranks), (count,))
+    return Total(seen, jnp.ones(count)), Total(jnp.sum(logarithms), jnp.float32(parts))
 
 
 @checked
@@ -324,5 +332,7 @@ def effective_rank(vectors: Float[Array, "B D"]) -> Float[Array, ""]:
     centred = vectors - jnp.mean(vectors, axis=0)
     covariance = losses.product(centred.T, centred) / len(vectors)
     variance = jnp.trace(covariance)
-    rank = variance**2 / jnp.maximum(jnp.sum(covariance**2), LEAST_VARIANCE**3)
-    return jnp.where(variance < LEAST_VARIANCE, 0.0, rank)
+    same = variance < LEAST_VARIANCE
+    # Divided by 1 where they are the same, so that the gradient is finite there.
+    rank = variance**2 / jnp.where(same, 1.0, jnp.sum(covariance**2))
+    return jnp.where(same, 0.0, rank)

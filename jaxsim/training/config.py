@@ -30,6 +30,7 @@ from jaxsim.training.machines.parallel import MAPPINGS
 from jaxsim.training.schedule import SCHEDULES
 
 LARGE = 2**31  # bound on numbers; counts of this size fit int32
+LARGEST_STRETCH = 0.5  # octaves
 POSITIVE = (
     "batch_size",
     "num_steps",
@@ -48,7 +49,13 @@ POSITIVE = (
     "optimiser.plateau_patience",
 )
 NOT_NEGATIVE = (
+    "augmentation.band_limit",
+    "augmentation.level",
+    "augmentation.noise",
+    "augmentation.stretch",
+    "augmentation.tilt",
     "checkpoint_minutes",
+    "loss.decorrelation_weight",
     "loss.band",
     "loss.margin",
     "loss.soft_weight",
@@ -97,6 +104,7 @@ def check(config: ConfigDict, *, devices: int) -> None:
     _check_batch(config, devices)
     _check_parts(config, devices)
     _check_loss(config)
+    _check_augmentation(config)
 
 
 def _check_choices(config: ConfigDict) -> None:
@@ -251,6 +259,20 @@ def _check_numbers(config: ConfigDict) -> None:
                 raise ValueError(
                     f"config.{field} is {value}, expected {expected} and less than {largest}"
                 )
+
+
+def _check_augmentation(config: ConfigDict) -> None:
+    share, octaves = config.augmentation.band_limit, config.augmentation.stretch
+    if share > 1:
+        raise ValueError(
+            f"config.augmentation.band_limit is {share}, expected a share of the segments, at most "
+            "1"
+        )
+    if octaves > LARGEST_STRETCH:
+        raise ValueError(
+            f"config.augmentation.stretch is {octaves}, expected at most {LARGEST_STRETCH} "
+            "octaves: beyond, the tempogram has too few lags"
+        )
 
 
 def _are_mean_and_deviation(pair: Any) -> bool:

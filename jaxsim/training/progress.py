@@ -58,7 +58,8 @@ class Progress:
         step, terms = self._pending[0], jax.device_get(self._pending[1])
         self._pending = None
         # The spread too: embeddings that are not finite give no triplets, so a loss of 0.
-        numbers = [*terms.loss.mean(), *terms.spread.mean(), terms.track.mean(), terms.soft.mean()]
+        beside = terms.track.mean(), terms.soft.mean(), terms.correlation.mean()
+        numbers = [*terms.loss.mean(), *terms.spread.mean(), *beside]
         if not np.isfinite(numbers).all():
             self._at_non_finite(step, terms)
         if (step + 1) % self._config.log_steps == 0:

@@ -13,14 +13,16 @@ from jaxtyping import Array
 from ml_collections import ConfigDict
 
 from jaxsim.network.inception import Inception
-from jaxsim.network.inputs import FEATURES, images
+from jaxsim.network.inputs import FEATURES, TEMPO_FACTOR, images
 from jaxsim.network.plan import plan_of
 from jaxsim.network.separation import separated
 from jaxsim.network.shapes import DEVICE_AXIS
 from jaxsim.objective.losses import Total
 from jaxsim.objective.terms import class_shapes, objective_terms
+from jaxsim.training.augmentation import augmented
 from jaxsim.training.machines import parallel
 
+AUGMENTATION = 2**31 - 1  # folded into a step's key; the objective folds in other numbers
 # As for a last layer [D, C].
 CLASS_INIT = jax.nn.initializers.he_uniform(in_axis=-1, out_axis=-2)
 
@@ -119,13 +121,16 @@ def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], lea
       The next state and the batch's `Terms`, both equal on all devices.
     """
     key = jax.random.fold_in(jax.random.key(config.seed), state.step)
+    batch = augmented(batch, jax.random.fold_in(key, AUGMENTATION), config)
 
     def objective(embeddings, class_vectors):
         terms = objective_terms(embeddings, class_vectors, batch, key, config, axis=DEVICE_AXIS)
         # This device's part of the mean over all triplets, averaged over dimensions (A Eq. 2).
         part = jnp.mean(weights(config) * _part(terms.loss))
         beside = config.loss.track_weight * _part(terms.track)
-        return part + beside + config.loss.soft_weight * _part(terms.soft), terms
+        beside += config.loss.soft_weight * _part(terms.soft)
+        beside += config.loss.decorrelation_weight * _part(terms.correlation)
+        return part + beside, terms
 
     by_parts = config.parallel.parts > 1
     gradients, terms, batch_stats = (_gradients_by_parts if by_parts else _gradients)(
@@ -158,7 +163,8 @@ def _gradients_by_parts(
     gradient goes back through the network part by part, which embeds each part a second time.
     """
     count = config.parallel.parts
-    features = {name: batch[name] for name in FEATURES if name in batch}
+    names = (*FEATURES, TEMPO_FACTOR)
+    features = {name: batch[name] for name in names if name in batch}
     parts = jax.tree.map(lambda x: x.reshape(count, x.shape[0] // count, *x.shape[1:]), features)
 
     def embedded(params, part):

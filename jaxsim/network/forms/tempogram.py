@@ -15,6 +15,7 @@ from input_pipeline.hearing.tempo_axis import folding
 from jaxsim.network.shapes import checked
 
 KINDS = ("autocorrelation", "cyclic")
+FAINTEST = 1e-3  # of the window's correlation with itself
 
 
 @checked
@@ -43,6 +44,38 @@ def cyclic(by_lag: Float[Array, "B window T"], frame_rate: float) -> Float[Array
     """The cyclic tempogram of a tempogram; `tempo_axis.folding` defines its rows."""
     matrix = folding(by_lag.shape[1], frame_rate)
     return jnp.einsum("rl,blt->brt", matrix, by_lag, precision=lax.Precision.HIGHEST)
+
+
+@checked
+def stretched(
+    by_lag: Float[Array, "B window T"], factor: Float[Array, " B"]
+) -> Float[Array, "B window T"]:
+    """The tempogram of the same music at `factor` times its tempo: lag l is what factor * l was.
+
+    A window shortens the correlation of long lags. That stays as it is: only what the window is
+    divided out of is stretched, by linear interpolation. Lags that come from beyond the window,
+    or where it leaves less than a `FAINTEST`-th, are 0.
+    """
+    window = by_lag.shape[1]
+    taper = _hann_correlation(window)
+    audible = taper > FAINTEST
+    bare = by_lag * jnp.where(audible, 1 / np.where(audible, taper, 1), 0)[:, None]
+    place = factor[:, None] * np.arange(window)  # [B, window]
+    below = jnp.floor(place)
+    share = (place - below)[..., None]
+    inside = place < int(audible.sum()) - 1
+    lower = jnp.where(inside, below, 0).astype(jnp.int32)[..., None]
+    lower_values = jnp.take_along_axis(bare, lower, axis=1)
+    upper_values = jnp.take_along_axis(bare, lower + 1, axis=1)
+    found = (1 - share) * lower_values + share * upper_values
+    return jnp.where(inside[..., None], found * taper[:, None], 0)
+
+
+def _hann_correlation(window: int) -> np.ndarray:
+    """The autocorrelation of the Hann window by lag, 1 at lag 0."""
+    hann = 0.5 - 0.5 * np.cos(2 * np.pi / window * np.arange(window))
+    correlation = np.correlate(hann, hann, "full")[window - 1 :]
+    return (correlation / correlation[0]).astype(np.float32)
 
 
 def correlation_by_fft(onset: Float[Array, "B N"], window: int) -> Float[Array, "B window T"]:

@@ -35,6 +35,13 @@ ADDED = {f"model.{name}": value for name, value in PUBLISHED_DEPTH.items()} | {
     "features.silence": "kept",
     "features.tempogram": "autocorrelation",
     "features.standardisation": "constants",
+    "loss.decorrelation_weight": 0.0,
+    "augmentation.transpose": False,
+    "augmentation.stretch": 0.0,
+    "augmentation.level": 0.0,
+    "augmentation.tilt": 0.0,
+    "augmentation.band_limit": 0.0,
+    "augmentation.noise": 0.0,
 }
 # Fields of older runs, whose validation loss was that of mined triplets in some batches.
 REMOVED = ("evaluation.loss_batches",)
@@ -65,8 +72,10 @@ def completed(saved: dict[str, Any]) -> ConfigDict:
     config = ConfigDict(saved)
     for name, value in ADDED.items():
         section, _, field = name.rpartition(".")
-        part = config.get(section) if section else config
-        if part is not None and field not in part:
+        if section and section not in config:
+            config[section] = ConfigDict()
+        part = config[section] if section else config
+        if field not in part:
             part[field] = value
     return config
 

@@ -53,7 +53,8 @@ CLASSES = {
 }
 
 
-BESIDE = {"method", "track", "soft_weight", "temperature"}  # the tables; test_softmax.py
+# The tables; test_softmax.py and test_decorrelation.py.
+BESIDE = {"method", "track", "soft_weight", "temperature", "decorrelation_weight"}
 
 
 def test_the_tables_have_every_field() -> None:

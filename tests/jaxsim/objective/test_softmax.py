@@ -161,7 +161,7 @@ def test_nothing_to_compare_loses_nothing() -> None:
         assert value == 0 and not np.any(gradient)
 
 
-def test_a_step_weighs_both_terms(monkeypatch) -> None:
+def test_a_step_weighs_all_terms(monkeypatch) -> None:
     """What a step minimises, without its network."""
     embeddings, labels = jax.tree.map(jnp.asarray, batch())
     state = train_step.State(jnp.zeros((), jnp.int32), {}, {}, optax.scale_by_adam().init({}))
@@ -185,3 +185,7 @@ def test_a_step_weighs_both_terms(monkeypatch) -> None:
     soft, asked = naive_soft(*batch(), 0.1)
     found = minimised(track_weight=0.5, track="softmax", soft_weight=0.3)
     assert found == pytest.approx(alone + 0.5 * track / count + 0.3 * soft / asked, rel=1e-4)
+    correlation = float(terms_of(embeddings, labels, configured()).correlation.mean())
+    assert correlation > 0.1
+    found = minimised(decorrelation_weight=0.2)
+    assert found == pytest.approx(alone + 0.2 * correlation, rel=1e-4)
