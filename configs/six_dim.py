@@ -6,13 +6,15 @@ python -m jaxsim.train --config=configs/six_dim.py:demo
     the same job for a laptop: a narrow network, the embedded scores, a few minutes of training
 python -m jaxsim.train --config=configs/six_dim.py:scores
     the same with more pieces and 2,800 steps
+python -m jaxsim.train --config=configs/six_dim.py:music --config.data.dirs="('data/music=3', '=1')"
+    recordings beside the scores; the training of the model that comes with jaxsim
 
 A run is written to runs/NAME, named after its configuration; --workdir chooses another folder.
 """
 
 from ml_collections import ConfigDict
 
-VARIANTS = ("paper", "demo", "scores")
+VARIANTS = ("paper", "demo", "scores", "music")
 
 
 def get_config(variant: str = "paper") -> ConfigDict:
@@ -21,8 +23,10 @@ def get_config(variant: str = "paper") -> ConfigDict:
     config = paper()
     if variant != "paper":
         laptop(config)
-    if variant == "scores":
+    if variant in ("scores", "music"):
         long_run(config)
+    if variant == "music":
+        recordings(config)
     return config
 
 
@@ -74,7 +78,8 @@ def paper() -> ConfigDict:
     # What training segments are changed by, on the device; not in the papers.
     config.augmentation = augmentation = ConfigDict()
     augmentation.transpose = False  # CENS rolled to any of the 12 keys, the key label with it
-    augmentation.stretch = 0.0  # octaves: the tempogram up to so much faster or slower, and BPM
+    # Octaves: the tempogram up to so much faster or slower, and BPM; see benchmarks/RESULTS.md.
+    augmentation.stretch = 0.0
     augmentation.level = 0.0  # dB: up to so much louder or softer
     augmentation.tilt = 0.0  # dB an octave: up to so much brighter or darker
     augmentation.band_limit = 0.0  # share of the segments without the lowest and highest bands
@@ -190,3 +195,22 @@ def long_run(config: ConfigDict) -> None:
     config.num_steps = 2800
     config.steps_per_epoch = 400
     config.data.scores.pieces_per_genre = 48
+
+
+def recordings(config: ConfigDict) -> None:
+    """As `long_run`, for recordings; see jaxsim/exported/models/music.md."""
+    config.num_steps = 2000
+    config.steps_per_epoch = 500
+    config.batch_size = 48
+    config.features.loudness = "track"  # recordings differ in level, and some end with silence
+    config.features.silence = "left_out"
+    config.features.standardisation = "data"
+    config.loss.track_weight = 0.5  # C
+    config.loss.soft_weight = 0.02  # few labels: what a teacher of tags hears fills the sub-spaces
+    config.loss.weights.key = 8.0  # else these two lose the trunk to the teacher
+    config.loss.weights.tempo = 2.0
+    config.augmentation.transpose = True
+    config.augmentation.level = 3.0
+    config.augmentation.tilt = 1.0
+    config.augmentation.band_limit = 0.15
+    config.augmentation.noise = 0.03

@@ -5,6 +5,6 @@ vector = model.embed_track(mel, cens, onset)
 vector[model.subspaces["key"]]
 """
 
-from jaxsim.exported.numpy_model import SHIPPED, Model, load
+from jaxsim.exported.numpy_model import SCORES, SHIPPED, Model, load
 
-__all__ = ["SHIPPED", "Model", "load"]
+__all__ = ["SCORES", "SHIPPED", "Model", "load"]

@@ -37,6 +37,8 @@ OPTIONS = {
     "benchmarks.faults": "--kills --saves --signals --disks --soak_minutes --only",
     "benchmarks.features": "--clips --copies --seconds --workers --processes --rounds",
     "benchmarks.hits": "--pieces_per_genre --music",
+    "benchmarks.musicnn_excerpts": "",
+    "benchmarks.same_recording": "--split --count --seconds --model",
     "benchmarks.library": "--tracks --queries",
     "benchmarks.mining": "--sizes",
     "benchmarks.objectives": "--width --batch_size --rounds",

@@ -21,7 +21,9 @@ from jaxsim.exported import model_format
 from jaxsim.network import subspaces
 from jaxsim.network.plan import CHROMA_ROWS, INPUTS, Block, Plan, plan_of, stem_name
 
-SHIPPED = Path(__file__).with_name("models") / "scores.npz"  # trained on the embedded scores
+MODELS = Path(__file__).with_name("models")
+SHIPPED = MODELS / "music.npz"  # trained on recordings and the embedded scores; see music.md
+SCORES = MODELS / "scores.npz"  # trained on the embedded scores alone
 LAYER_NORM_EPSILON = np.float32(1e-6)
 SEGMENTS_AT_A_TIME = 8  # bounds the memory of the patches, about 10 MB per segment at full width
 
@@ -212,7 +214,7 @@ class Model:
 
 
 def load(path: str | Path = SHIPPED) -> Model:
-    """Reads an exported model; by default the one that comes with jaxsim, trained on the scores.
+    """Reads an exported model; by default the one that comes with jaxsim, `SHIPPED`.
 
     Raises:
       FileNotFoundError: there is no such file.

@@ -6,7 +6,7 @@ import pytest
 
 NAMES = {
     "jaxsim": ["__version__"],
-    "jaxsim.numpy_model": ["SHIPPED", "Model", "load"],
+    "jaxsim.numpy_model": ["SCORES", "SHIPPED", "Model", "load"],
     "jaxsim.library": ["query", "store"],  # as `from jaxsim.library import query, store`
     "jaxsim.library.store": ["Store", "describe", "name_of", "open"],
     "jaxsim.library.query": ["search", "seed_vector", "vector", "weight_vector", "offset"],

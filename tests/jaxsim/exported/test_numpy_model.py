@@ -306,10 +306,10 @@ def test_needs_numpy_only(path: Path, model: numpy_model.Model) -> None:
     assert others == []
 
 
-# What the shipped model says of the random track below: the first, middle and last number of every
+# What the shipped models say of the random track below: the first, middle and last number of every
 # sub-space, and the sub-spaces' lengths. Printed by this test's own lines when that model was
-# trained on the scores; print them again when another model is shipped, and only then.
-SHIPPED_VALUES = [
+# trained; print them again when another model is shipped, and only then.
+SCORES_VALUES = [
     [0.49705, -0.99294, -0.43222],
     [-1.42523, 0.39255, -1.87308],
     [-0.47852, -0.65889, 1.48705],
@@ -317,19 +317,37 @@ SHIPPED_VALUES = [
     [-0.17762, -0.25241, 0.02874],
     [0.33606, 0.18215, -0.17524],
 ]
-SHIPPED_LENGTHS = [3.00361, 10.62406, 9.61051, 8.57173, 4.65389, 2.22465]
+SCORES_LENGTHS = [3.00361, 10.62406, 9.61051, 8.57173, 4.65389, 2.22465]
+MUSIC_VALUES = [
+    [1.07001, 0.05926, -0.94763],
+    [-1.20489, 1.68557, 0.85343],
+    [0.94362, -0.35982, -0.94174],
+    [-1.18427, 0.616, -0.7481],
+    [-0.29204, 0.09822, -0.82655],
+    [0.4382, 0.86318, -0.67483],
+]
+MUSIC_LENGTHS = [10.66931, 10.63424, 10.18923, 10.09223, 8.62639, 5.76749]
 
 
-def test_the_model_that_comes_with_jaxsim():
-    model = numpy_model.load()
+@pytest.mark.parametrize(
+    ("path", "values", "expected_lengths", "features"),
+    [
+        (numpy_model.SHIPPED, MUSIC_VALUES, MUSIC_LENGTHS, ("track", "left_out")),
+        (numpy_model.SCORES, SCORES_VALUES, SCORES_LENGTHS, (None, None)),
+    ],
+)
+def test_the_models_that_come_with_jaxsim(path, values, expected_lengths, features):
+    model = numpy_model.load(path)
+    chosen = model.feature_config
+    assert (chosen.get("loudness"), chosen.get("silence")) == features
     assert model.dimensions == DIMENSIONS
     assert model.feature_version == FEATURE_VERSION
-    assert numpy_model.SHIPPED.stat().st_size < 5e6
+    assert path.stat().st_size < 5e6
     random = np.random.default_rng(0)
     mel, cens, onset = random.random((129, 128)), random.random((129, 12)), random.random(129)
     found = model.embed_track(mel, cens, onset).reshape(6, 64)
-    np.testing.assert_allclose(found[:, [0, 31, 63]], SHIPPED_VALUES, rtol=0, atol=1e-4)
+    np.testing.assert_allclose(found[:, [0, 31, 63]], values, rtol=0, atol=1e-4)
     lengths = np.linalg.norm(found, axis=1)
-    np.testing.assert_allclose(lengths, SHIPPED_LENGTHS, rtol=0, atol=1e-3)
+    np.testing.assert_allclose(lengths, expected_lengths, rtol=0, atol=1e-3)
     cosines = (found @ found.T) / np.outer(lengths, lengths)
     assert np.abs(cosines - np.eye(6)).max() < 0.5, "every sub-space says something of its own"

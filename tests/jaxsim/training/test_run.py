@@ -17,7 +17,7 @@ import numpy as np
 import pytest
 
 from benchmarks import faults
-from configs.six_dim import get_config
+from configs.six_dim import VARIANTS, get_config
 from input_pipeline.datasets.dataset import DataSet
 from jaxsim.exported import numpy_model
 from jaxsim.network.inputs import FEATURES
@@ -400,7 +400,7 @@ def test_every_number_and_every_choice_is_checked():
             config_module.check(changed, devices=8)
 
 
-@pytest.mark.parametrize("variant", ["paper", "demo", "scores"])
+@pytest.mark.parametrize("variant", VARIANTS)
 def test_every_variant_is_valid(variant):
     config_module.check(get_config(variant), devices=8)
 
