@@ -93,6 +93,8 @@ def objective_terms(
         soft = _soft_term(seen, config)
     spread = jax.vmap(_spread, in_axes=(None, 0))(candidates, masks)
     ranks, correlation = _ranks(candidates, config)
+    if not config.loss.decorrelation_weight:
+        correlation = jax.tree.map(jnp.zeros_like, correlation)
     return Terms(loss, active, spread, ranks, track, soft, correlation)
 
 

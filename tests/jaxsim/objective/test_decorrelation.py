@@ -16,7 +16,7 @@ def configured(**loss):
     config = get_config()
     config.dimensions = DIMENSIONS
     config.model.embedding_size = len(DIMENSIONS) * WIDTH
-    config.loss.update(loss)
+    config.loss.update(decorrelation_weight=1.0, **loss)
     return config
 
 
