@@ -120,9 +120,8 @@ def paper() -> ConfigDict:
     # embeddings `input_pipeline.prepare --estimate=tags` stores; not in the papers.
     loss.soft_weight = 0.0
     loss.temperature = 0.1  # of these softmaxes, which divides cosines
-    loss.decorrelation_weight = (
-        0.0  # of log(D / effective rank) of the sub-spaces; not in the papers
-    )
+    # Of log(D / effective rank) of the sub-spaces; not in the papers.
+    loss.decorrelation_weight = 0.0
     loss.tempo_classes = 30  # of an octave, for proxies and classification
     loss.weights = ConfigDict(dict.fromkeys(config.dimensions, 1.0))  # in the mean (A Eq. 2)
     loss.distance = "cosine"  # of triplets (B); or "euclidean" of unit embeddings (C)
