@@ -160,7 +160,7 @@ def mfcc(data: Splits, cuts: Cuts = NO_CUTS) -> System:
             [mfcc_statistics(each["mel"]) for each in features(data[split], cut, number)]
             for number in range(len(cut))
         ]
-        excerpts[split] = _undivided_excerpts((np.array(pairs) - mean) / deviation)
+        excerpts[split] = (np.array(pairs)[:, :, None] - mean) / deviation
     system = _undivided("MFCC", (training - mean) / deviation, (test - mean) / deviation)
     return dataclasses.replace(system, excerpts=excerpts)
 
@@ -230,19 +230,15 @@ def _read_vectors(path: str | Path, wanted: Sequence[str]) -> dict[str, np.ndarr
 
 
 def _found_excerpts(found: Mapping[str, np.ndarray], data: DataSet, cut: Excerpts) -> np.ndarray:
-    """Vectors of both excerpts [K, 2, 1, D], NaN where there are none."""
+    """Vectors of both excerpts [K, 2, 1, D] as they are, NaN where there are none.
+
+    They are not brought to length 1: in a column that is constant, their lengths would then vary.
+    """
     gap = np.full(len(next(iter(found.values()))), np.nan)
     pairs = [
         [found.get(name, gap) for name in excerpt_names(data.track_ids[row])] for row in cut.track
     ]
-    return _undivided_excerpts(np.array(pairs))
-
-
-def _undivided_excerpts(vectors: np.ndarray) -> np.ndarray:
-    """Vectors of excerpts [K, 2, D] at length 1: [K, 2, 1, D]."""
-    return subspaces.divided(vectors.reshape(-1, vectors.shape[2]), 1).reshape(
-        *vectors.shape[:2], 1, -1
-    )
+    return np.array(pairs)[:, :, None]
 
 
 def _vector(vector: np.ndarray, track_id: str, path: str | Path) -> np.ndarray:

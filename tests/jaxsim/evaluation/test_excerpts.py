@@ -5,7 +5,7 @@ import pytest
 from ml_collections import ConfigDict
 
 from input_pipeline.hearing.segments import segments
-from jaxsim.evaluation import excerpts, track_embeddings
+from jaxsim.evaluation import excerpt_retrieval, excerpts, systems, track_embeddings
 from tests.helpers.batches import fake_data
 
 RATE = 22050 / 512  # frames per second
@@ -104,3 +104,22 @@ def test_an_excerpt_is_the_mean_of_its_segments() -> None:
             mean = np.mean([[x, 1 - x, x**2, 1 + x] for x in first], axis=0).reshape(2, 2)
             mean /= np.sqrt((mean**2).sum(axis=1, keepdims=True))
             np.testing.assert_allclose(found[k, place], mean, rtol=1e-6)
+
+
+def test_a_constant_column_of_other_embeddings_says_nothing(tmp_path) -> None:
+    """Standardised, it is 0 whatever the vectors' lengths are."""
+    data = data_of(600, 700, 800, 900)
+    cut = excerpts.cut(data, seconds=6)
+    random = np.random.default_rng(4)
+    given = random.normal(size=(4, 2, 5)) * random.uniform(1, 9, (4, 2, 1))
+    given[..., 2] = 3.0
+    names = [excerpts.excerpt_names(track_id) for track_id in data.track_ids]
+    arrays = {names[i][j]: given[i, j] for i in range(4) for j in range(2)}
+    np.savez(tmp_path / "other.npz", **arrays)
+    found = systems.external(
+        tmp_path / "other.npz", {"train": data, "test": data}, {"test": cut}
+    ).excerpts["test"]
+    np.testing.assert_allclose(found, given[:, :, None])
+    standard = excerpt_retrieval.z_scored(found.reshape(8, 5))
+    assert not standard[:, 2].any()
+    np.testing.assert_allclose(standard.std(axis=0)[[0, 1, 3, 4]], 1.0)
