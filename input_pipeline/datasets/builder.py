@@ -293,7 +293,8 @@ class _TrackBuilder(tfds.core.GeneratorBasedBuilder):
         ):
             self.download_and_prepare()
         with (Path(self.data_dir) / "skipped.csv").open("w", newline="", encoding="utf-8") as file:
-            csv.writer(file).writerows([("track_id", "reason"), *problems, *self._skipped()])
+            rows = [("track_id", "reason"), *problems, *self._skipped(), *self._noted()]
+            csv.writer(file).writerows(rows)
 
     def report(self, directory: Path) -> PreparedReport:
         """Describes what was written; `directory` is where it is now."""
@@ -315,6 +316,10 @@ class _TrackBuilder(tfds.core.GeneratorBasedBuilder):
     def _skipped(self) -> tuple[tuple[str, str], ...]:
         outcomes = self._outcomes.values()
         return tuple((outcome.track_id, outcome.reason) for outcome in outcomes if outcome.reason)
+
+    def _noted(self) -> list[tuple[str, str]]:
+        outcomes = self._outcomes.values()
+        return [(outcome.track_id, f"used: {outcome.note}") for outcome in outcomes if outcome.note]
 
     def _of_split(self, split: str) -> list[Track]:
         return [track for track in self._tracks if track.split == split]

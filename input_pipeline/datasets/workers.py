@@ -54,12 +54,14 @@ class Analysis:
         them.
       seconds: duration of the audio.
       estimate: tempo and key, if requested and unknown; tags, if requested.
+      note: what is odd about the audio, although it can be used.
     """
 
     content: str
     arrays: dict[str, np.ndarray]
     seconds: float
     estimate: Estimate
+    note: str = ""
 
 
 @dataclasses.dataclass(frozen=True)
@@ -100,12 +102,14 @@ class Outcome:
       seconds: duration of its audio, if it was analysed.
       reason: why it is unusable; empty if it is usable.
       kept: whether the existing data set has the track's features.
+      note: what is odd about its audio, although it can be used.
     """
 
     track_id: str
     seconds: float = 0.0
     reason: str = ""
     kept: bool = False
+    note: str = ""
 
 
 def _lacks(track: Track, label: str) -> bool:
@@ -154,7 +158,7 @@ def analyse_into_file(track: Track, job: Job, kept: Kept = NOTHING) -> Outcome:
         if analysis is None:
             analysis = _analyse(track, job, content, missing, extract)
             save(analysis, track, job, identity)
-        return Outcome(track.track_id, analysis.seconds, kept=not extract)
+        return Outcome(track.track_id, analysis.seconds, kept=not extract, note=analysis.note)
     except UnusableTrack as error:
         return _skipped(track, job, str(error))
 
@@ -173,7 +177,9 @@ def outcome(track: Track, job: Job) -> Outcome:
         return Outcome(track.track_id, reason=reason.read_text(encoding="utf-8"))
     if job.path(track.track_id).is_file():
         analysis = load(track, job)
-        return Outcome(track.track_id, analysis.seconds, kept=not analysis.arrays)
+        return Outcome(
+            track.track_id, analysis.seconds, kept=not analysis.arrays, note=analysis.note
+        )
     return Outcome(track.track_id, kept=True)
 
 
@@ -196,7 +202,7 @@ def _analyse(
         )
     except RuntimeError as error:
         raise RuntimeError(f"track {track.track_id!r}: {error}") from error
-    return Analysis(content, heard.features, heard.seconds, heard.estimate)
+    return Analysis(content, heard.features, heard.seconds, heard.estimate, heard.note)
 
 
 def save(analysis: Analysis, track: Track, job: Job, identity: str) -> None:
@@ -211,6 +217,7 @@ def save(analysis: Analysis, track: Track, job: Job, identity: str) -> None:
             identity=identity,
             content=analysis.content,
             seconds=analysis.seconds,
+            note=analysis.note,
             annotation=np.array([getattr(heard, field) for field in ANNOTATION]),
             **heard.tags,
             **analysis.arrays,
@@ -227,12 +234,13 @@ def load(track: Track, job: Job) -> Analysis:
     with np.load(job.path(track.track_id), allow_pickle=False) as file:
         tempo, tempo_confidence, key, key_confidence = file["annotation"].tolist()
         tags = _tags(file)
-        names = set(file.files) - {"identity", "content", "seconds", "annotation", *tags}
+        names = set(file.files) - {"identity", "content", "seconds", "note", "annotation", *tags}
         return Analysis(
             content=str(file["content"]),
             arrays={name: file[name] for name in sorted(names)},
             seconds=float(file["seconds"]),
             estimate=Estimate(tempo, tempo_confidence, int(key), key_confidence, tags),
+            note=str(file["note"]) if "note" in file else "",
         )
 
 

@@ -1,17 +1,32 @@
 """From an audio file to mono samples.
 
-Nothing here imports librosa, TensorFlow or JAX, so that worker processes start quickly.
+Decoding trusts what comes out of a file and nothing that its header says about its length. Nothing
+here imports librosa, TensorFlow or JAX, so that worker processes start quickly.
 """
 
+import dataclasses
+import itertools
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
+import av
+import mutagen
 import numpy as np
-import soundfile
 import soxr
 
-LONGEST = 1800.0  # seconds; a worker needs 50 MB for each minute
-DECODED_FRAMES = 1 << 18  # at a time, so that many channels at a high rate don't fill the memory
+LONGEST = 1800.0  # seconds; a worker needs 10 MB for each minute
+BLOCK = 1 << 16  # frames that are decoded at a time
+LARGEST = 1e6  # of a sample; files of floats may hold numbers that are no sound
+# FFmpeg's demultiplexers that may read a file. Others take a text for a playlist of other files.
+CONTAINERS = (
+    "aac,ac3,aiff,ape,asf,au,caf,dsf,dts,dtshd,eac3,flac,iff,matroska,mov,mp3,mpc,mpc8,ogg,shn,tak,"
+    "tta,w64,wav,wv"
+)
+UNREADABLE = (av.FFmpegError, EOFError, ValueError)
+CANCELLED = 0.25  # of the power that independent channels would leave in their mean
+FADE = 1 << 12  # frames in which the downmix changes
+UNEQUAL = 1.0  # seconds between the length that is stated and the one that is heard
 
 
 class UnusableTrack(Exception):
@@ -31,10 +46,26 @@ class UnusableTrack(Exception):
         return self.reason if self.path is None else f"{self.reason}: {self.path}"
 
 
+@dataclasses.dataclass(frozen=True, eq=False)
+class Decoded:
+    """What was in an audio file.
+
+    Attributes:
+      samples: float32 [n], mono.
+      rate: of the samples, in Hz.
+      seconds: duration of what was decoded.
+      note: how that differs from what the file should hold; empty if it does not.
+    """
+
+    samples: np.ndarray
+    rate: float
+    seconds: float
+    note: str = ""
+
+
 def load_audio(path: str | Path, sample_rate: int, *, longest: float = LONGEST) -> np.ndarray:
     """Decodes an audio file into float32 [samples], mono, at `sample_rate` Hz; see `decode`."""
-    samples, rate = decode(path, longest=longest)
-    return resample(samples, rate, sample_rate)
+    return decode(path, sample_rate, longest=longest).samples
 
 
 def resample(samples: np.ndarray, rate: float, sample_rate: float) -> np.ndarray:
@@ -42,26 +73,46 @@ def resample(samples: np.ndarray, rate: float, sample_rate: float) -> np.ndarray
     return soxr.resample(samples, rate, sample_rate, quality="HQ")
 
 
-def decode(path: str | Path, *, longest: float = LONGEST) -> tuple[np.ndarray, float]:
-    """Decodes an audio file: float32 [samples], the mean of its channels, and its rate in Hz.
+def decode(
+    path: str | Path, sample_rate: float | None = None, *, longest: float = LONGEST
+) -> Decoded:
+    """Decodes an audio file as far as it goes, block by block.
+
+    Channels are mixed by their mean, except where that would cancel most of the sound.
 
     Args:
       path: of the file.
-      longest: seconds of audio; a longer file is not decoded.
+      sample_rate: Hz of the samples that are returned; the file's own by default.
+      longest: seconds of audio; a file from which more comes out is not decoded further.
 
     Raises:
-      UnusableTrack: the file is missing, empty, too long or in a format that cannot be decoded.
+      UnusableTrack: the file is missing, empty, too long, not finite or in a format that cannot be
+        decoded.
     """
     path = Path(path)
     check_file(path)
-    try:
-        with soundfile.SoundFile(path) as file:
-            _check_length(file.frames / file.samplerate, longest, path)
-            blocks = file.blocks(DECODED_FRAMES, dtype="float32", always_2d=True)
-            mono = [block.mean(axis=1) for block in blocks]
-            return np.concatenate(mono or [np.zeros(0, np.float32)]), file.samplerate
-    except soundfile.LibsndfileError:
-        return _decode_elsewhere(path, longest)
+    stream = _Stream(path)
+    samples = bytearray()  # which grows in place
+    resampler = None
+    for block in stream.mono():
+        _check_values(block, path)
+        if stream.frames > longest * stream.rate:
+            raise UnusableTrack(f"too long: more than {longest:.0f} s", path)
+        if sample_rate not in (None, stream.rate):
+            resampler = resampler or soxr.ResampleStream(
+                stream.rate, sample_rate, 1, dtype="float32", quality="HQ"
+            )
+            block = resampler.resample_chunk(block)
+        samples += block.tobytes()
+    if resampler is not None:
+        samples += resampler.resample_chunk(np.zeros(0, np.float32), last=True).tobytes()
+    seconds = stream.frames / stream.rate
+    return Decoded(
+        np.frombuffer(samples, np.float32),
+        sample_rate or stream.rate,
+        seconds,
+        _note(path, seconds, stream),
+    )
 
 
 def check_file(path: str | Path) -> None:
@@ -72,27 +123,128 @@ def check_file(path: str | Path) -> None:
         raise UnusableTrack("file is empty", path)
 
 
-def _decode_elsewhere(path: Path, longest: float) -> tuple[np.ndarray, float]:
-    """Decodes with audioread (ffmpeg, GStreamer, Core Audio)."""
-    import audioread
+class _Stream:
+    """The best audio stream of a file.
 
-    mono: list[np.ndarray] = []
-    try:
-        with audioread.audio_open(path) as file:
-            _check_length(file.duration, longest, path)
-            for block in file:
-                frames = np.frombuffer(block, "<i2").reshape(-1, file.channels)
-                mono.append(frames.mean(axis=1, dtype=np.float32) / np.float32(32768))
-                _check_length(len(mono) * len(mono[0]) / file.samplerate, longest, path)
-            return np.concatenate(mono), file.samplerate
-    except (audioread.DecodeError, EOFError, OSError, ValueError) as error:
+    Attributes:
+      rate: frames per second, those of its first frame.
+      frames: how many have been decoded.
+      damaged: packets that could not be decoded.
+      broken_off: why nothing after what was decoded can be read; empty if the file has ended.
+    """
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.rate = 0
+        self.frames = self.damaged = 0
+        self.broken_off = ""
+
+    def mono(self) -> Iterator[np.ndarray]:
+        """Yields float32 [n]; raises UnusableTrack if nothing can be decoded."""
+        share = 0.0
+        for block in self._blocks():
+            self.frames += block.shape[1]
+            mixed, share = _mixed(block, share)
+            yield mixed
+        if not self.frames:
+            raise UnusableTrack("cannot be decoded: nothing in it is whole", self.path)
+
+    def _blocks(self) -> Iterator[np.ndarray]:
+        """Yields float32 [channels, n]; streams that change on their way keep the first rate."""
+        for _, frames in itertools.groupby(self._frames(), key=_kind):
+            first = next(frames)
+            self.rate = self.rate or first.sample_rate
+            resampler = av.AudioResampler("fltp", first.layout, self.rate, BLOCK)
+            for frame in itertools.chain([first], frames, [None]):
+                yield from (block.to_ndarray() for block in resampler.resample(frame))
+
+    def _frames(self) -> Iterator[av.AudioFrame]:
+        """Yields what FFmpeg decodes, over damaged packets, until the file ends or breaks off."""
+        options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "none"}
+        with self.path.open("rb") as file:
+            try:
+                container = av.open(file, "r", options=options, metadata_errors="replace")
+            except UNREADABLE:
+                raise UnusableTrack("not audio in a known format", self.path) from None
+            with container:
+                stream = container.streams.best("audio")
+                if stream is None:
+                    raise UnusableTrack("has no audio", self.path)
+                stream.codec_context.thread_count = 1
+                try:
+                    for packet in container.demux(stream):
+                        yield from self._decoded(packet)
+                except UNREADABLE as error:
+                    self.broken_off = type(error).__name__
+
+    def _decoded(self, packet: av.Packet) -> Iterator[av.AudioFrame]:
+        try:
+            for frame in packet.decode():
+                assert isinstance(frame, av.AudioFrame)
+                frame.pts = None  # a gap in the time stamps is no silence
+                yield frame
+        except UNREADABLE:
+            self.damaged += 1
+
+
+def _kind(frame: av.AudioFrame) -> tuple[int, str, str]:
+    return frame.sample_rate, frame.layout.name, frame.format.name
+
+
+def _mixed(block: np.ndarray, before: float) -> tuple[np.ndarray, float]:
+    """Mono float32 [n] from a block [channels, n], and the share of the uneven mix in its end.
+
+    Where channels cancel in their mean, they are mixed unevenly instead (channel c with a weight of
+    1 / c), so that neither what they have in common nor what they have in opposition vanishes.
+
+    Args:
+      block: the channels.
+      before: the share of the uneven mix at the end of the block before.
+    """
+    channels = len(block)
+    if channels == 1:
+        return block[0], 0.0
+    mean = block.mean(axis=0)
+    power = np.vdot(block, block) / channels
+    share = float(np.vdot(mean, mean) * channels < CANCELLED * power)
+    if not share and not before:
+        return mean, share
+    weights = 1 / np.arange(1, channels + 1, dtype=np.float32)
+    uneven = (weights / weights.sum()) @ block
+    course = np.interp(np.arange(block.shape[1]), (0, FADE), (before, share)).astype(np.float32)
+    return mean + course * (uneven - mean), share
+
+
+def _check_values(block: np.ndarray, path: Path) -> None:
+    largest = np.abs(block).max(initial=0)
+    if not np.isfinite(largest):
+        raise UnusableTrack("has samples that are not finite", path)
+    if largest > LARGEST:
         raise UnusableTrack(
-            f"cannot be decoded by libsndfile or by audioread ({type(error).__name__}; "
-            "is ffmpeg installed?)",
-            path,
-        ) from None
+            f"has samples up to {largest:.0e}, expected at most {LARGEST:.0e}", path
+        )
 
 
-def _check_length(seconds: float, longest: float, path: Path) -> None:
-    if seconds > longest:
-        raise UnusableTrack(f"too long: {seconds:.0f} s, expected at most {longest:.0f} s", path)
+def _note(path: Path, seconds: float, stream: _Stream) -> str:
+    notes = []
+    if stream.damaged:
+        notes.append("damaged" if stream.damaged == 1 else f"damaged in {stream.damaged} places")
+    if stream.broken_off:
+        notes.append(f"breaks off ({stream.broken_off})")
+    stated = _stated_seconds(path)
+    if stated is not None and abs(stated - seconds) > UNEQUAL:
+        notes.append(f"states {stated:.0f} s")
+    return f"heard {seconds:.0f} s: {', '.join(notes)}" if notes else ""
+
+
+def _stated_seconds(path: Path) -> float | None:
+    """The length in a file's header; None where there is none or it is only estimated."""
+    try:
+        file = mutagen.File(path)
+    except Exception:  # broken tags are no reason not to hear
+        return None
+    if file is None or type(file).__name__ in ("AAC", "AC3"):
+        return None
+    if getattr(file.info, "bitrate_mode", 1) == 0:  # MP3 without a header of its own
+        return None
+    return getattr(file.info, "length", 0.0) or None

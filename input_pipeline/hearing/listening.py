@@ -11,7 +11,7 @@ import numpy as np
 
 from input_pipeline.hearing import audio as audio_files
 from input_pipeline.hearing import estimates, features
-from input_pipeline.hearing.audio import LONGEST, UnusableTrack
+from input_pipeline.hearing.audio import LONGEST, Decoded, UnusableTrack
 from input_pipeline.hearing.estimates import Estimate
 from input_pipeline.hearing.features import FeatureConfig
 from input_pipeline.hearing.tagging import Tagger
@@ -26,12 +26,14 @@ class Heard:
     Attributes:
       features: as `features.extract` gives them; empty if they were not requested.
       seconds: duration of the audio.
+      note: what is odd about the file, although it can be used; see `audio.Decoded`.
       estimate: madmom's tempo and key and MusiCNN's tags, if requested.
     """
 
     features: dict[str, np.ndarray]
     seconds: float
     estimate: Estimate
+    note: str = ""
 
 
 def listen(
@@ -48,7 +50,7 @@ def listen(
     Args:
       audio: a file, or a callable that gives float32 mono samples at `config.sample_rate`.
       config: how to extract them.
-      longest: seconds of audio; a longer file is not decoded.
+      longest: seconds of audio; a longer file is unusable.
       estimate: which of "tempo" and "key" to estimate with madmom.
       tagger: estimates the tags, if given.
       extract: whether to extract the features.
@@ -59,14 +61,15 @@ def listen(
       RuntimeError: the callable failed.
       ImportError: an estimate is requested, but madmom is not installed.
     """
-    rate: float
     if callable(audio):
-        samples, rate = _made(audio), config.sample_rate
-        arrays = _extract(samples, rate, config) if extract else {}
+        decoded = _made(audio, config.sample_rate)
+        arrays = _extract(decoded, config) if extract else {}
     else:
+        # Estimates need the file's own rate; features alone are spared from holding all of that.
+        rate = None if estimate or tagger else config.sample_rate
         try:
-            samples, rate = audio_files.decode(audio, longest=longest)
-            arrays = _extract(samples, rate, config) if extract else {}
+            decoded = audio_files.decode(audio, rate, longest=longest)
+            arrays = _extract(decoded, config) if extract else {}
         except UnusableTrack:
             raise
         except Exception as error:  # one strange file must not end the run
@@ -75,21 +78,29 @@ def listen(
             ) from error
     estimated = Estimate()
     if estimate:
-        estimated = estimates.estimate_tempo_and_key(samples, rate, estimate=estimate)
+        estimated = estimates.estimate_tempo_and_key(
+            decoded.samples, decoded.rate, estimate=estimate
+        )
     if tagger:
-        estimated = dataclasses.replace(estimated, tags=tagger.estimate(samples, rate))
-    return Heard(arrays, len(samples) / rate, estimated)
+        tags = tagger.estimate(decoded.samples, decoded.rate)
+        estimated = dataclasses.replace(estimated, tags=tags)
+    return Heard(arrays, decoded.seconds, estimated, decoded.note)
 
 
-def _made(audio: Callable[[], np.ndarray]) -> np.ndarray:
+def _made(audio: Callable[[], np.ndarray], sample_rate: float) -> Decoded:
     try:
-        return audio()
+        samples = audio()
+        return Decoded(samples, sample_rate, len(samples) / sample_rate)
     except UnusableTrack:
         raise
     except Exception as error:
         raise RuntimeError(f"its audio failed: {error!r}") from error
 
 
-def _extract(samples: np.ndarray, rate: float, config: FeatureConfig) -> dict[str, np.ndarray]:
-    resampled = audio_files.resample(samples, rate, config.sample_rate)
-    return features.extract(resampled, config)
+def _extract(decoded: Decoded, config: FeatureConfig) -> dict[str, np.ndarray]:
+    samples = audio_files.resample(decoded.samples, decoded.rate, config.sample_rate)
+    arrays = features.extract(samples, config)
+    for name, array in arrays.items():
+        if not np.isfinite(array).all():
+            raise UnusableTrack(f"its {name} is not finite: it is too loud")
+    return arrays

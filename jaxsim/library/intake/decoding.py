@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import sys
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,19 +19,6 @@ from input_pipeline.hearing.listening import listen
 
 MEMORY = 4 << 30  # bytes that the process may use
 FILE = 256 << 20  # bytes that it may write to a file
-# Signatures, at an offset, of files that libsndfile does not decode. Nothing else is given to
-# ffmpeg, which takes many a text file for a playlist of other files.
-CONTAINERS = (
-    (4, b"ftyp"),  # MP4: AAC, ALAC
-    (0, b"\xff\xf1"),  # AAC
-    (0, b"\xff\xf9"),
-    (0, b"\x30\x26\xb2\x75"),  # ASF: WMA
-    (0, b"\x1a\x45\xdf\xa3"),  # Matroska
-    (0, b"MAC "),  # Monkey's Audio
-    (0, b"wvpk"),  # WavPack
-    (0, b"MPCK"),  # Musepack
-    (0, b"MP+"),
-)
 
 
 def main() -> None:
@@ -74,7 +60,6 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
       should not continue.
     """
     try:
-        _check_kind(Path(request["audio"]))
         config = FeatureConfig(**request["config"])
         heard = listen(request["audio"], config, longest=request["max_seconds"])
         np.savez(request["out"], **heard.features)  # type: ignore[arg-type]
@@ -93,18 +78,6 @@ def _broken(error: BaseException) -> dict[str, Any]:
     else:
         reason = f"cannot be decoded ({type(error).__name__})"
     return {"reason": reason, "broken": True}
-
-
-def _check_kind(path: Path) -> None:
-    import soundfile
-
-    try:
-        soundfile.info(str(path))
-    except (soundfile.LibsndfileError, RuntimeError):
-        with path.open("rb") as file:
-            head = file.read(16)
-        if not any(head[at : at + len(mark)] == mark for at, mark in CONTAINERS):
-            raise UnusableTrack("not audio in a known format", path) from None
 
 
 def _warm() -> None:

@@ -78,17 +78,23 @@ def test_report_counts(tmp_path):
         _track("b", "test", key="Am"),
         _track("c", seconds=1.0),
         _track("d", audio=tmp_path / "none.wav"),
+        _track("e", "test", audio=tmp_path / "cut.wav"),
     ]
+    soundfile.write(tmp_path / "cut.wav", pulsed_tone(3, seconds=8), 22050)
+    os.truncate(tmp_path / "cut.wav", 44 + 4 * 22050 * 2)
     report = _prepare(tracks, tmp_path / "data")
     assert report.directory == tmp_path / "data"
-    assert report.num_tracks == {"train": 1, "test": 1}
-    assert report.hours == pytest.approx(8 / 3600)
+    assert report.num_tracks == {"train": 1, "test": 2}
+    assert report.hours == pytest.approx(12 / 3600, rel=1e-3)
     expected = {"genre": 1, "mood": 0, "instrument": 0, "era": 0, "tempo": 1, "key": 1}
     assert report.label_counts == expected
     assert [track_id for track_id, _ in report.skipped] == ["c", "d"]
     with (tmp_path / "data" / "skipped.csv").open(newline="") as file:
         rows = [tuple(row) for row in csv.reader(file)]
-    assert rows == [("track_id", "reason"), *report.skipped]
+    assert rows == [
+        *(("track_id", "reason"), *report.skipped),
+        ("e", "used: heard 4 s: states 8 s"),
+    ]
 
 
 def test_estimates_are_written_where_nothing_is_known(tmp_path, monkeypatch):

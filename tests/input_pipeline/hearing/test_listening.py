@@ -59,11 +59,11 @@ def test_a_decoders_surprise_is_a_reason_with_its_cause(tmp_path, monkeypatch, e
 
 def test_what_is_foreseen_has_no_cause(tmp_path):
     (tmp_path / "a.wav").write_text("no music")
-    with pytest.raises(UnusableTrack, match="too long: 4 s, expected at most 3 s") as refused:
+    with pytest.raises(UnusableTrack, match="too long: more than 3 s") as refused:
         soundfile.write(tmp_path / "b.wav", pulsed_tone(0, seconds=4), SAMPLE_RATE)
         listen(tmp_path / "b.wav", CONFIG, longest=3)
     assert refused.value.__cause__ is None
-    with pytest.raises(UnusableTrack, match="cannot be decoded by libsndfile") as refused:
+    with pytest.raises(UnusableTrack, match="not audio in a known format") as refused:
         listen(tmp_path / "a.wav", CONFIG)
     assert refused.value.__cause__ is None
 

@@ -68,7 +68,7 @@ def test_a_file_and_its_samples(embedder: Embedder, track_rows) -> None:
         np.testing.assert_allclose(embedder(audio), expected, atol=1e-4)
     with pytest.raises(audio_files.UnusableTrack, match="too short"):
         embedder(pulsed_tone(0, seconds=1))
-    with pytest.raises(audio_files.UnusableTrack, match=r"too long: 6 s, expected at most 5 s"):
+    with pytest.raises(audio_files.UnusableTrack, match="too long: more than 5 s"):
         embedder(path, max_seconds=5)
     with pytest.raises(audio_files.UnusableTrack, match="no such file"):
         embedder(folder / "nowhere.wav")
