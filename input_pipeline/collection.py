@@ -43,6 +43,7 @@ class Collection:
       label_descriptions: what the labels of a dimension mean.
       problems: what was left out, and why.
       unknown_tags: tags missing from the source's tag map, with their counts.
+      ignored: how many files were not taken for music, by reason.
     """
 
     name: str
@@ -53,6 +54,7 @@ class Collection:
     label_descriptions: Mapping[str, str] = dataclasses.field(default_factory=dict)
     problems: tuple[Problem, ...] = ()
     unknown_tags: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    ignored: Mapping[str, int] = dataclasses.field(default_factory=dict)
 
 
 class Collector:
@@ -60,6 +62,7 @@ class Collector:
 
     def __init__(self) -> None:
         self.unknown_tags: Counter[str] = Counter()
+        self.ignored: Counter[str] = Counter()  # files that are not music, by reason
         self._tracks: list[Track] = []
         self._problems: list[Problem] = []
         self._place_of_track: dict[str, str] = {}
@@ -122,6 +125,7 @@ class Collector:
             self._tracks,
             problems=self.problems,
             unknown_tags=dict(self.unknown_tags.most_common()),
+            ignored=dict(self.ignored.most_common()),
             **details,
         )
 
@@ -214,6 +218,9 @@ def summarise(collection: Collection) -> str:
         *_unknown_tags_lines(collection.unknown_tags),
         *_problems_lines(collection.problems),
     ]
+    if collection.ignored:
+        counts = ", ".join(f"{reason} {count}" for reason, count in collection.ignored.items())
+        lines.append(f"ignored: {sum(collection.ignored.values())}: {counts}")
     if collection.licence:
         lines.append(f"licence: {collection.licence}")
     if collection.citation:

@@ -7,8 +7,10 @@ import mutagen
 
 AUDIO_SUFFIXES = frozenset(
     (
-        *(".aac", ".aif", ".aifc", ".aiff", ".ape", ".au", ".caf", ".flac", ".m4a", ".m4b"),
-        *(".mp2", ".mp3", ".mpc", ".oga", ".ogg", ".opus", ".w64", ".wav", ".wma", ".wv"),
+        *(".aac", ".ac3", ".aif", ".aifc", ".aiff", ".ape", ".au", ".caf", ".dff", ".dsf", ".dts"),
+        *(".eac3", ".flac", ".m4a", ".m4b", ".mka", ".mp2", ".mp3", ".mp4", ".mpc", ".oga", ".ogg"),
+        *(".opus", ".shn", ".snd", ".spx", ".tak", ".tta", ".w64", ".wav", ".weba", ".webm"),
+        *(".wma", ".wv"),
     )
 )
 # Where the formats keep a field: ID3 (MP3, WAV, AIFF), Vorbis comments and APE, MP4, ASF. The first

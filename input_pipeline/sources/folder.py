@@ -6,11 +6,10 @@ it, else of the date; tempo and key are known if the tags have them.
 
 import math
 import os
-from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 
-from input_pipeline import manifest
+from input_pipeline import folders, manifest
 from input_pipeline.collection import (
     HELD_OUT,
     Collection,
@@ -30,12 +29,18 @@ LABEL_DESCRIPTIONS = {
 }
 
 
-def read(path: str | Path, *, group: str = "album", held_out: str | float = HELD_OUT) -> Collection:
+def read(
+    path: str | Path,
+    *,
+    group: str = "album",
+    held_out: str | float = HELD_OUT,
+    exclude: str = "",
+) -> Collection:
     """Reads a folder of audio files and its subfolders, or its manifest if it has one.
 
     Ids are paths relative to the folder. Splits are drawn by a hash of the group: album artist and
-    album, else artist, else the file's folder (for files in the top folder: the file). Links to
-    something already read are skipped, and so are hidden files and files not named like audio.
+    album, else artist, else the file's folder (for files in the top folder: the file). Which files
+    are music is decided as `folders.audio_files` does for libraries too.
 
     Args:
       path: the folder; `manifest.csv`, `manifest.jsonl` or `tracks.csv` in it replaces the files'
@@ -44,6 +49,7 @@ def read(path: str | Path, *, group: str = "album", held_out: str | float = HELD
         folder, or its few held-out tracks may have no similar pair.
       group: what is never divided: "album"; "artist", so that no artist is in two splits; or
         "track", for collections with few artists (tests then include albums trained on).
+      exclude: patterns as in .gitignore of files and folders to leave out, separated by ";".
 
     Raises:
       NotADirectoryError: no such folder.
@@ -63,7 +69,7 @@ def read(path: str | Path, *, group: str = "album", held_out: str | float = HELD
     if (listed := manifest.find(path)) is not None:
         return manifest.read(listed)
     collector = Collector()
-    for file in _audio_files(path, collector):
+    for file in _audio_files(path, collector, exclude):
         _add(collector, file, path, group, share)
     return collector.collection(
         path,
@@ -73,43 +79,16 @@ def read(path: str | Path, *, group: str = "album", held_out: str | float = HELD
     )
 
 
-def _audio_files(folder: Path, collector: Collector) -> list[Path]:
-    """The audio files in a fixed order: real files first, then links to files elsewhere."""
-    files: dict[str, Path] = {}
-    links = []
-    for entry in _entries(folder, collector):
-        if entry.suffix.lower() not in file_tags.AUDIO_SUFFIXES:
-            continue
-        if entry.is_symlink():
-            links.append(entry)
-        elif entry.is_file():
-            files[os.path.realpath(entry)] = entry
-    for link in links:
-        if files.setdefault(os.path.realpath(link), link) is not link:
-            collector.skip(_name(link, folder), "file is a link to one already read")
-    return list(files.values())
-
-
-def _entries(folder: Path, collector: Collector) -> Iterator[Path]:
-    """Yields all files in the folder: in itself, in its real subfolders, then in linked ones."""
-    seen: set[str] = set()
-    waiting, linked = [folder], deque[Path]()
-    while waiting or linked:
-        current = waiting.pop() if waiting else linked.popleft()
-        real = os.path.realpath(current)
-        if real in seen:
-            collector.skip(_name(current, folder), "folder is a link to one already read")
-            continue
-        seen.add(real)
-        try:
-            entries = sorted(entry for entry in current.iterdir() if entry.name[0] != ".")
-            folders = [entry for entry in entries if entry.is_dir()]
-        except OSError as error:
-            collector.skip(_name(current, folder), f"folder cannot be read: {error.strerror}")
-            continue
-        waiting += [entry for entry in reversed(folders) if not entry.is_symlink()]
-        linked += [entry for entry in folders if entry.is_symlink()]
-        yield from (entry for entry in entries if entry not in folders)
+def _audio_files(folder: Path, collector: Collector, exclude: str) -> list[Path]:
+    seen = folders.Seen()
+    files = list(folders.audio_files(folder, seen, exclude=exclude.split(";") if exclude else ()))
+    for path, reason in seen.unreadable.items():
+        collector.skip(_name(path, folder), f"folder cannot be read: {reason}")
+    for path in seen.repeated:
+        kind = "folder" if path.is_dir() else "file"
+        collector.skip(_name(path, folder), f"{kind} is a link to one already read")
+    collector.ignored += seen.ignored
+    return files
 
 
 def _name(file: Path, folder: Path) -> str:

@@ -10,7 +10,7 @@ import pytest
 import soundfile
 from mutagen import id3, mp4
 
-from input_pipeline.collection import Problem, split_of_group
+from input_pipeline.collection import Problem, split_of_group, summarise
 from input_pipeline.sources import folder
 
 SILENCE = np.zeros(2205, np.float32)
@@ -172,8 +172,8 @@ def test_a_new_file_changes_no_other_track(tmp_path):
     assert after["00.ogg"].split == before["3.ogg"].split
 
 
-def test_order_links_and_hidden_files(tmp_path):
-    for name in ("b.ogg", "c/a.ogg", "c/d/a.ogg", "z.OGG", ".hidden.ogg", ".dir/a.ogg"):
+def test_order_and_links(tmp_path):
+    for name in ("b.ogg", "c/a.ogg", "c/d/a.ogg", "z.OGG", ".a.ogg", ".38/a.ogg", "@eaDir/a.ogg"):
         music(tmp_path / "in" / name)
     music(tmp_path / "out" / "far.ogg")
     (tmp_path / "in" / "cover.jpg").touch()
@@ -188,8 +188,17 @@ def test_order_links_and_hidden_files(tmp_path):
         (tmp_path / link).symlink_to(tmp_path / target)
     collection = folder.read(tmp_path / "in")
     assert [track.track_id for track in collection.tracks] == [
-        *("b.ogg", "z.OGG", "c/a.ogg", "c/d/a.ogg", "linked/far.ogg", "self.ogg")
+        *(".a.ogg", "b.ogg", "z.OGG", ".38/a.ogg", "c/a.ogg", "c/d/a.ogg", "linked/far.ogg")
     ]
+    assert collection.ignored == {
+        "not taken: .jpg": 1,
+        "system folder": 1,
+        "link to a folder already found": 2,
+        "link to a file already found": 1,
+        "link that leads nowhere": 2,
+    }
+    summary = summarise(collection)
+    assert "ignored: 7: link to a folder already found 2" in summary
     skipped = [problem for problem in collection.problems if problem.skipped]
     assert skipped == [
         Problem("a loop", "folder is a link to one already read"),
