@@ -12,7 +12,9 @@ LIBRARY is any number of
   source, which `input_pipeline.prepare` also reads, are ignored. A manifest.csv, manifest.jsonl or
   tracks.csv in a folder adds to what is found there.
 
-It can be interrupted at any time; running it again resumes where it stopped.
+It can be interrupted at any time; running it again resumes where it stopped. A track keeps its id
+when its file is moved, renamed or retagged. If a folder cannot be listed, or more than a fifth of
+the tracks have lost their files at once, nothing is taken for gone, and the exit code is 3.
 """
 
 import argparse
@@ -23,14 +25,16 @@ from pathlib import Path
 
 from absl import logging
 
-from input_pipeline import command_line
+from input_pipeline import command_line, folders
 from input_pipeline.datasets import pool
 from input_pipeline.hearing import audio
 from jaxsim.exported import numpy_model
 from jaxsim.library import store
 from jaxsim.library.intake.embedding import BATCH_SIZE, Embedder
-from jaxsim.library.intake.updating import Report, update
+from jaxsim.library.intake.updating import update
 from jaxsim.network import compilation
+
+FAULT = 3  # exit code when files are missing in a way that may be a fault
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -46,7 +50,10 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 embedder=embedder,
                 workers=options.workers,
                 max_seconds=60 * options.max_minutes,
+                exclude=options.exclude,
+                read_tags=options.tags,
                 prune=options.prune,
+                confirm_gone=options.confirm_gone,
             )
         except KeyboardInterrupt:
             pool.stop()
@@ -54,7 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(130)
         pool.stop()
         with store.open(options.store) as opened:
-            print(describe(report, opened))
+            print(f"{report.describe()}\n{len(opened)} tracks in {opened.path}")
+        if report.faults:
+            print(
+                "nothing was hidden or forgotten; if the missing files are really gone, run the "
+                "same command with --confirm_gone",
+                file=sys.stderr,
+            )
+            sys.exit(FAULT)
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -97,7 +111,21 @@ def _parser() -> argparse.ArgumentParser:
         metavar="MINUTES",
         help="skip tracks longer than this",
     )
+    add(
+        "--exclude",
+        action="append",
+        default=[],
+        metavar="PATTERN",
+        help="leave out files and folders that match, as in .gitignore (may be repeated); a file "
+        f"{folders.IGNORE_FILE} in a folder does the same, and {folders.NO_MEDIA} leaves it out",
+    )
+    add("--tags", action="store_true", help="read the tags of files that seem unchanged, too")
     add("--prune", action="store_true", help="forget tracks whose files are gone")
+    add(
+        "--confirm_gone",
+        action="store_true",
+        help="missing files are really gone, though they are more than a fifth of the library",
+    )
     return parser
 
 
@@ -106,24 +134,6 @@ def _model(options: argparse.Namespace) -> Path:
         return Path(options.model)
     folder = Path(options.store)
     return folder / store.MODEL if (folder / store.DESCRIPTION).is_file() else numpy_model.SHIPPED
-
-
-def describe(report: Report, opened: store.Store) -> str:
-    """What was done, and what was left out and why."""
-    lines = [f"{reason}: {place}" for place, reason in sorted(report.skipped.items())]
-    for place, reason in sorted(report.labels_left_out.items()):
-        lines.append(f"label left out: {reason}: {place}")
-    counts = {
-        "embedded": report.embedded,
-        "copied (same content)": report.copied,
-        "unchanged": report.unchanged,
-        "gone (hidden)": report.gone,
-        "forgotten": report.forgotten,
-        "skipped": len(report.skipped),
-    }
-    lines.append(", ".join(f"{number} {name}" for name, number in counts.items() if number))
-    lines.append(f"{len(opened)} tracks in {opened.path}")
-    return "\n".join(filter(None, lines))
 
 
 if __name__ == "__main__":

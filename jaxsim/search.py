@@ -5,6 +5,8 @@ python -m jaxsim.search STORE --like SONG --weights genre=1,tempo=2,mood=-0.5 --
 SONG is a track's id, words that only one track has in its title, artist and album, or any audio
 file. Several --like options form one query. Other commands are given before STORE:
 
+python -m jaxsim.search path STORE --start SONG --end SONG --playlist FILE
+python -m jaxsim.search relocate STORE OLD NEW    the music is found in another folder now
 python -m jaxsim.search presets STORE [--save NAME --weights ... | --delete NAME]
 python -m jaxsim.search index STORE         builds an approximate index for large libraries
 python -m jaxsim.search recall STORE        measures what that index misses
@@ -25,9 +27,9 @@ import rich.text
 from input_pipeline import command_line
 from input_pipeline.command_line import positive_integer
 from jaxsim.library import store
-from jaxsim.library.search import exports, hits, presets, query
+from jaxsim.library.search import exports, hits, paths, playlists, presets, query
 from jaxsim.library.search.query import Hit, Seed
-from jaxsim.library.store import Store
+from jaxsim.library.store import Store, writing
 
 CANDIDATES = 10  # listed when a title is not unique
 
@@ -82,6 +84,25 @@ def _search_options(parser: argparse.ArgumentParser) -> None:
         action="store_true",
         help="search the index built by `python -m jaxsim.search index STORE`",
     )
+    _playlist_options(parser)
+
+
+def _playlist_options(parser: argparse.ArgumentParser) -> None:
+    suffixes = ", ".join(playlists.SUFFIXES)
+    parser.add_argument(
+        "--playlist", metavar="FILE", help=f"write a playlist of the files, too ({suffixes})"
+    )
+    parser.add_argument(
+        "--relative",
+        action="store_true",
+        help="name the files as seen from the playlist's folder",
+    )
+
+
+def _write_playlist(library: Store, found: Sequence[Hit], options: argparse.Namespace) -> None:
+    if options.playlist:
+        tracks = library.metadata([hit.row for hit in found])
+        playlists.write(options.playlist, tracks, relative=options.relative)
 
 
 def _run_search(library: Store, options: argparse.Namespace) -> None:
@@ -104,6 +125,7 @@ def _run_search(library: Store, options: argparse.Namespace) -> None:
         max_per_artist=options.max_per_artist,
         where=options.where,
     )
+    _write_playlist(library, found, options)
     if options.json:
         print(json.dumps(hits.as_json(library, found), indent=1))
     else:
@@ -167,6 +189,42 @@ def _table(
 def _print(table: rich.table.Table) -> None:
     """Fits the table to a terminal; files and pipes get whole lines."""
     rich.console.Console(width=None if sys.stdout.isatty() else 200).print(table)
+
+
+def _path_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--start", required=True, metavar="SONG", help="the first track")
+    add("--end", required=True, metavar="SONG", help="the last track")
+    add("--length", type=positive_integer, default=10, help="number of tracks, with both")
+    add("--weights", default="", metavar="DIMENSION=WEIGHT,...", help="as in a search")
+    add("--where", metavar="CONDITION", help="only tracks in between that meet this condition")
+    _playlist_options(parser)
+
+
+def _run_path(library: Store, options: argparse.Namespace) -> None:
+    ends = [resolve(library, song) for song in (options.start, options.end)]
+    rows = [row for row in ends if isinstance(row, int)]
+    if len(rows) < len(ends):
+        raise ValueError("--start and --end must be tracks of the library, not other files")
+    weights = query.parse_weights(options.weights) if options.weights else None
+    steps = paths.find(library, *rows, length=options.length, weights=weights, where=options.where)
+    _write_playlist(library, steps, options)
+    vector = query.weight_vector(library, weights)
+    _print(_table(library, steps, vector, explain=False))
+
+
+def _relocate_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("old", metavar="OLD", help="the folder in which the music was")
+    parser.add_argument("new", metavar="NEW", help="the folder in which it is now")
+
+
+def _run_relocate(library: Store, options: argparse.Namespace) -> None:
+    old, new = os.path.abspath(options.old), os.path.abspath(options.new)
+    with writing.open(library.path) as writer:
+        count = writer.relocate(old, new)
+    if not count:
+        raise ValueError(f"{old}: no track of this library is in this folder")
+    print(f"{count} tracks: {new}")
 
 
 def _presets_options(parser: argparse.ArgumentParser) -> None:
@@ -241,6 +299,8 @@ def _run_export(library: Store, options: argparse.Namespace) -> None:
 
 COMMANDS = {
     "search": (_search_options, _run_search),
+    "path": (_path_options, _run_path),
+    "relocate": (_relocate_options, _run_relocate),
     "presets": (_presets_options, _run_presets),
     "index": (lambda parser: None, _run_index),
     "recall": (_recall_options, _run_recall),

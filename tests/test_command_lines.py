@@ -16,9 +16,12 @@ OPTIONS = {
     "jaxsim.evaluate": f"--checkpoint --model --data_dir --data --out --triplets_per_dimension "
     f"--count --batch_size --excerpt {JUDGED}",
     "jaxsim.export": "--checkpoint --out --dtype --whiten --data_dir",
-    "jaxsim.embed": "LIBRARY --store --model --workers --batch_size --max_minutes --prune",
+    "jaxsim.embed": "LIBRARY --store --model --workers --batch_size --max_minutes --exclude "
+    "--tags --prune --confirm_gone",
     "jaxsim.search": "STORE --like --weights --preset --top --max_per_artist --where --explain "
-    "--json --approximate",
+    "--json --approximate --playlist --relative",
+    "jaxsim.search path": "STORE --start --end --length --weights --where --playlist --relative",
+    "jaxsim.search relocate": "STORE OLD NEW",
     "jaxsim.search presets": "STORE --save --weights --delete",
     "jaxsim.search index": "STORE",
     "jaxsim.search recall": "STORE --queries --top",

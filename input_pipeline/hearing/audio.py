@@ -5,6 +5,7 @@ here imports librosa, TensorFlow or JAX, so that worker processes start quickly.
 """
 
 import dataclasses
+import hashlib
 import itertools
 import os
 from collections.abc import Iterator
@@ -15,6 +16,7 @@ import mutagen
 import numpy as np
 import soxr
 
+DECODER = f"av {av.__version__}"
 LONGEST = 1800.0  # seconds; a worker needs 10 MB for each minute
 BLOCK = 1 << 16  # frames that are decoded at a time
 LARGEST = 1e6  # of a sample; files of floats may hold numbers that are no sound
@@ -54,12 +56,14 @@ class Decoded:
       samples: float32 [n], mono.
       rate: of the samples, in Hz.
       seconds: duration of what was decoded.
+      fingerprint: see `fingerprint`.
       note: how that differs from what the file should hold; empty if it does not.
     """
 
     samples: np.ndarray
     rate: float
     seconds: float
+    fingerprint: str = ""
     note: str = ""
 
 
@@ -111,8 +115,23 @@ def decode(
         np.frombuffer(samples, np.float32),
         sample_rate or stream.rate,
         seconds,
+        stream.fingerprint,
         _note(path, seconds, stream),
     )
+
+
+def fingerprint(path: str | Path) -> str:
+    """A hash of the encoded audio in a file: the same whatever its tags, its name and its place.
+
+    Raises:
+      UnusableTrack: the file is missing, empty or in an unknown format.
+    """
+    path = Path(path)
+    check_file(path)
+    stream = _Stream(path)
+    for _ in stream.packets():
+        pass
+    return stream.fingerprint
 
 
 def check_file(path: str | Path) -> None:
@@ -138,6 +157,12 @@ class _Stream:
         self.rate = 0
         self.frames = self.damaged = 0
         self.broken_off = ""
+        self._hash = hashlib.blake2b(digest_size=16)
+
+    @property
+    def fingerprint(self) -> str:
+        """The hash of the packets that have been read."""
+        return self._hash.hexdigest()
 
     def mono(self) -> Iterator[np.ndarray]:
         """Yields float32 [n]; raises UnusableTrack if nothing can be decoded."""
@@ -147,19 +172,20 @@ class _Stream:
             mixed, share = _mixed(block, share)
             yield mixed
         if not self.frames:
-            raise UnusableTrack("cannot be decoded: nothing in it is whole", self.path)
+            raise UnusableTrack("holds no sound", self.path)
 
     def _blocks(self) -> Iterator[np.ndarray]:
         """Yields float32 [channels, n]; streams that change on their way keep the first rate."""
-        for _, frames in itertools.groupby(self._frames(), key=_kind):
+        decoded = itertools.chain.from_iterable(map(self._decoded, self.packets()))
+        for _, frames in itertools.groupby(decoded, key=_kind):
             first = next(frames)
             self.rate = self.rate or first.sample_rate
             resampler = av.AudioResampler("fltp", first.layout, self.rate, BLOCK)
             for frame in itertools.chain([first], frames, [None]):
                 yield from (block.to_ndarray() for block in resampler.resample(frame))
 
-    def _frames(self) -> Iterator[av.AudioFrame]:
-        """Yields what FFmpeg decodes, over damaged packets, until the file ends or breaks off."""
+    def packets(self) -> Iterator[av.Packet]:
+        """Yields encoded audio until the file ends or breaks off; may raise UnusableTrack."""
         options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "none"}
         with self.path.open("rb") as file:
             try:
@@ -168,16 +194,21 @@ class _Stream:
                 raise UnusableTrack("not audio in a known format", self.path) from None
             with container:
                 stream = container.streams.best("audio")
-                if stream is None:
+                if not isinstance(stream, av.AudioStream):
                     raise UnusableTrack("has no audio", self.path)
-                stream.codec_context.thread_count = 1
+                context = stream.codec_context
+                context.thread_count = 1
+                kind = f"{context.name} {context.sample_rate} {context.layout.name}"
+                self._hash.update(kind.encode())
                 try:
                     for packet in container.demux(stream):
-                        yield from self._decoded(packet)
+                        self._hash.update(packet)
+                        yield packet
                 except UNREADABLE as error:
                     self.broken_off = type(error).__name__
 
     def _decoded(self, packet: av.Packet) -> Iterator[av.AudioFrame]:
+        """Yields the frames of a packet, none if it is damaged."""
         try:
             for frame in packet.decode():
                 assert isinstance(frame, av.AudioFrame)

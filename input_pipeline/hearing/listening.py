@@ -26,6 +26,7 @@ class Heard:
     Attributes:
       features: as `features.extract` gives them; empty if they were not requested.
       seconds: duration of the audio.
+      fingerprint: of the audio in the file, see `audio.fingerprint`; empty if it is not a file.
       note: what is odd about the file, although it can be used; see `audio.Decoded`.
       estimate: madmom's tempo and key and MusiCNN's tags, if requested.
     """
@@ -33,6 +34,7 @@ class Heard:
     features: dict[str, np.ndarray]
     seconds: float
     estimate: Estimate
+    fingerprint: str = ""
     note: str = ""
 
 
@@ -84,7 +86,7 @@ def listen(
     if tagger:
         tags = tagger.estimate(decoded.samples, decoded.rate)
         estimated = dataclasses.replace(estimated, tags=tags)
-    return Heard(arrays, decoded.seconds, estimated, decoded.note)
+    return Heard(arrays, decoded.seconds, estimated, decoded.fingerprint, decoded.note)
 
 
 def _made(audio: Callable[[], np.ndarray], sample_rate: float) -> Decoded:

@@ -115,6 +115,6 @@ def test_a_folder_that_cannot_be_listed_is_unreadable(tmp_path, monkeypatch):
 
 
 def test_an_invalid_pattern_names_its_source(tmp_path):
-    with pytest.raises(ValueError, match="--exclude: .*expected patterns as in .gitignore"):
+    with pytest.raises(ValueError, match=r"--exclude: .*expected patterns as in \.gitignore"):
         walk(tmp_path, "!")
     assert os.listdir(tmp_path) == []

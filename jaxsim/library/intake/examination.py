@@ -3,6 +3,7 @@
 Workers unpickle functions of this module, so nothing here imports JAX.
 """
 
+import contextlib
 import dataclasses
 import functools
 import hashlib
@@ -13,10 +14,14 @@ from typing import Any
 import numpy as np
 
 from input_pipeline.datasets import pool, workers
+from input_pipeline.hearing import audio
 from input_pipeline.hearing.audio import LONGEST, UnusableTrack, check_file
 from input_pipeline.hearing.features import FeatureConfig
 from input_pipeline.hearing.listening import listen
 from jaxsim.library.intake import tags
+from jaxsim.library.intake.sources import Record
+
+NO_FILE = -1  # as the size of tracks whose audio file has not been seen
 
 
 @dataclasses.dataclass(frozen=True)
@@ -27,20 +32,24 @@ class Examined:
       path: of the file.
       size, modified: size in bytes and time in nanoseconds of the file before it was read.
       digest: SHA-256 of its content.
+      fingerprint: of its audio, see `audio.fingerprint`.
       tags: see `tags.read`.
       seconds: duration of the audio.
       features: as `features.extract` returns them; None if the content is known or unusable.
       reason: why it is unusable; empty if it is not.
+      note: what is odd about it, although it can be used.
     """
 
     path: str
     size: int = 0
     modified: int = 0
     digest: str = ""
+    fingerprint: str = ""
     tags: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
     features: dict[str, np.ndarray] | None = None
     reason: str = ""
+    note: str = ""
 
 
 def examine(
@@ -64,15 +73,50 @@ def examine(
         status = os.stat(path)
         with open(path, "rb") as file:
             digest = hashlib.file_digest(file, "sha256").hexdigest()
-        found = Examined(path, status.st_size, status.st_mtime_ns, digest, tags.read(path))
+        found = Examined(path, status.st_size, status.st_mtime_ns, digest, tags=tags.read(path))
         if digest in known:
             return found
         heard = listen(path, feature_config, longest=max_seconds)
-        return dataclasses.replace(found, features=heard.features, seconds=heard.seconds)
+        return dataclasses.replace(
+            found,
+            fingerprint=heard.fingerprint,
+            features=heard.features,
+            seconds=heard.seconds,
+            note=heard.note,
+        )
     except UnusableTrack as error:
+        if error.__cause__ is not None:  # perhaps not the file's fault: not to be remembered
+            found = Examined(path)
         return dataclasses.replace(found, reason=error.reason)
     except OSError as error:
-        return dataclasses.replace(found, reason=error.strerror or type(error).__name__)
+        return Examined(path, reason=error.strerror or type(error).__name__)
+
+
+def identify(path: str) -> Examined:
+    """Everything about a file but its features; what cannot be read has no fingerprint."""
+    found = Examined(path)
+    with contextlib.suppress(UnusableTrack, OSError):
+        status = os.stat(path)
+        fingerprint = audio.fingerprint(path)
+        with open(path, "rb") as file:
+            digest = hashlib.file_digest(file, "sha256").hexdigest()
+        read = tags.read(path)
+        found = Examined(path, status.st_size, status.st_mtime_ns, digest, fingerprint, read)
+    return found
+
+
+def identify_all(paths: Iterable[str], *, workers_count: int) -> Iterator[Examined]:
+    """Yields what `identify` finds for every path, in order, in worker processes."""
+    for path, found in pool.in_order(identify, paths, processes=workers_count):
+        yield found or Examined(path)
+
+
+def tags_of_all(
+    paths: Iterable[str], *, workers_count: int
+) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """Yields every path and what `tags.read` finds there, in order, from worker processes."""
+    for path, found in pool.in_order(tags.read, paths, processes=workers_count):
+        yield path, found or {}
 
 
 def examine_all(
@@ -97,3 +141,32 @@ def _examine(
 ) -> Examined:
     path, known = file
     return examine(path, feature_config, known=known, max_seconds=max_seconds)
+
+
+def recall(path: str, record: Record) -> Examined:
+    """What a data set's record says about a track, in the form of an examination.
+
+    The file is recorded as the embedding's only if it has the content that the features are from.
+    """
+    status, was_heard = size_and_time(path), False
+    with contextlib.suppress(UnusableTrack):
+        was_heard = workers.digest(path) == record.content
+    size, modified = status if status and was_heard else (NO_FILE, NO_FILE)
+    return Examined(
+        path,
+        size=size,
+        modified=modified,
+        digest=record.content,
+        tags=tags.read(path),
+        seconds=record.seconds,
+        features=record.features(),
+    )
+
+
+def size_and_time(path: str) -> tuple[int, int] | None:
+    """Size in bytes and time of the last change in nanoseconds of a file; None without one."""
+    try:
+        status = os.stat(path)
+    except (OSError, ValueError):  # ValueError: a path that no file can have
+        return None
+    return status.st_size, status.st_mtime_ns

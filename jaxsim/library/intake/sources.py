@@ -2,20 +2,20 @@
 
 import dataclasses
 import hashlib
+import itertools
 import json
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from input_pipeline import manifest
+from input_pipeline import folders, manifest
 from input_pipeline.collection import Collector
 from input_pipeline.datasets import dataset
 from input_pipeline.datasets.dataset import DataSet
 from input_pipeline.hearing.features import FEATURE_VERSION, FeatureConfig
-from input_pipeline.hearing.file_tags import AUDIO_SUFFIXES
 from input_pipeline.tracks import KEYS, TAG_DIMENSIONS
 from jaxsim.library.store import NUMBERS, TEXTS
 
@@ -53,7 +53,7 @@ class Source:
     Attributes:
       path: absolute path of its audio file. A data set's track without an audio file has the path
         that a file named after its id would have in the data set's folder.
-      track_id: from the manifest or data set, or made from the path.
+      track_id: from the manifest or data set; empty if none is given there.
       given: metadata from there, which takes precedence over the file's own tags.
       record: its record in a data set, if it comes from one.
     """
@@ -70,6 +70,8 @@ class Found:
 
     Attributes:
       sources: every file once, sorted by path.
+      ignored: how many files were not taken for music, by reason.
+      unreadable: reasons by folder that could not be listed: what is in it is unknown.
       skipped: reasons, by place, for rows of manifests and tracks of data sets that were left out.
       labels_left_out: reasons, by place, for rows that only lost a label.
     """
@@ -77,10 +79,14 @@ class Found:
     sources: list[Source]
     skipped: dict[str, str]
     labels_left_out: dict[str, str]
+    ignored: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    unreadable: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
-def find(arguments: Sequence[str | Path], feature_config: FeatureConfig) -> Found:
-    """Finds all tracks in folders (links to folders are not followed), files, manifests, data sets.
+def find(
+    arguments: Sequence[str | Path], feature_config: FeatureConfig, *, exclude: Sequence[str] = ()
+) -> Found:
+    """Finds all tracks in folders (see `folders.audio_files`), files, manifests and data sets.
 
     A folder written by `input_pipeline.prepare` is a data set. At the top level of any other
     folder, a manifest (see `manifest.NAMES`) describes the folder's files and may add more. If
@@ -89,12 +95,13 @@ def find(arguments: Sequence[str | Path], feature_config: FeatureConfig) -> Foun
     Args:
       arguments: paths.
       feature_config: how features must have been extracted.
+      exclude: patterns as in .gitignore of what is left out of folders.
 
     Raises:
       FileNotFoundError: an argument is neither a file nor a folder.
       ValueError: a named file is not a manifest, or a data set has different features.
     """
-    gathered = _Gathered()
+    gathered = _Gathered(exclude)
     for argument in map(Path, arguments):
         if is_data_set(argument):
             gathered.add_data_set(argument, feature_config)
@@ -107,7 +114,10 @@ def find(arguments: Sequence[str | Path], feature_config: FeatureConfig) -> Foun
         else:
             raise FileNotFoundError(f"{argument}: no such file or folder")
     sources = sorted(gathered.sources.values(), key=lambda source: source.path)
-    return Found(sources, gathered.skipped, gathered.labels_left_out)
+    unreadable = {os.path.abspath(path): why for path, why in gathered.seen.unreadable.items()}
+    return Found(
+        sources, gathered.skipped, gathered.labels_left_out, gathered.seen.ignored, unreadable
+    )
 
 
 def is_data_set(folder: Path) -> bool:
@@ -115,9 +125,13 @@ def is_data_set(folder: Path) -> bool:
     return all((folder / name).is_file() for name in ("metadata.json", "dataset_info.json"))
 
 
-def default_id(path: str) -> str:
-    """The id of a file without one: 16 hexadecimal digits of its path's hash."""
-    return hashlib.sha256(os.fsencode(path)).hexdigest()[:16]
+def new_id(path: str, taken: Container[str]) -> str:
+    """An id for a new track: 16 hexadecimal digits of a hash of where it was first found."""
+    for number in itertools.count():
+        name = os.fsencode(path) + b"\0%d" % number * (number > 0)
+        if (found := hashlib.sha256(name).hexdigest()[:16]) not in taken:
+            return found
+    raise AssertionError
 
 
 def readable(path: str) -> str:
@@ -128,7 +142,9 @@ def readable(path: str) -> str:
 class _Gathered:
     """What has been found so far; no two sources share a path or an id."""
 
-    def __init__(self) -> None:
+    def __init__(self, exclude: Sequence[str]) -> None:
+        self.seen = folders.Seen()
+        self._exclude = exclude
         self.sources: dict[str, Source] = {}
         self.skipped: dict[str, str] = {}
         self.labels_left_out: dict[str, str] = {}
@@ -137,10 +153,10 @@ class _Gathered:
     def add_file(self, path: Path) -> None:
         absolute = os.path.abspath(path)
         if absolute not in self.sources:
-            self._add(Source(absolute, default_id(absolute)), absolute)
+            self._add(Source(absolute, ""), absolute)
 
     def add_folder(self, folder: Path) -> None:
-        for file in _walk(folder):
+        for file in folders.audio_files(folder, self.seen, exclude=self._exclude):
             self.add_file(file)
         if (path := manifest.find(folder)) is not None:
             try:
@@ -170,8 +186,7 @@ class _Gathered:
             if (place := places.setdefault(audio, row.where)) != row.where:
                 _note(self.skipped, row.where, f"path {row.path!r} is already used by {place}")
                 continue
-            track_id = row.fields.get("track_id", default_id(audio))
-            self._add(Source(audio, track_id, _given(row)), row.where)
+            self._add(Source(audio, row.fields.get("track_id", ""), _given(row)), row.where)
 
     def add_data_set(self, folder: Path, feature_config: FeatureConfig) -> None:
         """Adds the tracks of all splits; raises ValueError if their features differ."""
@@ -191,29 +206,22 @@ class _Gathered:
 
     def _add(self, source: Source, place: str) -> None:
         """Adds a source, replacing any other one of the same file."""
-        owner = self._owners.get(source.track_id, source.path)
+        owner = self._owners.get(source.track_id, source.path) if source.track_id else source.path
         if owner != source.path:
             taken = f"track_id {source.track_id!r} is already used by {readable(owner)}"
             _note(self.skipped, readable(place), taken)
             return
         if (replaced := self.sources.get(source.path)) is not None:
-            del self._owners[replaced.track_id]
+            self._owners.pop(replaced.track_id, None)
             if source.record is None:  # a manifest changes the names, not the audio
                 source = dataclasses.replace(source, record=replaced.record)
         self.sources[source.path] = source
-        self._owners[source.track_id] = source.path
+        if source.track_id:
+            self._owners[source.track_id] = source.path
 
 
 def _note(noted: dict[str, str], place: str, reason: str) -> None:
     noted[place] = f"{noted[place]}; {reason}" if place in noted else reason
-
-
-def _walk(folder: Path) -> Iterator[Path]:
-    for directory, folders, files in os.walk(folder):
-        folders[:] = [name for name in folders if not name.startswith(".")]
-        for name in files:
-            if Path(name).suffix.lower() in AUDIO_SUFFIXES and not name.startswith("."):
-                yield Path(directory, name)
 
 
 def _given(row: manifest.Row) -> dict[str, Any]:

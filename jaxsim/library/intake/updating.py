@@ -1,7 +1,6 @@
 """Brings a library up to date: embeds tracks that are new or have changed, and nothing else."""
 
 import collections
-import contextlib
 import dataclasses
 import itertools
 import os
@@ -9,47 +8,25 @@ import sys
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
+from typing import Any, TypeVar
 
 import numpy as np
 import tqdm
 
-from input_pipeline.datasets.workers import digest
-from input_pipeline.hearing.audio import LONGEST, UnusableTrack
-from jaxsim.library.intake import examination, sources, tags
+from input_pipeline.hearing import audio
+from input_pipeline.hearing.audio import LONGEST
+from jaxsim.library.intake import examination, identity, sources, vanishing
 from jaxsim.library.intake.embedding import Embedder, Features
-from jaxsim.library.intake.examination import Examined
-from jaxsim.library.intake.sources import Found, Record, Source
+from jaxsim.library.intake.examination import NO_FILE, Examined, size_and_time
+from jaxsim.library.intake.reports import Report
+from jaxsim.library.intake.sources import Found, Source
 from jaxsim.library.store import writing
-from jaxsim.library.store.writing import Entry, Known, Writer
+from jaxsim.library.store.writing import Entry, Known, Skipped, Vector, Writer
+
+Item = TypeVar("Item")
 
 COMMIT_TRACKS = 64
 COMMIT_SECONDS = 10.0
-NO_FILE = -1  # as the size of tracks whose audio file the store has not seen
-
-
-@dataclasses.dataclass
-class Report:
-    """What an update did.
-
-    Attributes:
-      unchanged: tracks that had not changed.
-      embedded: tracks that went through the network.
-      copied: files whose content was known under another name.
-      gone: tracks that were hidden because their file is gone.
-      forgotten: tracks that were pruned.
-      seconds: duration of the audio that went through the network.
-      skipped: reasons by path of the file, or by place in a manifest or data set.
-      labels_left_out: reasons, by place in a manifest, for rows that only lost a label.
-    """
-
-    unchanged: int = 0
-    embedded: int = 0
-    copied: int = 0
-    gone: int = 0
-    forgotten: int = 0
-    seconds: float = 0.0
-    skipped: dict[str, str] = dataclasses.field(default_factory=dict)
-    labels_left_out: dict[str, str] = dataclasses.field(default_factory=dict)
 
 
 def update(
@@ -59,13 +36,18 @@ def update(
     embedder: Embedder,
     workers: int = 1,
     max_seconds: float = LONGEST,
+    exclude: Sequence[str] = (),
+    read_tags: bool = False,
     prune: bool = False,
+    confirm_gone: bool = False,
 ) -> Report:
     """Brings the store in `folder` up to date with the tracks of `library`.
 
-    Tracks that are neither below the folders of `library` nor named by it stay as they are. Tracks
-    whose file is gone are hidden, and come back with their vector when it returns. Tracks of a
-    prepared data set are embedded from its features; their files need not exist.
+    Tracks that are neither below the folders of `library` nor named by it stay as they are. A track
+    is recognised by its audio: it keeps its id and its vector when its file is moved, renamed or
+    retagged. Tracks whose file is gone are hidden, and come back with their vector when it returns;
+    but if so many are missing that a disk may be, nothing is hidden, and the report has `faults`.
+    Tracks of a prepared data set are embedded from its features; their files need not exist.
 
     Args:
       library: folders, audio files, manifests and prepared data sets.
@@ -73,23 +55,29 @@ def update(
       embedder: must have the store's model.
       workers: number of processes that read audio.
       max_seconds: longer files are skipped.
-      prune: whether to forget what is gone and to reclaim its space.
+      exclude: patterns as in .gitignore of what is left out of folders.
+      read_tags: whether to read the tags of files that seem unchanged, too.
+      prune: whether to forget what is gone and to reclaim its space, unless there are faults.
+      confirm_gone: whether missing files are gone however many they are.
 
     Raises:
       FileNotFoundError: something in `library` does not exist.
       ValueError: a manifest, a data set or the store is invalid, or of another model.
     """
-    found = sources.find(library, embedder.feature_config)
+    found = sources.find(library, embedder.feature_config, exclude=exclude)
     with writing.open(folder, embedder.description(), embedder.file) as writer:
-        job = _Update(writer, embedder, found)
+        job = _Update(writer, embedder, found, workers, max_seconds)
         try:
-            # First, so that a file that moved finds its id free.
-            job.hide_gone(library)
             job.free_ids()
-            job.embed(workers=workers, max_seconds=max_seconds)
+            job.sort()
+            job.recognise()
+            if read_tags:
+                job.read_tags()
+            job.hide_gone(library, confirm_gone)
+            job.embed()
         finally:
             writer.measure_cosines()
-        if prune:
+        if prune and not job.report.faults:
             job.report.forgotten = writer.prune()
     return job.report
 
@@ -97,42 +85,30 @@ def update(
 class _Update:
     """One update: what the store knew before it, and what has been done so far."""
 
-    def __init__(self, writer: Writer, embedder: Embedder, found: Found):
+    def __init__(
+        self, writer: Writer, embedder: Embedder, found: Found, workers: int, max_seconds: float
+    ):
         self.writer = writer
         self.embedder = embedder
+        self.workers = workers
+        self.max_seconds = max_seconds
+        self.heard_by = f"{audio.DECODER}, {max_seconds:.0f} s"
+        self.unreadable = found.unreadable
         self.sources = {source.path: source for source in found.sources}
         self.known = writer.known()
+        self.ids = {file.id for file in self.known.values()}
+        self.changed: dict[str, Source] = {}
+        self.in_place: list[str] = []
         self.digests_of_size = collections.defaultdict[int, set[str]](set)
         for file in self.known.values():
             self.digests_of_size[file.size].add(file.digest)
-        # Vectors and seconds by digest, of tracks whose rows will vanish with their ids.
-        self.released: dict[str, tuple[np.ndarray, float]] = {}
-        self.report = Report(skipped=found.skipped, labels_left_out=found.labels_left_out)
+        # Vectors and more by digest, of tracks whose rows will vanish with their ids.
+        self.released: dict[str, Vector] = {}
+        self.report = Report(
+            skipped=found.skipped, labels_left_out=found.labels_left_out, ignored=found.ignored
+        )
         self.pending: list[Entry] = []
         self.committed = time.monotonic()
-
-    def hide_gone(self, library: Sequence[str | Path]) -> None:
-        """Hides tracks below the folders of `library` that no longer exist."""
-        folders = [Path(os.path.abspath(path)) for path in library if os.path.isdir(path)]
-        gone = [
-            path
-            for path in self.known | self.writer.skipped()
-            if path not in self.sources and self._belongs_to(path, folders)
-        ]
-        self.writer.hide(gone)
-        for file in [self.known[path] for path in gone if path in self.known]:
-            self.report.gone += file.present
-            self.known[file.path] = dataclasses.replace(file, present=False)
-
-    def _belongs_to(self, path: str, folders: Sequence[Path]) -> bool:
-        """Whether a path is below a folder; a track without a file belongs to its data set only."""
-        known = self.known.get(path)
-        for parent in Path(path).parents:
-            if parent in folders:
-                return True
-            if known is not None and known.size == NO_FILE and sources.is_data_set(parent):
-                return False
-        return False
 
     def free_ids(self) -> None:
         """Takes ids from tracks that are gone or now have another; skips sources of taken ids."""
@@ -153,27 +129,174 @@ class _Update:
             self.report.gone += owner.present and owner.path not in self.sources
             del self.known[owner.path]
 
-    def embed(self, *, workers: int, max_seconds: float) -> None:
+    def sort(self) -> None:
+        """Finds the files that are new or have changed, or may have; the others are confirmed."""
+        skipped = self.writer.skipped()
+        with self.writer.together():
+            for path, source in sorted(self.sources.items()):
+                if self._is_unchanged(source):
+                    self.in_place.append(path)
+                elif self._is_remembered(path, skipped.get(path)):
+                    self.report.skipped[path] = skipped[path].reason
+                    self.report.remembered += 1
+                elif self._has_name(path):
+                    self.changed[path] = source
+        self.report.unchanged = len(self.in_place)
+
+    def _has_name(self, path: str) -> bool:
+        try:
+            path.encode("utf-8")
+        except UnicodeEncodeError:
+            self.report.skipped[sources.readable(path)] = "its name is not UTF-8"
+            return False
+        return True
+
+    def _is_remembered(self, path: str, skipped: Skipped | None) -> bool:
+        if skipped is None or skipped.heard_by != self.heard_by:
+            return False
+        return (skipped.size, skipped.modified) == size_and_time(path)
+
+    def _is_unchanged(self, source: Source) -> bool:
+        file = self.known.get(source.path)
+        if file is None:
+            return False
+        if source.record is None:
+            same = (file.size, file.modified) == size_and_time(source.path)
+        else:
+            same = file.digest == source.record.content
+        if same:
+            self._confirm(source, file)
+        return same
+
+    def _confirm(self, source: Source, file: Known, **changes: Any) -> None:
+        """Writes what the source says of a track, if it differs."""
+        said: dict[str, Any] = {
+            "id": source.track_id or file.id,
+            "given": source.given,
+            "present": True,
+            "real_path": writing.real_path(source.path),
+        }
+        if changes or any(getattr(file, name) != value for name, value in said.items()):
+            changes["real_path"] = said["real_path"]
+            self.writer.confirm(source.path, said["id"], source.given, **changes)
+            self.ids.add(said["id"])
+            self.known[source.path] = dataclasses.replace(file, **said)
+
+    def recognise(self) -> None:
+        """Finds tracks by their audio whose files have moved or have other tags."""
+        self._note_fingerprints()
+        loose = {path: file for path, file in self.known.items() if self._is_loose(file)}
+        paths = [path for path, source in self.changed.items() if source.record is None]
+        if not loose or not paths:
+            return
+        found = {one.path: one for one in self._identified(paths, "looking for moved files")}
+        places = identity.places(loose, found)
+        self.writer.move({old: new for old, new in places.items() if old != new})
+        moved = {new: dataclasses.replace(loose[old], path=new) for old, new in places.items()}
+        self.known = {path: file for path, file in self.known.items() if path not in places}
+        self.known |= moved
+        with self.writer.together():
+            for old, new in places.items():
+                self._take_recognised(self.changed.pop(new), moved[new], found[new], old != new)
+
+    def _is_loose(self, file: Known) -> bool:
+        """Whether a track's file is missing or may have changed."""
+        if file.size == NO_FILE or self._is_out_of_sight(file.path):
+            return False
+        return file.path in self.changed or not os.path.lexists(file.path)
+
+    def _is_out_of_sight(self, path: str) -> bool:
+        """Whether a file is below a folder that cannot be listed."""
+        return any(str(parent) in self.unreadable for parent in Path(path).parents)
+
+    def _take_recognised(
+        self, source: Source, file: Known, found: Examined, has_moved: bool
+    ) -> None:
+        changes = {name: getattr(found, name) for name in ("size", "modified", "digest")}
+        changes |= {"fingerprint": found.fingerprint, "tags": found.tags}
+        self._confirm(source, file, **changes)
+        if has_moved:
+            self.report.moved += 1
+        elif file.digest != found.digest:
+            self.report.retagged += 1
+        else:
+            self.report.unchanged += 1
+
+    def _note_fingerprints(self) -> None:
+        """Notes the audio of tracks that an older version embedded, once."""
+        lacking = [
+            path
+            for path in self.in_place
+            if not self.known[path].fingerprint
+            and self.known[path].size != NO_FILE
+            and self.sources[path].record is None
+        ]
+        for some in _batches(self._identified(lacking, "noting the tracks' audio, once")):
+            with self.writer.together():
+                for one in some:
+                    if one.fingerprint:
+                        file = self.known[one.path]
+                        self.writer.confirm(
+                            one.path, file.id, file.given, fingerprint=one.fingerprint
+                        )
+
+    def _identified(self, paths: Sequence[str], description: str) -> Iterator[Examined]:
+        if paths:
+            found = examination.identify_all(paths, workers_count=self.workers)
+            yield from _progress(found, len(paths), description)
+
+    def read_tags(self) -> None:
+        """Reads the tags of tracks whose files seem unchanged."""
+        paths = [path for path in self.in_place if self.known[path].size != NO_FILE]
+        read = examination.tags_of_all(paths, workers_count=self.workers)
+        for some in _batches(_progress(read, len(paths), "reading tags")):
+            with self.writer.together():
+                for path, found in some:
+                    file = self.known[path]
+                    self.report.retagged += self.writer.confirm(
+                        path, file.id, file.given, tags=found
+                    )
+
+    def hide_gone(self, library: Sequence[str | Path], confirmed: bool) -> None:
+        """Hides tracks below the folders of `library` that no longer exist, unless too many."""
+        folders = [Path(os.path.abspath(path)) for path in library if os.path.isdir(path)]
+        below = [
+            path
+            for path in self.known | self.writer.skipped()
+            if self._belongs_to(path, folders) and not self._is_out_of_sight(path)
+        ]
+        present = [path for path in below if path in self.known and self.known[path].present]
+        self.report.faults = vanishing.faults(
+            present, self.sources, folders, self.unreadable, confirmed=confirmed
+        )
+        if self.report.faults and not confirmed:
+            return
+        gone = [path for path in below if path not in self.sources]
+        self.writer.hide(gone)
+        for file in [self.known[path] for path in gone if path in self.known]:
+            self.report.gone += file.present
+            self.known[file.path] = dataclasses.replace(file, present=False)
+
+    def _belongs_to(self, path: str, folders: Sequence[Path]) -> bool:
+        """Whether a path is below a folder; a track without a file belongs to its data set only."""
+        known = self.known.get(path)
+        for parent in Path(path).parents:
+            if parent in folders:
+                return True
+            if known is not None and known.size == NO_FILE and sources.is_data_set(parent):
+                return False
+        return False
+
+    def embed(self) -> None:
         """Embeds what is new or has changed."""
-        changed = {path: one for path, one in sorted(self.sources.items()) if self._is_changed(one)}
+        changed = {path: one for path, one in self.changed.items() if path in self.sources}
         if not changed:
             return
-        # A file of a known size may be a known file that moved.
-        files = [
-            (path, frozenset(self.digests_of_size.get(_size(path), ())))
-            for path, source in changed.items()
-            if source.record is None
-        ]
+        records = [(path, source.record) for path, source in changed.items() if source.record]
+        files = [path for path, source in changed.items() if source.record is None]
         examined = itertools.chain(
-            (_recall(source.path, source.record) for source in changed.values() if source.record),
-            examination.examine_all(
-                files,
-                self.embedder.feature_config,
-                workers_count=workers,
-                max_seconds=max_seconds,
-            )
-            if files
-            else (),
+            itertools.starmap(examination.recall, records),
+            self._examined(files) if files else (),
         )
         with tqdm.tqdm(total=len(changed), desc="embedding", unit="track", file=sys.stderr) as bar:
             self.bar = bar
@@ -183,25 +306,14 @@ class _Update:
             finally:
                 self._commit()
 
-    def _is_changed(self, source: Source) -> bool:
-        try:
-            source.path.encode("utf-8")
-        except UnicodeEncodeError:
-            self.report.skipped[sources.readable(source.path)] = "its name is not UTF-8"
-            return False
-        file = self.known.get(source.path)
-        if file is None:
-            return True
-        if source.record is None:
-            same = (file.size, file.modified) == _size_and_time(source.path)
-        else:
-            same = file.digest == source.record.content
-        if not same:
-            return True
-        if (file.id, file.given, file.present) != (source.track_id, source.given, True):
-            self.writer.confirm(source.path, source.track_id, source.given)
-        self.report.unchanged += 1
-        return False
+    def _examined(self, paths: Sequence[str]) -> Iterator[Examined]:
+        return examination.examine_all(
+            # A file of a known size may be a copy of a known file.
+            [(path, frozenset(self.digests_of_size.get(_size(path), ()))) for path in paths],
+            self.embedder.feature_config,
+            workers_count=self.workers,
+            max_seconds=self.max_seconds,
+        )
 
     def _new(
         self, examined: Iterable[Examined], changed: dict[str, Source]
@@ -209,39 +321,35 @@ class _Update:
         """Yields what must go through the network; deals with everything else."""
         for found in examined:
             source = changed[found.path]
+            if found.note:
+                self.report.notes[found.path] = found.note
             if found.reason:
-                self._skip(found.path, found.reason)
+                self._skip(found)
             elif found.features is None:
                 self._take_known(source, found)
             else:
                 yield (source, dataclasses.replace(found, features=None)), found.features
             self._show_progress()
 
-    def _skip(self, path: str, reason: str) -> None:
-        self.writer.skip(path, reason)
-        self.report.skipped[path] = reason
+    def _skip(self, found: Examined) -> None:
+        self.writer.skip(
+            found.path,
+            found.reason,
+            size=found.size,
+            modified=found.modified,
+            heard_by=self.heard_by,
+        )
+        self.report.skipped[found.path] = found.reason
 
     def _take_known(self, source: Source, found: Examined) -> None:
-        file: Known | None = self.known.get(source.path)
-        if file is not None and file.digest == found.digest:
-            self.writer.confirm(
-                source.path,
-                source.track_id,
-                source.given,
-                size=found.size,
-                modified=found.modified,
-                tags=found.tags,
-            )
-            self.report.unchanged += 1
-            return
-        kept = self.released.get(found.digest)
-        vector, seconds = kept or self.writer.vector_of(found.digest)
-        self._add(source, dataclasses.replace(found, seconds=seconds), vector)
+        kept = self.released.get(found.digest) or self.writer.vector_of(found.digest)
+        found = dataclasses.replace(found, seconds=kept.seconds, fingerprint=kept.fingerprint)
+        self._add(source, found, kept.vector)
         self.report.copied += 1
 
     def _take(self, source: Source, found: Examined, vector: np.ndarray) -> None:
         if not np.isfinite(vector).all():
-            self._skip(source.path, "its embedding is not finite")
+            self._skip(dataclasses.replace(found, reason="its embedding is not finite"))
             return
         self._add(source, found, vector)
         self.report.embedded += 1
@@ -249,9 +357,12 @@ class _Update:
         self._show_progress(files=0)
 
     def _add(self, source: Source, found: Examined, vector: np.ndarray) -> None:
+        file = self.known.get(source.path)
+        track_id = source.track_id or (file.id if file else sources.new_id(source.path, self.ids))
+        self.ids.add(track_id)
         entry = Entry(
             path=source.path,
-            track_id=source.track_id,
+            track_id=track_id,
             given=source.given,
             size=found.size,
             modified=found.modified,
@@ -259,6 +370,8 @@ class _Update:
             tags=found.tags,
             seconds=found.seconds,
             vector=vector,
+            fingerprint=found.fingerprint,
+            real_path=writing.real_path(source.path),
         )
         self.pending.append(entry)
         waited = time.monotonic() - self.committed
@@ -277,33 +390,15 @@ class _Update:
         self.bar.set_postfix_str(f"{speed:.0f} x real time, {skipped} skipped")
 
 
-def _recall(path: str, record: Record) -> Examined:
-    """What a data set's record says about a track, in the form of an examination.
+def _progress(items: Iterable[Item], total: int, description: str) -> Iterator[Item]:
+    yield from tqdm.tqdm(items, description, total, unit="file", file=sys.stderr)
 
-    The file is recorded as the embedding's only if it has the content that the features are from.
-    """
-    status, was_heard = _size_and_time(path), False
-    with contextlib.suppress(UnusableTrack):
-        was_heard = digest(path) == record.content
-    size, modified = status if status and was_heard else (NO_FILE, NO_FILE)
-    return Examined(
-        path,
-        size=size,
-        modified=modified,
-        digest=record.content,
-        tags=tags.read(path),
-        seconds=record.seconds,
-        features=record.features(),
-    )
+
+def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
+    iterator = iter(items)
+    while some := list(itertools.islice(iterator, COMMIT_TRACKS)):
+        yield some
 
 
 def _size(path: str) -> int:
-    return (_size_and_time(path) or (-1, -1))[0]
-
-
-def _size_and_time(path: str) -> tuple[int, int] | None:
-    try:
-        status = os.stat(path)
-    except (OSError, ValueError):  # ValueError: a path that no file can have
-        return None
-    return status.st_size, status.st_mtime_ns
+    return (size_and_time(path) or (NO_FILE, NO_FILE))[0]

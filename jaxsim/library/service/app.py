@@ -14,13 +14,13 @@ import numpy as np
 from anyio import fail_after, open_file, to_thread
 from fastapi import APIRouter, FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
-from fastapi.responses import FileResponse, JSONResponse
+from fastapi.responses import FileResponse, JSONResponse, Response
 from fastapi.staticfiles import StaticFiles
 from starlette.exceptions import HTTPException as AnyHTTPException
 
 from input_pipeline.hearing.audio import UnusableTrack
 from input_pipeline.hearing.file_tags import AUDIO_SUFFIXES
-from jaxsim.library.search import paths, presets, query
+from jaxsim.library.search import paths, playlists, presets, query
 from jaxsim.library.service import (
     judge_requests,
     map_requests,
@@ -35,6 +35,7 @@ from jaxsim.library.service.messages import (
     Embedded,
     LibraryAnswer,
     PathRequest,
+    PlaylistRequest,
     Preset,
     Problem,
     SearchAnswer,
@@ -192,6 +193,15 @@ def find_path(request: PathRequest, here: Here) -> list[Step]:
         where=request.where or None,
     )
     return messages.steps(library, playlist)
+
+
+@router.post("/playlist", tags=["search"], response_class=Response)
+def playlist(request: PlaylistRequest, here: Here) -> Response:
+    """A playlist of files, named from the folder that holds all music of the library."""
+    tracks = here.library.metadata([here.row(track_id) for track_id in request.tracks])
+    text = playlists.render(tracks, f".{request.format}", here.library.root)
+    kind = "application/xspf+xml" if request.format == "xspf" else "audio/x-mpegurl"
+    return Response(text.encode("utf-8", "surrogateescape"), media_type=kind)
 
 
 @router.post(

@@ -134,6 +134,11 @@ class PathRequest(Weighted):
     )
 
 
+class PlaylistRequest(Request):
+    tracks: list[str] = Field(description="Ids, in the order of playing.", max_length=1000)
+    format: Literal["m3u8", "xspf"] = "m3u8"
+
+
 class Step(Hit):
     """A track of a playlist: a hit of the search for its targets, and its place on the way."""
 

@@ -33,24 +33,26 @@ class NotPlayable(Exception):
 def file_of(library: Store, row: int) -> tuple[Path, str]:
     """The audio file of a track, and its media type.
 
-    The path in the library must lead straight to a regular file: no link on the way, since links
-    can be redirected to other files after the library was made.
+    The path in the library must lead where it led when the file was embedded, since links can be
+    redirected to other files later.
 
     Raises:
       KeyError: the row does not belong to a track.
-      NotPlayable: the file is gone or not a regular file, or its path has links or "..".
+      NotPlayable: the file is gone or not a regular file, or its path leads elsewhere now.
     """
     path = library.path_of(row)
     name = path.name
+    real = library.real_path_of(row)
     try:
-        if not path.is_absolute() or os.path.realpath(path, strict=True) != str(path):
+        if not path.is_absolute() or os.path.realpath(path, strict=True) != str(real):
             raise NotPlayable(
-                f"{name}: its path has symbolic links or '..'; embed the library from its real path"
+                f"{name}: its path leads elsewhere than when it was embedded; embed the library "
+                "again"
             )
-        if not stat.S_ISREG(path.lstat().st_mode):
+        if not stat.S_ISREG(real.lstat().st_mode):
             raise NotPlayable(f"{name}: is not a regular file")
     except OSError as error:
         raise NotPlayable(f"{name}: cannot be read ({error.strerror})") from None
     if not os.access(path, os.R_OK):
         raise NotPlayable(f"{name}: cannot be read (no permission)")
-    return path, MEDIA_TYPES.get(path.suffix.lower(), OTHER)
+    return real, MEDIA_TYPES.get(path.suffix.lower(), OTHER)

@@ -11,12 +11,12 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from jaxsim.library.store import schema
+from jaxsim.library.store import connecting
 
 
 def presets(path: Path) -> dict[str, Any]:
     """The presets' contents by name, sorted by name; `path` is the library's folder."""
-    with _reading(path) as connection:
+    with connecting.reading(path) as connection:
         rows = connection.execute("SELECT name, content FROM presets ORDER BY name").fetchall()
     return {name: json.loads(content) for name, content in rows}
 
@@ -37,7 +37,7 @@ def delete_preset(path: Path, name: str) -> None:
 
 def answers(path: Path, judge: str) -> list[Any]:
     """The contents of a judge's answers, in the order in which they were given."""
-    with _reading(path) as connection:
+    with connecting.reading(path) as connection:
         rows = connection.execute(
             "SELECT content FROM answers WHERE judge = ? ORDER BY number", (judge,)
         ).fetchall()
@@ -53,14 +53,8 @@ def save_answer(path: Path, judge: str, content: Any) -> None:
 
 
 @contextlib.contextmanager
-def _reading(path: Path) -> Iterator[sqlite3.Connection]:
-    with contextlib.closing(schema.connect(path, write=False)) as connection:
-        yield connection
-
-
-@contextlib.contextmanager
 def _writing(path: Path) -> Iterator[sqlite3.Connection]:
-    with contextlib.closing(schema.connect(path, write=True)) as connection:
+    with contextlib.closing(connecting.connect(path, write=True)) as connection:
         connection.execute("PRAGMA synchronous = FULL")  # on disk when the transaction ends
-        with schema.transaction(connection):
+        with connecting.transaction(connection):
             yield connection

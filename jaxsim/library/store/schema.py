@@ -1,4 +1,4 @@
-"""What a library is on disk: its files, its tables, and how they are opened.
+"""What a library is on disk: its files and its tables.
 
 A store is a folder:
 
@@ -13,36 +13,49 @@ Rows are appended to the matrix before the transaction that assigns them to trac
 process leaves at most rows that belong to no track.
 """
 
-import contextlib
 import json
-import os
-import sqlite3
 import unicodedata
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 FORMAT = "jaxsim-library"
-FORMAT_VERSION = 1  # Raise it whenever the description, the tables or the matrix change.
+FORMAT_VERSION = 2  # Raise it whenever the description, the tables or the matrix change.
+OLDEST_VERSION = 1  # that `upgrade` knows
 DESCRIPTION, DATABASE, MODEL = "library.json", "library.sqlite", "model.npz"
 MATRICES = "vectors-*.f16"
 SCHEMA = """
 CREATE TABLE tracks (
   path TEXT PRIMARY KEY, id TEXT UNIQUE NOT NULL, row INTEGER NOT NULL, present INTEGER NOT NULL,
-  size INTEGER NOT NULL, modified INTEGER NOT NULL, digest TEXT NOT NULL, model TEXT NOT NULL,
+  size INTEGER NOT NULL, modified INTEGER NOT NULL, digest TEXT NOT NULL,
+  fingerprint TEXT NOT NULL, real_path TEXT, model TEXT NOT NULL,
   feature_version INTEGER NOT NULL, tags TEXT NOT NULL, given TEXT NOT NULL,
   title TEXT, artist TEXT, album TEXT, genre TEXT, mood TEXT, instrument TEXT, era TEXT, key TEXT,
   year INTEGER, tempo REAL, seconds REAL);
 CREATE INDEX tracks_row ON tracks (row);
-CREATE TABLE skipped (path TEXT PRIMARY KEY, reason TEXT NOT NULL);
+CREATE INDEX tracks_digest ON tracks (digest);
+CREATE TABLE skipped (path TEXT PRIMARY KEY, reason TEXT NOT NULL,
+  size INTEGER NOT NULL, modified INTEGER NOT NULL, heard_by TEXT NOT NULL);
 CREATE TABLE matrix (file TEXT NOT NULL, rows INTEGER NOT NULL);
 CREATE TABLE spread (dimension TEXT PRIMARY KEY, mean REAL NOT NULL, deviation REAL NOT NULL);
 CREATE TABLE presets (name TEXT PRIMARY KEY, content TEXT NOT NULL);
 CREATE TABLE answers (number INTEGER PRIMARY KEY, judge TEXT NOT NULL, content TEXT NOT NULL);
 INSERT INTO matrix VALUES ('vectors-0.f16', 0);
+PRAGMA user_version = 2;
 """
+UPGRADES = {  # from each older version to the next
+    1: """
+ALTER TABLE tracks ADD COLUMN fingerprint TEXT NOT NULL DEFAULT '';
+ALTER TABLE tracks ADD COLUMN real_path TEXT;
+CREATE INDEX tracks_digest ON tracks (digest);
+ALTER TABLE skipped ADD COLUMN size INTEGER NOT NULL DEFAULT -1;
+ALTER TABLE skipped ADD COLUMN modified INTEGER NOT NULL DEFAULT -1;
+ALTER TABLE skipped ADD COLUMN heard_by TEXT NOT NULL DEFAULT '';
+PRAGMA user_version = 2;
+""",
+}
 TEXTS = ("title", "artist", "album", "genre", "mood", "instrument", "era", "key")
 NUMBERS = ("year", "tempo", "seconds")
 METADATA = ("id", "path", *TEXTS, *NUMBERS)  # columns of a track that users see
@@ -90,53 +103,13 @@ def read_description(path: Path) -> dict[str, Any]:
         raise ValueError(f"{file}: not JSON ({error})") from None
     if not isinstance(description, dict) or description.get("format") != FORMAT:
         raise ValueError(f"{file}: not a jaxsim library (format is not {FORMAT!r})")
-    if description.get("format_version") != FORMAT_VERSION:
+    version = description.get("format_version")
+    if not isinstance(version, int) or not OLDEST_VERSION <= version <= FORMAT_VERSION:
         raise ValueError(
-            f"{file}: format_version is {description.get('format_version')}, expected "
-            f"{FORMAT_VERSION}; embed the library again, or install the jaxsim that wrote it"
+            f"{file}: format_version is {version}, expected {OLDEST_VERSION} to {FORMAT_VERSION}; "
+            "embed the library again, or install the jaxsim that wrote it"
         )
     return description
-
-
-def connect(path: Path, *, write: bool) -> sqlite3.Connection:
-    """Opens the database of a store; the caller begins and ends transactions.
-
-    Its SQL has two additional functions: holds(values, wanted), whether one of the values of a text
-    is `wanted`, and contains(text, part); both are NULL where the text is.
-    """
-    file = path / DATABASE
-    if not file.is_file():
-        raise ValueError(f"{file}: missing, although {path / DESCRIPTION} exists")
-    options = "mode=rw" if write else "mode=ro"
-    if not write and not os.access(path, os.W_OK):
-        options += "&immutable=1"  # writers' logs cannot be created there, and are not needed
-    connection = sqlite3.connect(
-        f"{file.absolute().as_uri()}?{options}",
-        uri=True,
-        timeout=30,
-        isolation_level=None,
-        check_same_thread=False,
-    )
-    try:
-        connection.execute("PRAGMA schema_version").fetchone()
-    except sqlite3.DatabaseError as error:
-        connection.close()
-        raise ValueError(f"{file}: cannot be read ({error})") from None
-    connection.create_function("holds", 2, _holds, deterministic=True)
-    connection.create_function("contains", 2, _contains, deterministic=True)
-    return connection
-
-
-@contextlib.contextmanager
-def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    """Everything executed inside is written, or nothing is."""
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        yield connection
-    except BaseException:
-        connection.execute("ROLLBACK")
-        raise
-    connection.execute("COMMIT")
 
 
 def open_matrix(file: Path, rows: int, size: int) -> np.ndarray:
@@ -162,15 +135,3 @@ def folded(text: str) -> str:
         return text.lower().strip()
     parts = unicodedata.normalize("NFKD", text.casefold())
     return "".join(letter for letter in parts if not unicodedata.combining(letter)).strip()
-
-
-def _holds(values: str | None, wanted: str) -> bool | None:
-    """Whether `wanted` is one of the values of a text; None if it is unknown, as in SQL."""
-    if values is None:
-        return None
-    wanted, values = folded(wanted), folded(values)
-    return wanted == values or (";" in values and wanted in map(str.strip, values.split(";")))
-
-
-def _contains(text: str | None, part: str) -> bool | None:
-    return None if text is None else folded(part) in folded(text)

@@ -1,6 +1,7 @@
 """Reads a library. A `Store` is a snapshot: it does not see what other processes write later."""
 
 import functools
+import itertools
 import os
 import threading
 from collections.abc import Iterable, Mapping, Sequence
@@ -10,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from jaxsim.library.store import conditions
-from jaxsim.library.store.schema import METADATA, connect, folded, open_matrix, read_description
+from jaxsim.library.store.connecting import ATTEMPTS, connect
+from jaxsim.library.store.schema import METADATA, folded, open_matrix, read_description
 from jaxsim.network import subspaces
 from jaxsim.network.likeness import cosine_statistics
 
@@ -40,16 +42,23 @@ class Store:
         self.dimensions: tuple[str, ...] = tuple(self.description["dimensions"])
         self._lock = threading.Lock()
         self._chosen = functools.lru_cache(maxsize=64)(self._choose)
-        self._connection = connect(self.path, write=False)
-        self._connection.execute("BEGIN")  # the snapshot lasts until `close`
-        try:
-            self._load()
-        except BaseException:
-            self.close()
-            raise
+        for attempt in itertools.count(1):
+            self._connection = connect(self.path, write=False)
+            try:
+                self._load()
+                return
+            except FileNotFoundError:  # pruning replaced the matrix in between
+                self.close()
+                if attempt == ATTEMPTS:
+                    raise ValueError(f"{self.path / self.matrix}: missing") from None
+            except BaseException:
+                self.close()
+                raise
 
     def _load(self) -> None:
         self.matrix, count = self._connection.execute("SELECT file, rows FROM matrix").fetchone()
+        if count and not (self.path / self.matrix).is_file():
+            raise FileNotFoundError
         self.vectors = open_matrix(self.path / self.matrix, count, self.embedding_size)
         owners = self._connection.execute("SELECT row, id FROM tracks WHERE present ORDER BY row")
         pairs = owners.fetchall()
@@ -118,6 +127,17 @@ class Store:
         """The audio file of a track; it may have vanished since it was embedded."""
         return Path(self.metadata([row])[0]["path"])
 
+    def real_path_of(self, row: int) -> Path:
+        """Where the path of a track's audio file led, through links, when it was embedded."""
+        with self._lock:
+            ((found,),) = self._connection.execute(
+                "SELECT coalesce(real_path, path) FROM tracks WHERE present AND row = ?",
+                (int(row),),
+            ).fetchall() or [(None,)]
+        if found is None:
+            raise KeyError(f"{self.path}: row {row} does not belong to a track")
+        return Path(found)
+
     def row_of(self, track_id: str) -> int | None:
         """The row of the track with this id, if there is one."""
         return self._row("id", track_id)
@@ -159,6 +179,13 @@ class Store:
             (row, folded(title or ""), folded(" ".join(filter(None, (title, *others)))))
             for row, title, *others in rows
         ]
+
+    @functools.cached_property
+    def root(self) -> Path:
+        """The folder that holds all audio files."""
+        paths = self._select("SELECT path FROM tracks WHERE present")
+        folders = {os.path.dirname(path) for (path,) in paths}
+        return Path(os.path.commonpath(folders) if folders else os.sep)
 
     @functools.cached_property
     def id_rank(self) -> np.ndarray:

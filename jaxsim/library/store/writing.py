@@ -16,11 +16,14 @@ import filelock
 import numpy as np
 
 from input_pipeline.files import replacing
-from jaxsim.library.store import schema
-from jaxsim.library.store.schema import DATABASE, DESCRIPTION, METADATA, MODEL, transaction
+from jaxsim.library.store import connecting, schema
+from jaxsim.library.store.connecting import transaction
+from jaxsim.library.store.schema import DATABASE, DESCRIPTION, METADATA, MODEL
 from jaxsim.network.likeness import cosine_statistics
 
 LOCK = ".lock"
+# What the paths of tracks without a place begin with: while they move, or until they are forgotten.
+MOVING, REPLACED = "moving:", "replaced:"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -33,7 +36,28 @@ class Known:
     size: int
     modified: int
     digest: str
+    fingerprint: str
+    real_path: str | None
     given: dict[str, Any]
+
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Vector:
+    """The embedding [E] of a track, the duration of its audio, and the latter's fingerprint."""
+
+    vector: np.ndarray
+    seconds: float
+    fingerprint: str
+
+
+@dataclasses.dataclass(frozen=True)
+class Skipped:
+    """Why a file is not a track; see `Writer.skip`."""
+
+    reason: str
+    size: int
+    modified: int
+    heard_by: str
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -42,7 +66,8 @@ class Entry:
 
     Attributes:
       path, track_id, given: from its `sources.Source`.
-      size, modified, digest, tags, seconds: from its `examination.Examined`.
+      size, modified, digest, fingerprint, tags, seconds: from its `examination.Examined`.
+      real_path: where its path leads, if that is elsewhere.
       vector: [E], sub-spaces at length 1.
     """
 
@@ -55,6 +80,8 @@ class Entry:
     tags: Mapping[str, Any]
     seconds: float
     vector: np.ndarray
+    fingerprint: str = ""
+    real_path: str | None = None
 
 
 class Writer:
@@ -63,7 +90,11 @@ class Writer:
     def __init__(self, path: Path):
         self.path = path
         self.description = schema.read_description(path)
-        self._connection = schema.connect(path, write=True)
+        self._connection = connecting.connect(path, write=True)
+        connecting.upgrade(self._connection)
+        if self.description["format_version"] != schema.FORMAT_VERSION:
+            self.description |= {"format_version": schema.FORMAT_VERSION}
+            _write_description(path, self.description)
         file, self._rows = self._connection.execute("SELECT file, rows FROM matrix").fetchone()
         self._matrix = path / file
         for other in path.glob(schema.MATRICES):
@@ -79,21 +110,27 @@ class Writer:
 
     def known(self) -> dict[str, Known]:
         """All files whose vectors the store has, by path."""
-        select = "SELECT path, id, present, size, modified, digest, given FROM tracks"
+        names = [field.name for field in dataclasses.fields(Known)]
+        rows = self._connection.execute(f"SELECT {', '.join(names)} FROM tracks")
+        found = (Known(*row) for row in rows)
         return {
-            path: Known(path, track_id, bool(present), size, modified, digest, json.loads(given))
-            for path, track_id, present, size, modified, digest, given in self._connection.execute(
-                select
+            file.path: dataclasses.replace(
+                file, present=bool(file.present), given=json.loads(str(file.given))
             )
+            for file in found
         }
 
-    def vector_of(self, digest: str) -> tuple[np.ndarray, float]:
-        """The embedding and the duration in seconds of a known file with this content."""
-        row, seconds = self._connection.execute(
-            "SELECT row, seconds FROM tracks WHERE digest = ?", (digest,)
+    def together(self) -> contextlib.AbstractContextManager:
+        """Everything that is written inside is written at once, or nothing is."""
+        return transaction(self._connection)
+
+    def vector_of(self, digest: str) -> Vector:
+        """The embedding of a known file with this content, and what else does not change."""
+        row, seconds, fingerprint = self._connection.execute(
+            "SELECT row, seconds, fingerprint FROM tracks WHERE digest = ?", (digest,)
         ).fetchone()
         matrix = schema.open_matrix(self._matrix, self._rows, self.embedding_size)
-        return np.array(matrix[row]), seconds
+        return Vector(np.array(matrix[row]), seconds, fingerprint)
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Adds tracks, replacing those of the same files; all of them or none."""
@@ -129,6 +166,8 @@ class Writer:
             "size": entry.size,
             "modified": entry.modified,
             "digest": entry.digest,
+            "fingerprint": entry.fingerprint,
+            "real_path": entry.real_path,
             "model": self.description["model"],
             "feature_version": self.description["feature_version"],
             "tags": json.dumps(dict(entry.tags)),
@@ -151,20 +190,23 @@ class Writer:
         if owner is not None:
             self._connection.execute("DELETE FROM tracks WHERE path = ?", (owner[0],))
 
-    def confirm(self, path: str, track_id: str, given: Mapping[str, Any], **changes: Any) -> None:
+    def confirm(self, path: str, track_id: str, given: Mapping[str, Any], **changes: Any) -> bool:
         """Records that a file still has the content that was embedded.
 
         Args:
           path: a known file.
           track_id, given: what its source says now.
-          changes: size, modified or tags, where they have changed.
+          changes: size, modified, digest, fingerprint, real_path or tags, where they have changed.
+
+        Returns:
+          Whether the tags are other ones than before.
         """
         with transaction(self._connection) as connection:
             self._release(track_id, path)
-            (tags,) = connection.execute(
+            (before,) = connection.execute(
                 "SELECT tags FROM tracks WHERE path = ?", (path,)
             ).fetchone()
-            tags = changes.pop("tags", json.loads(tags))
+            tags = changes.pop("tags", json.loads(before))
             columns = {"id": track_id, "present": 1, "tags": json.dumps(dict(tags))}
             columns |= {"given": json.dumps(dict(given))} | changes
             columns |= _metadata(path, tags, given)
@@ -173,12 +215,67 @@ class Writer:
                 f"UPDATE tracks SET {names} WHERE path = ?", [*columns.values(), path]
             )
             connection.execute("DELETE FROM skipped WHERE path = ?", (path,))
+            return dict(tags) != json.loads(before)
 
-    def skip(self, path: str, reason: str) -> None:
-        """Records why a file is currently not a track."""
+    def move(self, places: Mapping[str, str]) -> None:
+        """Gives tracks other paths, old to new, all at once: they may change places.
+
+        Tracks that were at a new path and do not move themselves get a path of no file.
+        """
+        with transaction(self._connection) as connection:
+            change = "UPDATE tracks SET path = ?, present = ? WHERE path = ?"
+            for old in places:
+                connection.execute(change, (f"{MOVING}{old}", 1, old))
+            for old, new in places.items():
+                connection.execute(
+                    "UPDATE tracks SET path = ? || id, present = 0 WHERE path = ?", (REPLACED, new)
+                )
+                connection.execute(change, (new, 1, f"{MOVING}{old}"))
+                connection.execute("DELETE FROM skipped WHERE path = ?", (new,))
+
+    def relocate(self, old: str, new: str) -> int:
+        """Replaces the beginning of all paths, for music that is found elsewhere now.
+
+        Args:
+          old, new: absolute paths of folders.
+
+        Returns:
+          The number of tracks.
+
+        Raises:
+          ValueError: a track is already there.
+        """
+        old, new = old.rstrip("/") + "/", new.rstrip("/") + "/"
+        paths = [path for (path,) in self._connection.execute("SELECT path FROM tracks")]
+        moved = {path: new + path.removeprefix(old) for path in paths if path.startswith(old)}
+        if taken := set(moved.values()).intersection(set(paths) - set(moved)):
+            raise ValueError(f"{min(taken)}: is already in this library, expected a new place")
+        with transaction(self._connection) as connection:
+            update = "UPDATE tracks SET path = ?, real_path = ? WHERE path = ?"
+            connection.executemany(update, [(MOVING + path, None, path) for path in moved])
+            connection.executemany(
+                update, [(to, real_path(to), MOVING + path) for path, to in moved.items()]
+            )
+            connection.execute("DELETE FROM skipped")  # they are heard again at the new place
+        return len(moved)
+
+    def skip(
+        self, path: str, reason: str, *, size: int = -1, modified: int = -1, heard_by: str = ""
+    ) -> None:
+        """Records why a file is currently not a track.
+
+        Args:
+          path: of the file.
+          reason: in words.
+          size, modified: of the file, so that it is not heard again unless it has changed.
+          heard_by: what the reason depends on besides the file.
+        """
         with transaction(self._connection) as connection:
             connection.execute("UPDATE tracks SET present = 0 WHERE path = ?", (path,))
-            connection.execute("INSERT OR REPLACE INTO skipped VALUES (?, ?)", (path, reason))
+            connection.execute(
+                "INSERT OR REPLACE INTO skipped VALUES (?, ?, ?, ?, ?)",
+                (path, reason, size, modified, heard_by),
+            )
 
     def hide(self, paths: Iterable[str]) -> None:
         """Hides files that are gone; their vectors are kept for their return."""
@@ -187,9 +284,10 @@ class Writer:
                 connection.execute("UPDATE tracks SET present = 0 WHERE path = ?", (path,))
                 connection.execute("DELETE FROM skipped WHERE path = ?", (path,))
 
-    def skipped(self) -> dict[str, str]:
-        """Reasons, by path, why files are not tracks."""
-        return dict(self._connection.execute("SELECT path, reason FROM skipped"))
+    def skipped(self) -> dict[str, Skipped]:
+        """The files, by path, that are not tracks."""
+        select = "SELECT path, reason, size, modified, heard_by FROM skipped"
+        return {path: Skipped(*rest) for path, *rest in self._connection.execute(select)}
 
     def measure_cosines(self) -> None:
         """Stores mean and deviation of the cosine between random tracks, per dimension."""
@@ -227,13 +325,22 @@ class Writer:
         return gone
 
 
+def real_path(path: str) -> str | None:
+    """Where a path leads, if that is elsewhere."""
+    found = os.path.realpath(path)
+    return found if found != path else None
+
+
 @contextlib.contextmanager
-def open(path: str | Path, description: Mapping[str, Any], model: bytes) -> Iterator[Writer]:
+def open(
+    path: str | Path, description: Mapping[str, Any] | None = None, model: bytes = b""
+) -> Iterator[Writer]:
     """Opens a store for writing; it is created if it does not exist.
 
     Args:
       path: the folder.
-      description: what its `library.json` must say, see `schema.describe`.
+      description: what its `library.json` must say, see `schema.describe`; None for any, of a
+        store that exists.
       model: the content of its `model.npz`.
 
     Raises:
@@ -241,6 +348,8 @@ def open(path: str | Path, description: Mapping[str, Any], model: bytes) -> Iter
         folder holds something else.
     """
     path = Path(path)
+    if description is None:
+        description = schema.read_description(path)
     _check_place(path)
     path.mkdir(parents=True, exist_ok=True)
     try:
@@ -284,12 +393,16 @@ def _create(path: Path, description: Mapping[str, Any], model: bytes) -> None:
     for name in (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"):
         (path / name).unlink(missing_ok=True)
     (path / DATABASE).touch()
-    connection = schema.connect(path, write=True)
+    connection = connecting.connect(path, write=True)
     connection.execute("PRAGMA journal_mode = WAL")  # readers keep their snapshot
     connection.executescript(schema.SCHEMA)
     connection.close()
     with replacing(path / MODEL) as file:
         file.write(model)
+    _write_description(path, description)
+
+
+def _write_description(path: Path, description: Mapping[str, Any]) -> None:
     with replacing(path / DESCRIPTION) as file:
         file.write(json.dumps(dict(description), indent=1).encode())
 

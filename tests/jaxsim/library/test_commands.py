@@ -9,6 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import soundfile
 
 from input_pipeline import manifest
 from input_pipeline.hearing.features import FeatureConfig
@@ -17,6 +18,7 @@ from jaxsim.library import store
 from jaxsim.library.intake import sources
 from jaxsim.library.intake.updating import Report
 from jaxsim.library.search import preferences, presets, query
+from tests.helpers.audio import SAMPLE_RATE, pulsed_tone
 from tests.helpers.libraries import random_vectors
 from tests.helpers.models import model_file
 
@@ -167,7 +169,7 @@ def test_embed_then_search_by_a_file(
         check=False,
     )
     assert done.returncode == 0, done.stderr
-    assert "3 embedded, 1 skipped\n" in done.stdout
+    assert "3 embedded, 1 refused\n" in done.stdout
     assert f"(NoBackendError; is ffmpeg installed?): {bad}" in done.stdout
     found = run(capsys, search.main, library, "--like", folder / rows[5]["path"], "--json")
     assert {hit["track"]["title"] for hit in json.loads(found)} == {"0", "1", "2"}
@@ -218,13 +220,57 @@ def test_prepare_and_embed_take_the_same_manifest(tmp_path: Path, name: str) -> 
     assert (found.skipped, found.labels_left_out) == (skipped, left_out)
 
 
-def test_embed_says_what_was_left_out(library: store.Store) -> None:
+def test_embed_says_what_was_left_out() -> None:
     report = Report(
         embedded=1, skipped={"t.csv, line 3": "no path"}, labels_left_out={"t.csv, line 2": "key"}
     )
-    lines = embed.describe(report, library).splitlines()
-    assert lines[:2] == ["no path: t.csv, line 3", "label left out: key: t.csv, line 2"]
-    assert lines[2] == "1 embedded, 1 skipped"
+    assert report.describe().splitlines() == [
+        "no path: t.csv, line 3",
+        "label left out: key: t.csv, line 2",
+        "refused: no path 1",
+        "1 embedded, 1 refused",
+    ]
+
+
+def test_missing_files_have_an_exit_code_of_their_own(tmp_path: Path, capsys) -> None:
+    model = model_file(tmp_path / "model.npz")
+    for number in range(2):
+        soundfile.write(tmp_path / f"{number}.wav", pulsed_tone(number, seconds=4), SAMPLE_RATE)
+    arguments = ["--store", tmp_path / "store", "--model", model, "--workers", "1", tmp_path]
+    embed.main([str(one) for one in arguments])
+    for number in range(2):
+        (tmp_path / f"{number}.wav").unlink()
+    with pytest.raises(SystemExit) as stopped:
+        embed.main([*map(str, arguments), "--prune"])
+    assert stopped.value.code == embed.FAULT == 3
+    shown = capsys.readouterr()
+    assert "is a disk not mounted?" in shown.out and "--confirm_gone" in shown.err
+    assert len(store.open(tmp_path / "store")) == 2
+    embed.main([*map(str, arguments), "--prune", "--confirm_gone"])
+    assert len(store.open(tmp_path / "store")) == 0
+
+
+def test_a_playlist_and_another_place_from_the_command_line(
+    library: store.Store, tmp_path: Path, capsys
+) -> None:
+    first, second, *_ = library.ids[library.rows]
+    for arguments in (
+        [library.path, "--like", first, "--top", "3"],
+        ["path", library.path, "--start", first, "--end", second, "--length", "3"],
+    ):
+        file = tmp_path / "list.m3u8"
+        search.main([*map(str, arguments), "--playlist", str(file)])
+        named = [line for line in file.read_text().splitlines() if not line.startswith("#")]
+        assert len(named) == 3
+        assert set(named) <= {one["path"] for one in library.metadata(library.rows)}
+    search.main(["relocate", str(library.path), "/music", "/mnt/music"])
+    moved = store.open(library.path)
+    assert {one["path"] for one in moved.metadata(moved.rows)} == {
+        one["path"].replace("/music/", "/mnt/music/") for one in library.metadata(library.rows)
+    }
+    with pytest.raises(SystemExit):
+        search.main(["relocate", str(library.path), "/nowhere", "/mnt"])
+    assert "no track of this library is in this folder" in capsys.readouterr().err
 
 
 def test_embed_refuses(library: store.Store, capsys, tmp_path: Path) -> None:

@@ -1,6 +1,6 @@
 // Requests to the service; any failure is an Error with a message for people.
 
-async function send(path, options) {
+export async function send(path, options) {
   let answer;
   try {
     answer = await fetch(path, options);

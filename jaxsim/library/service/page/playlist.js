@@ -1,6 +1,6 @@
 // Playlists from one song to another, in which every dimension has its own schedule.
 
-import { post } from "./api.js";
+import { post, send } from "./api.js";
 import { combobox } from "./combobox.js";
 import { byId, html, svg } from "./dom.js";
 import { playAll, playButton } from "./player.js";
@@ -124,14 +124,20 @@ function way(steps, { name }, number) {
   return html("figure", {}, caption, picture);
 }
 
-/** A playlist of this server's addresses, for any player on this machine. */
-function save(tracks) {
-  const line = (text) => text.replaceAll(/[\r\n]+/g, " ");
-  const lines = tracks.flatMap((track) => [
-    `#EXTINF:${Math.round(track.seconds ?? -1)},${line([track.artist, track.title ?? track.id].filter(Boolean).join(" - "))}`,
-    new URL(track.audio, location.href).href,
-  ]);
-  const address = URL.createObjectURL(new Blob([["#EXTM3U", ...lines, ""].join("\n")], { type: "audio/x-mpegurl" }));
-  html("a", { href: address, download: "playlist.m3u8" }).click();
-  setTimeout(() => URL.revokeObjectURL(address), 10_000);
+/** A playlist of files, named from the folder of the library: to be put there, for any player. */
+async function save(tracks) {
+  const status = byId("playlist-status");
+  try {
+    const answer = await send("/api/playlist", {
+      method: "POST",
+      headers: { "content-type": "application/json" },
+      body: JSON.stringify({ tracks: tracks.map(({ id }) => id) }),
+    });
+    const address = URL.createObjectURL(await answer.blob());
+    html("a", { href: address, download: "playlist.m3u8" }).click();
+    setTimeout(() => URL.revokeObjectURL(address), 10_000);
+  } catch (error) {
+    status.textContent = error.message;
+    status.classList.add("error");
+  }
 }

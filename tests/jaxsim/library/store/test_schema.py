@@ -11,7 +11,7 @@ from jaxsim.library.search import preferences, presets
 from jaxsim.library.store import writing
 from tests.helpers.libraries import describe, entry
 
-TABLES = """CREATE TABLE tracks (
+OLD_TABLES = """CREATE TABLE tracks (
   path TEXT PRIMARY KEY, id TEXT UNIQUE NOT NULL, row INTEGER NOT NULL, present INTEGER NOT NULL,
   size INTEGER NOT NULL, modified INTEGER NOT NULL, digest TEXT NOT NULL, model TEXT NOT NULL,
   feature_version INTEGER NOT NULL, tags TEXT NOT NULL, given TEXT NOT NULL,
@@ -19,6 +19,21 @@ TABLES = """CREATE TABLE tracks (
   year INTEGER, tempo REAL, seconds REAL);
 CREATE INDEX tracks_row ON tracks (row);
 CREATE TABLE skipped (path TEXT PRIMARY KEY, reason TEXT NOT NULL);
+CREATE TABLE matrix (file TEXT NOT NULL, rows INTEGER NOT NULL);
+CREATE TABLE spread (dimension TEXT PRIMARY KEY, mean REAL NOT NULL, deviation REAL NOT NULL);
+CREATE TABLE presets (name TEXT PRIMARY KEY, content TEXT NOT NULL);
+CREATE TABLE answers (number INTEGER PRIMARY KEY, judge TEXT NOT NULL, content TEXT NOT NULL)"""
+TABLES = """CREATE TABLE tracks (
+  path TEXT PRIMARY KEY, id TEXT UNIQUE NOT NULL, row INTEGER NOT NULL, present INTEGER NOT NULL,
+  size INTEGER NOT NULL, modified INTEGER NOT NULL, digest TEXT NOT NULL,
+  fingerprint TEXT NOT NULL, real_path TEXT, model TEXT NOT NULL,
+  feature_version INTEGER NOT NULL, tags TEXT NOT NULL, given TEXT NOT NULL,
+  title TEXT, artist TEXT, album TEXT, genre TEXT, mood TEXT, instrument TEXT, era TEXT, key TEXT,
+  year INTEGER, tempo REAL, seconds REAL);
+CREATE INDEX tracks_row ON tracks (row);
+CREATE INDEX tracks_digest ON tracks (digest);
+CREATE TABLE skipped (path TEXT PRIMARY KEY, reason TEXT NOT NULL,
+  size INTEGER NOT NULL, modified INTEGER NOT NULL, heard_by TEXT NOT NULL);
 CREATE TABLE matrix (file TEXT NOT NULL, rows INTEGER NOT NULL);
 CREATE TABLE spread (dimension TEXT PRIMARY KEY, mean REAL NOT NULL, deviation REAL NOT NULL);
 CREATE TABLE presets (name TEXT PRIMARY KEY, content TEXT NOT NULL);
@@ -35,12 +50,13 @@ INSERT INTO tracks VALUES
 INSERT INTO spread VALUES ('genre', 0.25, 0.5), ('tempo', 0.125, 0.75), ('key', 0, 1);
 INSERT INTO presets VALUES
   ('dance', '{{"weights": {{"genre": 0.0, "tempo": 2.0, "key": 0.0}}}}');
+INSERT INTO skipped VALUES ('/music/d.wav', 'silent');
 INSERT INTO answers VALUES
   (1, 'me', '{{"anchor": "a", "a": "b", "b": "c", "choice": "skip"}}');
 """
 DESCRIPTION = f"""{{
  "format": "jaxsim-library",
- "format_version": 1,
+ "format_version": 2,
  "model": "{"a" * 64}",
  "dimensions": [
   "genre",
@@ -55,15 +71,33 @@ DESCRIPTION = f"""{{
 }}"""
 
 
-def test_a_library_of_literal_files_is_read_and_written_on(tmp_path: Path) -> None:
+def write_old(path: Path) -> bytes:
+    """A library as the first version wrote it; returns its vectors."""
     vectors = np.arange(36, dtype="<f2").reshape(3, 12) / 64
-    (tmp_path / "library.json").write_text(DESCRIPTION)
-    (tmp_path / "model.npz").write_bytes(b"model")
-    (tmp_path / "vectors-3.f16").write_bytes(vectors.tobytes())
-    with sqlite3.connect(tmp_path / "library.sqlite") as connection:
+    (path / "library.json").write_text(DESCRIPTION.replace('_version": 2', '_version": 1', 1))
+    (path / "model.npz").write_bytes(b"model")
+    (path / "vectors-3.f16").write_bytes(vectors.tobytes())
+    with sqlite3.connect(path / "library.sqlite") as connection:
         connection.execute("PRAGMA journal_mode = WAL")
-        connection.executescript(f"{TABLES};{ROWS}")
+        connection.executescript(f"{OLD_TABLES};{ROWS}")
     connection.close()
+    return vectors.tobytes()
+
+
+def columns(path: Path) -> dict[str, set[str]]:
+    connection = sqlite3.connect(path / "library.sqlite")
+    found = {
+        table: {name for _, name, *_ in connection.execute(f"PRAGMA table_info({table})")}
+        for (table,) in connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+    }
+    connection.close()
+    return found
+
+
+def test_an_older_library_is_read_as_it_is_and_upgraded_when_it_is_written(tmp_path: Path) -> None:
+    written = write_old(tmp_path)
+    vectors = np.frombuffer(written, "<f2").reshape(3, 12)
+    before = {file.name: file.read_bytes() for file in tmp_path.iterdir()}
     with store.open(tmp_path) as library:
         assert library.ids.tolist() == ["b", None, "a"]
         np.testing.assert_array_equal(library.vectors, vectors)
@@ -74,11 +108,34 @@ def test_a_library_of_literal_files_is_read_and_written_on(tmp_path: Path) -> No
         assert np.flatnonzero(library.select("artist='bjork' and genre='blues'")).tolist() == [2]
         assert presets.load(library, "dance") == {"genre": 0, "tempo": 2, "key": 0}
         assert preferences.answers_of(library, "me") == [preferences.Answer("a", "b", "c", "skip")]
+    assert {name: (tmp_path / name).read_bytes() for name in before} == before
     with writing.open(tmp_path, describe(), b"model") as writer:
-        assert writer.known()["/music/c.wav"].present is False
+        known = writer.known()
+        assert known["/music/c.wav"].present is False
+        assert [known[path].fingerprint for path in sorted(known)] == ["", "", ""]
+        assert writer.skipped() == {"/music/d.wav": writing.Skipped("silent", -1, -1, "")}
         writer.add([entry(7, np.full(12, 0.5))])
-    written = (tmp_path / "vectors-3.f16").read_bytes()
-    assert written == vectors.tobytes() + np.full(12, 0.5, "<f2").tobytes()
+    assert (tmp_path / "vectors-3.f16").read_bytes() == (
+        written + np.full(12, 0.5, "<f2").tobytes()
+    )
+    assert json.loads((tmp_path / "library.json").read_text())["format_version"] == 2
+    with writing.open(tmp_path / "new", describe(), b"model"):
+        pass
+    assert columns(tmp_path) == columns(tmp_path / "new")
+    with store.open(tmp_path) as library:
+        assert sorted(filter(None, library.ids)) == ["0007", "a", "b"]
+        assert preferences.answers_of(library, "me") == [preferences.Answer("a", "b", "c", "skip")]
+
+
+def test_an_upgrade_that_was_killed_is_finished(tmp_path: Path) -> None:
+    """Between the tables and the description, which are two files."""
+    write_old(tmp_path)
+    description = (tmp_path / "library.json").read_text()
+    for _ in range(2):
+        with writing.open(tmp_path, describe(), b"model") as writer:
+            assert len(writer.known()) == 3
+        (tmp_path / "library.json").write_text(description)
+    assert len(store.open(tmp_path)) == 2
 
 
 def test_a_new_library_has_these_files(tmp_path: Path) -> None:

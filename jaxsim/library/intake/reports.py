@@ -1,0 +1,79 @@
+"""What an update of a library did, for programs and in words."""
+
+import collections
+import dataclasses
+import re
+from collections.abc import Mapping
+
+
+@dataclasses.dataclass
+class Report:
+    """What an update did.
+
+    Attributes:
+      unchanged: tracks that had not changed.
+      embedded: tracks that went through the network.
+      copied: files whose content was known under another name.
+      moved: tracks whose files were found elsewhere.
+      retagged: tracks whose files changed, though not their audio.
+      gone: tracks that were hidden because their file is gone.
+      forgotten: tracks that were pruned.
+      seconds: duration of the audio that went through the network.
+      skipped: reasons by path of the file, or by place in a manifest or data set.
+      remembered: how many of these were not heard again, for they have not changed.
+      notes: what is odd about files that were heard, by path.
+      ignored: how many files were not taken for music, by reason.
+      labels_left_out: reasons, by place in a manifest, for rows that only lost a label.
+      faults: why tracks whose files are missing were not taken for gone.
+    """
+
+    unchanged: int = 0
+    embedded: int = 0
+    copied: int = 0
+    moved: int = 0
+    retagged: int = 0
+    gone: int = 0
+    forgotten: int = 0
+    seconds: float = 0.0
+    skipped: dict[str, str] = dataclasses.field(default_factory=dict)
+    remembered: int = 0
+    notes: dict[str, str] = dataclasses.field(default_factory=dict)
+    ignored: Mapping[str, int] = dataclasses.field(default_factory=dict)
+    labels_left_out: dict[str, str] = dataclasses.field(default_factory=dict)
+    faults: list[str] = dataclasses.field(default_factory=list)
+
+    def describe(self) -> str:
+        """What was done, and what was left out and why: all that was seen is in the last lines."""
+        lines = [f"{note}: {path}" for path, note in sorted(self.notes.items())]
+        lines += [f"{reason}: {place}" for place, reason in sorted(self.skipped.items())]
+        lines += [
+            f"label left out: {reason}: {place}"
+            for place, reason in sorted(self.labels_left_out.items())
+        ]
+        lines += self.faults
+        kinds = collections.Counter(_kind(reason) for reason in self.skipped.values())
+        lines.append(_counted("refused", kinds))
+        lines.append(_counted("ignored", self.ignored))
+        counts = {
+            "embedded": self.embedded,
+            "copied (same content)": self.copied,
+            "moved": self.moved,
+            "retagged": self.retagged,
+            "unchanged": self.unchanged,
+            "gone (hidden)": self.gone,
+            "forgotten": self.forgotten,
+            "refused": len(self.skipped),
+            "ignored": sum(self.ignored.values()),
+        }
+        lines.append(", ".join(f"{number} {name}" for name, number in counts.items() if number))
+        return "\n".join(filter(None, lines))
+
+
+def _kind(reason: str) -> str:
+    """A reason without what differs from file to file."""
+    return re.split(r"[:(]| is | are ", reason, maxsplit=1)[0].strip()
+
+
+def _counted(name: str, counts: Mapping[str, int]) -> str:
+    most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
+    return f"{name}: {', '.join(f'{kind} {count}' for kind, count in most)}" if most else ""
