@@ -3,7 +3,8 @@
 python -m benchmarks.faults --kills=20 --soak_minutes=120
 
 Every fault strikes tiny runs of `python -m jaxsim.train` on a few tones, which save after every
-step. Their results are compared, bit for bit, with those of an undisturbed run. Needs Linux.
+step, or `python -m jaxsim.embed` while it follows a library. Their results are compared, bit for
+bit, with those of an undisturbed run. Needs Linux.
 """
 
 import argparse
@@ -28,6 +29,7 @@ import rich.console
 import rich.table
 import tqdm
 
+from benchmarks import library_faults
 from benchmarks.memory import resident
 from benchmarks.tiny_runs import (
     Bench,
@@ -289,6 +291,15 @@ def soak(bench: Bench, *, minutes: float) -> Outcome:
     return Outcome(made, 1, f"nothing: {told}")
 
 
+def library(folder: Path, *, times: int) -> Outcome:
+    """SIGKILL while a library follows files that were moved and retagged."""
+    times, problems = library_faults.kills(folder, times=times)
+    if problems:
+        raise Lost("; ".join(problems))
+    how = "`jaxsim.embed` after 200 tracks were moved and retagged, at random moments"
+    return Outcome(how, times, "nothing: ids, vectors and answers are as without a kill")
+
+
 def make_faults(
     *,
     times_killed: int,
@@ -304,20 +315,21 @@ def make_faults(
         table.add_column(heading, justify="right" if heading == "times" else "left")
     failed = False
     with tempfile.TemporaryDirectory(prefix="faults-") as folder:
-        bench = set_up(Path(folder))
+        bench = functools.cache(lambda: set_up(Path(folder)))
         faults: dict[str, Callable[[], Outcome]] = {
-            "kill -9": lambda: kills(bench, times=times_killed),
+            "kill -9": lambda: kills(bench(), times=times_killed),
             "kill -9 during a save": lambda: kills(
-                bench, times=times_killed_saving, while_saving=True
+                bench(), times=times_killed_saving, while_saving=True
             ),
-            "SIGTERM": lambda: sigterm(bench, times=times_stopped),
-            "disk full during a save": lambda: disk_full(bench, times=full_disks),
+            "SIGTERM": lambda: sigterm(bench(), times=times_stopped),
+            "disk full during a save": lambda: disk_full(bench(), times=full_disks),
             **{what: functools.partial(damaged_shard, bench, what) for what in DAMAGES},
             "nan in one feature": lambda: feature_of_nan(bench),
             "batch without a valid triplet": lambda: no_valid_triplet(bench),
             "clock going backwards": lambda: clock_backwards(bench),
             "two runs in one workdir": lambda: two_runs(bench),
-            "soak": lambda: soak(bench, minutes=soak_minutes),
+            "library": lambda: library(Path(folder, "library"), times=times_killed),
+            "soak": lambda: soak(bench(), minutes=soak_minutes),
         }
         for name, fault in faults.items():
             if only and name not in only:

@@ -12,6 +12,7 @@ import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import rich.console
@@ -43,9 +44,8 @@ def embeddings(count: int, seed: int = 0) -> Iterator[np.ndarray]:
         yield subspaces.normalised(vectors.reshape(rows, -1), len(DIMENSIONS))
 
 
-def write(folder: Path, count: int) -> None:
-    """Writes a library of `count` tracks, as `jaxsim.embed` does."""
-    description = store.describe(
+def description() -> dict[str, Any]:
+    return store.describe(
         model="0" * 64,
         dimensions=DIMENSIONS,
         embedding_size=SIZE * len(DIMENSIONS),
@@ -53,7 +53,11 @@ def write(folder: Path, count: int) -> None:
         feature_config={},
         tag_names={},
     )
-    with writing.open(folder, description, b"none") as writer:
+
+
+def write(folder: Path, count: int) -> None:
+    """Writes a library of `count` tracks, as `jaxsim.embed` does."""
+    with writing.open(folder, description(), b"none") as writer:
         number = 0
         for vectors in tqdm.tqdm(embeddings(count), total=-(-count // PART), desc="writing"):
             entries = []

@@ -49,6 +49,7 @@ OPTIONS = {
     "benchmarks.scaling": "--topologies --groups --batch_size_per_chip --batch_size",
     "benchmarks.serving": "--tracks --clients --duration --seconds",
     "benchmarks.step": "--width --batch_size --dtype --rounds --steps",
+    "benchmarks.updating": "--tracks --rounds",
     "benchmarks.tpu": "--topology --batch_size_per_chip --batch_size --width --forms",
     "benchmarks.tpu_alone": "--topology --batch_size_per_chip --batch_size",
 }

@@ -24,6 +24,7 @@ class Report:
       notes: what is odd about files that were heard, by path.
       ignored: how many files were not taken for music, by reason.
       labels_left_out: reasons, by place in a manifest, for rows that only lost a label.
+      missing: tracks whose file is missing, but which were not hidden.
       faults: why tracks whose files are missing were not taken for gone.
     """
 
@@ -40,6 +41,7 @@ class Report:
     notes: dict[str, str] = dataclasses.field(default_factory=dict)
     ignored: Mapping[str, int] = dataclasses.field(default_factory=dict)
     labels_left_out: dict[str, str] = dataclasses.field(default_factory=dict)
+    missing: int = 0
     faults: list[str] = dataclasses.field(default_factory=list)
 
     def describe(self) -> str:
@@ -61,6 +63,7 @@ class Report:
             "retagged": self.retagged,
             "unchanged": self.unchanged,
             "gone (hidden)": self.gone,
+            "missing (kept)": self.missing,
             "forgotten": self.forgotten,
             "refused": len(self.skipped),
             "ignored": sum(self.ignored.values()),

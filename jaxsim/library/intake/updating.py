@@ -270,6 +270,7 @@ class _Update:
             present, self.sources, folders, self.unreadable, confirmed=confirmed
         )
         if self.report.faults and not confirmed:
+            self.report.missing = sum(path not in self.sources for path in present)
             return
         gone = [path for path in below if path not in self.sources]
         self.writer.hide(gone)

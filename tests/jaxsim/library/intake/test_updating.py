@@ -121,7 +121,8 @@ def test_more_than_a_fifth_at_once_is_a_fault(music: Path) -> None:
     for name in ("0.wav", "1.wav", "2.wav"):
         (music / name).unlink()
     report, _, opened = run(music, prune=True)
-    assert (report.gone, report.forgotten) == (0, 0)
+    assert (report.gone, report.forgotten, report.missing) == (0, 0, 3)
+    assert "missing (kept)" in report.describe()
     assert sorted(opened.ids[opened.rows]) == ids
     (fault,) = report.faults
     assert fault.startswith("3 of 10 tracks have lost their files at once")
