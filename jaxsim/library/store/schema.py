@@ -17,12 +17,13 @@ import contextlib
 import json
 import os
 import sqlite3
-import unicodedata
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+
+from jaxsim.library.store import matching
 
 FORMAT = "jaxsim-library"
 FORMAT_VERSION = 1  # Raise it whenever the description, the tables or the matrix change.
@@ -34,7 +35,8 @@ CREATE TABLE tracks (
   size INTEGER NOT NULL, modified INTEGER NOT NULL, digest TEXT NOT NULL, model TEXT NOT NULL,
   feature_version INTEGER NOT NULL, tags TEXT NOT NULL, given TEXT NOT NULL,
   title TEXT, artist TEXT, album TEXT, genre TEXT, mood TEXT, instrument TEXT, era TEXT, key TEXT,
-  year INTEGER, tempo REAL, seconds REAL);
+  year INTEGER, tempo REAL, seconds REAL, album_artist TEXT, track_number INTEGER,
+  disc_number INTEGER, compilation INTEGER);
 CREATE INDEX tracks_row ON tracks (row);
 CREATE TABLE skipped (path TEXT PRIMARY KEY, reason TEXT NOT NULL);
 CREATE TABLE matrix (file TEXT NOT NULL, rows INTEGER NOT NULL);
@@ -43,8 +45,9 @@ CREATE TABLE presets (name TEXT PRIMARY KEY, content TEXT NOT NULL);
 CREATE TABLE answers (number INTEGER PRIMARY KEY, judge TEXT NOT NULL, content TEXT NOT NULL);
 INSERT INTO matrix VALUES ('vectors-0.f16', 0);
 """
-TEXTS = ("title", "artist", "album", "genre", "mood", "instrument", "era", "key")
-NUMBERS = ("year", "tempo", "seconds")
+TEXTS = ("title", "artist", "album", "album_artist", "genre", "mood", "instrument", "era", "key")
+# compilation: whether the album is one, 1 or 0.
+NUMBERS = ("year", "tempo", "seconds", "track_number", "disc_number", "compilation")
 METADATA = ("id", "path", *TEXTS, *NUMBERS)  # columns of a track that users see
 
 
@@ -101,8 +104,7 @@ def read_description(path: Path) -> dict[str, Any]:
 def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     """Opens the database of a store; the caller begins and ends transactions.
 
-    Its SQL has two additional functions: holds(values, wanted), whether one of the values of a text
-    is `wanted`, and contains(text, part); both are NULL where the text is.
+    Its SQL has the functions of `jaxsim.library.store.matching`.
     """
     file = path / DATABASE
     if not file.is_file():
@@ -122,8 +124,8 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     except sqlite3.DatabaseError as error:
         connection.close()
         raise ValueError(f"{file}: cannot be read ({error})") from None
-    connection.create_function("holds", 2, _holds, deterministic=True)
-    connection.create_function("contains", 2, _contains, deterministic=True)
+    for name, function in matching.FUNCTIONS.items():
+        connection.create_function(name, 2, function, deterministic=True)
     return connection
 
 
@@ -154,23 +156,3 @@ def open_matrix(file: Path, rows: int, size: int) -> np.ndarray:
     if not rows:
         return np.zeros((0, size), np.float16)
     return np.memmap(file, np.float16, mode="r", shape=(rows, size))
-
-
-def folded(text: str) -> str:
-    """The text without case and accents, for comparisons."""
-    if text.isascii():  # most are, and this is faster
-        return text.lower().strip()
-    parts = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(letter for letter in parts if not unicodedata.combining(letter)).strip()
-
-
-def _holds(values: str | None, wanted: str) -> bool | None:
-    """Whether `wanted` is one of the values of a text; None if it is unknown, as in SQL."""
-    if values is None:
-        return None
-    wanted, values = folded(wanted), folded(values)
-    return wanted == values or (";" in values and wanted in map(str.strip, values.split(";")))
-
-
-def _contains(text: str | None, part: str) -> bool | None:
-    return None if text is None else folded(part) in folded(text)

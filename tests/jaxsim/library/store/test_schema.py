@@ -16,7 +16,8 @@ TABLES = """CREATE TABLE tracks (
   size INTEGER NOT NULL, modified INTEGER NOT NULL, digest TEXT NOT NULL, model TEXT NOT NULL,
   feature_version INTEGER NOT NULL, tags TEXT NOT NULL, given TEXT NOT NULL,
   title TEXT, artist TEXT, album TEXT, genre TEXT, mood TEXT, instrument TEXT, era TEXT, key TEXT,
-  year INTEGER, tempo REAL, seconds REAL);
+  year INTEGER, tempo REAL, seconds REAL, album_artist TEXT, track_number INTEGER,
+  disc_number INTEGER, compilation INTEGER);
 CREATE INDEX tracks_row ON tracks (row);
 CREATE TABLE skipped (path TEXT PRIMARY KEY, reason TEXT NOT NULL);
 CREATE TABLE matrix (file TEXT NOT NULL, rows INTEGER NOT NULL);
@@ -27,11 +28,12 @@ ROWS = f"""
 INSERT INTO matrix VALUES ('vectors-3.f16', 3);
 INSERT INTO tracks VALUES
   ('/music/a.wav', 'a', 2, 1, 7, 8, 'ff', '{"a" * 64}', 1, '{{"title": "A"}}', '{{}}',
-   'A', 'Björk', NULL, 'jazz; blues', NULL, NULL, NULL, NULL, 1999, 90.5, 30.0),
+   'A', 'Björk', NULL, 'jazz; blues', NULL, NULL, NULL, NULL, 1999, 90.5, 30.0,
+   'Björk', 3, NULL, 0),
   ('/music/b.wav', 'b', 0, 1, 7, 8, 'fe', '{"a" * 64}', 1, '{{}}', '{{}}',
-   'b', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 31.0),
+   'b', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 31.0, NULL, NULL, NULL, NULL),
   ('/music/c.wav', 'c', 1, 0, 7, 8, 'fd', '{"a" * 64}', 1, '{{}}', '{{}}',
-   'c', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 32.0);
+   'c', NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, 32.0, NULL, NULL, NULL, NULL);
 INSERT INTO spread VALUES ('genre', 0.25, 0.5), ('tempo', 0.125, 0.75), ('key', 0, 1);
 INSERT INTO presets VALUES
   ('dance', '{{"weights": {{"genre": 0.0, "tempo": 2.0, "key": 0.0}}}}');
@@ -71,6 +73,8 @@ def test_a_library_of_literal_files_is_read_and_written_on(tmp_path: Path) -> No
         assert library.deviation.tolist() == [0.5, 0.75, 1]
         (track,) = library.metadata([2])
         assert track["path"] == "/music/a.wav" and (track["year"], track["tempo"]) == (1999, 90.5)
+        kept = track["album_artist"], track["track_number"], track["compilation"]
+        assert kept == ("Björk", 3, 0)
         assert np.flatnonzero(library.select("artist='bjork' and genre='blues'")).tolist() == [2]
         assert presets.load(library, "dance") == {"genre": 0, "tempo": 2, "key": 0}
         assert preferences.answers_of(library, "me") == [preferences.Answer("a", "b", "c", "skip")]
