@@ -17,8 +17,8 @@ OPTIONS = {
     f"--count --batch_size --excerpt {JUDGED}",
     "jaxsim.export": "--checkpoint --out --dtype --whiten --data_dir",
     "jaxsim.embed": "LIBRARY --store --model --workers --batch_size --max_minutes --prune",
-    "jaxsim.search": "STORE --like --weights --preset --top --max_per_artist --where --explain "
-    "--json --approximate",
+    "jaxsim.search": "STORE --like --weights --preset --top --max_per_artist --max_per_album "
+    "--where --explain --json --approximate",
     "jaxsim.search presets": "STORE --save --weights --delete",
     "jaxsim.search index": "STORE",
     "jaxsim.search recall": "STORE --queries --top",
