@@ -9,7 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from input_pipeline.tracks import DIMENSIONS, SPLITS, Track, parse_key, parse_tempo
+from input_pipeline.spellings import FIRST_YEAR, LAST_YEAR, year_in
+from input_pipeline.tracks import DIMENSIONS, KEYS, SPLITS, Track, parse_key, parse_tempo
 
 HELD_OUT = 0.2  # share of groups for validation and test combined
 UNKNOWN_TAGS_SHOWN = 10
@@ -144,11 +145,10 @@ class Collector:
 
 
 def checked_key(name: Any) -> str:
-    """Returns the name of a key; raises ValueError if it is not one."""
+    """Returns the name of a key as in `KEYS`; raises ValueError if it is not one."""
     if not isinstance(name, str):
         raise ValueError(f"key is {name!r}, expected a name such as 'A minor'")
-    parse_key(name)
-    return name
+    return KEYS[parse_key(name)]
 
 
 def split_of_group(group: str, held_out: float = HELD_OUT) -> str:
@@ -164,18 +164,21 @@ def split_of_group(group: str, held_out: float = HELD_OUT) -> str:
 
 
 def parse_year(value: Any) -> int:
-    """Parses a year, given as a number or as text.
+    """Parses a year, given as a number, as text, or as a date (`spellings.year_in`).
 
     Raises:
-      ValueError: not a whole number from 1000 to 2099.
+      ValueError: not a whole number from 1000 to 2099, nor a date with such a year.
     """
     try:
         year = math.nan if isinstance(value, bool) else float(value)
     except (OverflowError, TypeError, ValueError):
         year = math.nan
-    if not (1000 <= year < 2100 and year.is_integer()):  # nan fails both
-        raise ValueError(f"year is {value!r}, expected a year from 1000 to 2099")
-    return int(year)
+    if FIRST_YEAR <= year < LAST_YEAR + 1:
+        if year.is_integer():
+            return int(year)
+    elif isinstance(value, str) and (found := year_in(value)) is not None:
+        return found
+    raise ValueError(f"year is {value!r}, expected a year from {FIRST_YEAR} to {LAST_YEAR}")
 
 
 def era_of_year(year: int) -> str:
@@ -194,7 +197,7 @@ def era_of_date(date: str) -> str | None:
     year = int(match[1]) if match else -1
     if not date.strip() or year == 0:
         return None
-    if not 1000 <= year < 2100:
+    if not FIRST_YEAR <= year <= LAST_YEAR:
         raise ValueError(f"date is {date!r}, expected one that begins with a year")
     return era_of_year(year)
 

@@ -88,7 +88,7 @@ def _files(folder: Path, seen: Seen, rules: "_Rules") -> Iterator[Path]:
         try:
             entries = sorted(current.iterdir())
             rules.read(current, {entry.name for entry in entries})
-            folders = [entry for entry in entries if entry.is_dir()]
+            folders = {entry for entry in entries if entry.is_dir()}
         except OSError as error:
             seen.unreadable[current] = error.strerror or type(error).__name__
             continue

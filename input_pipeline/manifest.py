@@ -8,9 +8,12 @@ Both forms have the same columns, of which only `path` is required:
   group: tracks that must share a split; default: the track_id.
   artist, title, album, source: free text.
   genre, mood, instrument, era: tags. CSV separates them by ";"; JSON lines have lists.
-  year: of release; its decade is the era if no era is given.
+  year: of release, or a date; its decade is the era if no era is given.
   tempo: beats per minute.
   key: such as "A minor".
+
+Years, tempi and keys may be spelt as in files' tags. Tags are taken as they are written: only ";"
+divides them, so that "Old-Time / Historic" is one genre, and "17" is no number of ID3's.
 
 A data set ignores the album; a library ignores split, group and source, and its default track_id is
 a hash of the whole path.
@@ -57,7 +60,7 @@ class Row:
       where: "file, line n".
       path: of the audio file, as the manifest gives it.
       fields: the other columns by name: texts; tags as tuples; year as int; tempo as float; key as
-        text that `tracks.parse_key` reads. An empty split is kept, so that it can be rejected.
+        in `tracks.KEYS`. An empty split is kept, so that it can be rejected.
     """
 
     where: str

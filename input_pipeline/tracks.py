@@ -3,6 +3,7 @@
 import dataclasses
 import math
 import re
+import unicodedata
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -20,14 +21,21 @@ KEY_RELATIONS = ("parallel", "relative")
 _NATURALS = {"C": 0, "D": 2, "E": 4, "F": 5, "G": 7, "A": 9, "B": 11}
 _KEY_PATTERN = re.compile(
     r"""(?P<tonic>[A-Ga-g])
-        (?P<accidental>[#♯b♭]|-(?=\s|$)|[\s-]*(?i:sharp|flat))?  # music21 writes a flat as "-"
+        (?P<accidental>b|\s*[#♯♭]|-(?=\s|$)|[\s-]*(?i:sharp|flat))?  # music21 writes a flat as "-"
         [\s:_-]*
-        (?P<mode>M|m|(?i:maj(?:or)?|min(?:or)?))?""",
+        (?P<mode>M|m|(?i:maj(?:or)?|min(?:or)?)\.?)?""",
     re.VERBOSE,
 )
+# German names, known by their modes: H is B, and B is B flat.
+_GERMAN_PATTERN = re.compile(
+    r"(?P<tonic>[a-h])(?P<accidental>is|es|s|[#♯b♭])?[\s:_-]*(?P<mode>dur|moll)", re.IGNORECASE
+)
+_SHARPS, _FLATS = ("#", "♯", "sharp", "is"), ("b", "♭", "flat", "-", "es", "s")
 # Keys as positions in the circle of fifths: Camelot (8A = A minor, 8B = C major) and Open Key
 # (1m = A minor, 1d = C major), which DJ software writes into files.
-_WHEEL_PATTERN = re.compile(r"0?(?P<number>[1-9]|1[0-2])(?P<ring>[ABabdm])")
+_WHEEL_PATTERN = re.compile(r"0?(?P<number>[1-9]|1[0-2])\s*(?P<ring>[ABDM])", re.IGNORECASE)
+# One key in several notations, as in "8A (Am)", "F♯/G♭" and "8A - Am".
+_BETWEEN_NOTATIONS = re.compile(r"\s*[/|()\[\]]\s*|\s-\s")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -81,24 +89,31 @@ def parse_key(name: str) -> int:
     """Returns the index in `KEYS` of a key such as "A minor", "Bb major", "F#m", "A:min", "b-flat".
 
     Without a mode the key is major, whatever the letter's case. Camelot ("8A") and Open Key ("1m")
-    notation are accepted too.
+    notation and German names ("fis-Moll") are accepted too, and so are several notations of the
+    same key ("8A (Am)").
 
     Raises:
-      ValueError: not the name of a key.
+      ValueError: not the name of a key, or of several.
     """
-    if wheel := _WHEEL_PATTERN.fullmatch(name.strip()):
-        return _key_on_wheel(int(wheel["number"]), wheel["ring"])
-    match = _KEY_PATTERN.fullmatch(name.strip())
-    if match is None:
+    text = unicodedata.normalize("NFKC", name).strip()
+    key = _key(text)
+    if key is None:
+        parts = [part for part in _BETWEEN_NOTATIONS.split(text) if part]
+        keys = {_key(part.strip()) for part in parts}
+        key = keys.pop() if len(keys) == 1 else None
+    if key is None:
         raise ValueError(f'key is {name!r}, expected a tonic and a mode such as "A minor" or "Bb"')
-    accidental = (match["accidental"] or "").lstrip(" \t-") or match["accidental"]
-    shift = 0
-    if accidental:
-        shift = 1 if accidental.lower() in ("#", "♯", "sharp") else -1
-    pitch_class = (_NATURALS[match["tonic"].upper()] + shift) % 12
-    mode = match["mode"] or "major"
-    is_minor = mode == "m" or mode.lower().startswith("min")
-    return pitch_class + 12 * is_minor
+    return key
+
+
+def compatible_keys(key: int) -> frozenset[int]:
+    """Keys between which DJs mix: the key itself, its relative, and those a fifth up and down.
+
+    These are its neighbours on the Camelot wheel: 8A goes with 8B, 7A and 9A.
+    """
+    tonic, mode = key % 12, key - key % 12
+    relative = (tonic + 3) % 12 if mode else (tonic + 9) % 12 + 12
+    return frozenset((key, relative, mode + (tonic + 7) % 12, mode + (tonic + 5) % 12))
 
 
 def key_group(key, relation: str):
@@ -113,13 +128,16 @@ def key_group(key, relation: str):
 
 
 def parse_tempo(value: str | float) -> float:
-    """Parses beats per minute, given as a number or as text.
+    """Parses beats per minute, given as a number or as text such as "128.5", "128,5" or "128 BPM".
 
     Raises:
       ValueError: not a number in (0, 1000).
     """
+    number = re.sub(r"\s*bpm\s*$", "", value, flags=re.I) if isinstance(value, str) else value
+    if isinstance(number, str) and "." not in number:
+        number = number.replace(",", ".")
     try:
-        tempo = math.nan if isinstance(value, bool) else float(value)
+        tempo = math.nan if isinstance(number, bool) else float(number)
     except (OverflowError, TypeError, ValueError):
         tempo = math.nan
     if not 0 < tempo < 1000:  # nan fails too
@@ -144,8 +162,29 @@ def check_text(name: str, text: str) -> None:
         raise ValueError(f"{name} is {text!r}, expected text that UTF-8 can encode") from None
 
 
+def _key(name: str) -> int | None:
+    """The index in `KEYS` of a key in one notation."""
+    if wheel := _WHEEL_PATTERN.fullmatch(name):
+        return _key_on_wheel(int(wheel["number"]), wheel["ring"].upper())
+    german = _GERMAN_PATTERN.fullmatch(name)
+    match = german or _KEY_PATTERN.fullmatch(name)
+    if match is None:
+        return None
+    accidental = (match["accidental"] or "").lower()
+    accidental = accidental.lstrip(" \t-") or accidental
+    tonic = match["tonic"].upper()
+    if german and tonic in "BH":
+        natural = 10 if tonic == "B" and not accidental else 11
+    else:
+        natural = _NATURALS[tonic]
+    pitch_class = (natural + (accidental in _SHARPS) - (accidental in _FLATS)) % 12
+    mode = match["mode"] or "major"
+    is_minor = mode == "m" or mode.lower().startswith(("min", "moll"))
+    return pitch_class + 12 * is_minor
+
+
 def _key_on_wheel(number: int, ring: str) -> int:
     """The index in `KEYS`; each step along a ring is a fifth up."""
-    fifths = number - 8 if ring in "ABab" else number - 1
-    is_minor = ring in "Aam"
+    fifths = number - 8 if ring in "AB" else number - 1
+    is_minor = ring in "AM"
     return (7 * fifths + 9 * is_minor) % 12 + 12 * is_minor

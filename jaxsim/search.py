@@ -73,6 +73,11 @@ def _search_options(parser: argparse.ArgumentParser) -> None:
         help="maximum number of tracks by one artist",
     )
     add(
+        "--max_per_album",
+        type=positive_integer,
+        help="maximum number of tracks from one album",
+    )
+    add(
         "--where",
         metavar="CONDITION",
         help="only tracks that meet this condition, such as \"tempo>120 and genre='Jazz'\"",
@@ -123,6 +128,7 @@ def _run_search(library: Store, options: argparse.Namespace) -> None:
         weights,
         top=options.top,
         max_per_artist=options.max_per_artist,
+        max_per_album=options.max_per_album,
         where=options.where,
     )
     _write_playlist(library, found, options)

@@ -18,8 +18,8 @@ OPTIONS = {
     "jaxsim.export": "--checkpoint --out --dtype --whiten --data_dir",
     "jaxsim.embed": "LIBRARY --store --model --workers --batch_size --max_minutes --exclude "
     "--tags --prune --confirm_gone",
-    "jaxsim.search": "STORE --like --weights --preset --top --max_per_artist --where --explain "
-    "--json --approximate --playlist --relative",
+    "jaxsim.search": "STORE --like --weights --preset --top --max_per_artist --max_per_album "
+    "--where --explain --json --approximate --playlist --relative",
     "jaxsim.search path": "STORE --start --end --length --weights --where --playlist --relative",
     "jaxsim.search relocate": "STORE OLD NEW",
     "jaxsim.search presets": "STORE --save --weights --delete",

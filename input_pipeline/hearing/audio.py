@@ -4,6 +4,7 @@ Decoding trusts what comes out of a file and nothing that its header says about 
 here imports librosa, TensorFlow or JAX, so that worker processes start quickly.
 """
 
+import contextlib
 import dataclasses
 import hashlib
 import itertools
@@ -12,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import av
+import av.container
 import mutagen
 import numpy as np
 import soxr
@@ -94,7 +96,6 @@ def decode(
         decoded.
     """
     path = Path(path)
-    check_file(path)
     stream = _Stream(path)
     samples = bytearray()  # which grows in place
     resampler = None
@@ -126,12 +127,20 @@ def fingerprint(path: str | Path) -> str:
     Raises:
       UnusableTrack: the file is missing, empty or in an unknown format.
     """
-    path = Path(path)
-    check_file(path)
-    stream = _Stream(path)
+    stream = _Stream(Path(path))
     for _ in stream.packets():
         pass
     return stream.fingerprint
+
+
+def metadata(path: str | Path) -> dict[str, str]:
+    """The tags of a file as FFmpeg reads and names them, of the whole and of its audio stream.
+
+    Raises:
+      UnusableTrack: the file is missing, empty, in an unknown format or has no audio.
+    """
+    with _opened(Path(path)) as (container, stream):
+        return dict(container.metadata) | dict(stream.metadata)
 
 
 def check_file(path: str | Path) -> None:
@@ -186,26 +195,17 @@ class _Stream:
 
     def packets(self) -> Iterator[av.Packet]:
         """Yields encoded audio until the file ends or breaks off; may raise UnusableTrack."""
-        options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "none"}
-        with self.path.open("rb") as file:
+        with _opened(self.path) as (container, stream):
+            context = stream.codec_context
+            context.thread_count = 1
+            kind = f"{context.name} {context.sample_rate} {context.layout.name}"
+            self._hash.update(kind.encode())
             try:
-                container = av.open(file, "r", options=options, metadata_errors="replace")
-            except UNREADABLE:
-                raise UnusableTrack("not audio in a known format", self.path) from None
-            with container:
-                stream = container.streams.best("audio")
-                if not isinstance(stream, av.AudioStream):
-                    raise UnusableTrack("has no audio", self.path)
-                context = stream.codec_context
-                context.thread_count = 1
-                kind = f"{context.name} {context.sample_rate} {context.layout.name}"
-                self._hash.update(kind.encode())
-                try:
-                    for packet in container.demux(stream):
-                        self._hash.update(packet)
-                        yield packet
-                except UNREADABLE as error:
-                    self.broken_off = type(error).__name__
+                for packet in container.demux(stream):
+                    self._hash.update(packet)
+                    yield packet
+            except UNREADABLE as error:
+                self.broken_off = type(error).__name__
 
     def _decoded(self, packet: av.Packet) -> Iterator[av.AudioFrame]:
         """Yields the frames of a packet, none if it is damaged."""
@@ -216,6 +216,23 @@ class _Stream:
                 yield frame
         except UNREADABLE:
             self.damaged += 1
+
+
+@contextlib.contextmanager
+def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.AudioStream]]:
+    """A file's container and its best audio stream."""
+    check_file(path)
+    options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "none"}
+    with path.open("rb") as file:
+        try:
+            container = av.open(file, "r", options=options, metadata_errors="replace")
+        except UNREADABLE:
+            raise UnusableTrack("not audio in a known format", path) from None
+        with container:
+            stream = container.streams.best("audio")
+            if not isinstance(stream, av.AudioStream):
+                raise UnusableTrack("has no audio", path)
+            yield container, stream
 
 
 def _kind(frame: av.AudioFrame) -> tuple[int, str, str]:

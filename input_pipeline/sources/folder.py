@@ -1,12 +1,12 @@
 """A folder of audio files, labelled by the tags inside them.
 
 Genre and mood are those of the files; era is the decade of the original release if the tags give
-it, else of the date; tempo and key are known if the tags have them.
+it, else of the date; tempo and key are known if the tags have them. `file_tags` reads them, as it
+does for libraries.
 """
 
 import math
 import os
-from collections.abc import Mapping
 from pathlib import Path
 
 from input_pipeline import folders, manifest
@@ -14,10 +14,12 @@ from input_pipeline.collection import (
     HELD_OUT,
     Collection,
     Collector,
-    era_of_date,
+    era_of_year,
     split_of_group,
 )
 from input_pipeline.hearing import file_tags
+from input_pipeline.hearing.file_tags import FileTags
+from input_pipeline.spellings import main_artist
 
 GROUPINGS = ("album", "artist", "track")
 LABEL_DESCRIPTIONS = {
@@ -39,8 +41,9 @@ def read(
     """Reads a folder of audio files and its subfolders, or its manifest if it has one.
 
     Ids are paths relative to the folder. Splits are drawn by a hash of the group: album artist and
-    album, else artist, else the file's folder (for files in the top folder: the file). Which files
-    are music is decided as `folders.audio_files` does for libraries too.
+    album, else artist (the first one, without guests: `spellings.main_artist`), else the file's
+    folder (for files in the top folder: the file). Which files are music is decided as
+    `folders.audio_files` does for libraries too.
 
     Args:
       path: the folder; `manifest.csv`, `manifest.jsonl` or `tracks.csv` in it replaces the files'
@@ -98,49 +101,38 @@ def _name(file: Path, folder: Path) -> str:
 
 def _add(collector: Collector, file: Path, folder: Path, grouping: str, held_out: float) -> None:
     name = _name(file, folder)
-    try:
-        fields = file_tags.read(file)
-    except Exception as error:  # the audio may be fine even if the tags are not
-        collector.leave_out(name, f"tags cannot be read ({type(error).__name__}: {error})")
-        fields = {}
-    first = {field: values[0] for field, values in fields.items()}
-    tags: dict[str, tuple[str, ...]] = {
-        field: _folded(fields[field]) for field in ("genre", "mood") if field in fields
-    }
-    try:
-        era = era_of_date(first.get("date", ""))
-    except ValueError as error:
-        collector.leave_out(name, str(error))
-    else:
-        tags |= {"era": (era,)} if era else {}
-    group = _group(first, name, grouping)
+    read = file_tags.read(file)
+    for problem in read.problems:
+        collector.leave_out(name, problem)
+    tags = {"genre": _lower(read.genre), "mood": _lower(read.mood)}
+    if read.year is not None:
+        tags["era"] = (era_of_year(read.year),)
+    group = _group(read, name, grouping)
     collector.add(
         name,
         track_id=name,
         split=split_of_group(group, held_out),
         audio=file.absolute(),
         group=group,
-        artist=first.get("artist", ""),
-        title=first.get("title", ""),
-        tags=tags,
-        tempo=first.get("tempo"),
-        key=first.get("key"),
+        artist=read.artist,
+        title=read.title,
+        tags={dimension: values for dimension, values in tags.items() if values},
+        tempo=read.tempo,
+        key=read.key,
     )
 
 
-def _group(first: Mapping[str, str], name: str, grouping: str) -> str:
+def _group(tags: FileTags, name: str, grouping: str) -> str:
     if grouping == "track":
         return name
-    if grouping == "album" and "album" in first:
-        by = first.get("album_artist") or first.get("artist", "")
-        return f"album: {by} / {first['album']}"
-    if artist := first.get("artist") or first.get("album_artist"):
-        return f"artist: {artist}"
+    if grouping == "album" and tags.album:
+        return f"album: {tags.album_artist or main_artist(tags.artist)} / {tags.album}"
+    if artist := tags.artist or tags.album_artist:
+        return f"artist: {main_artist(artist)}"
     parent, _, _ = name.rpartition("/")
     return f"folder: {parent}" if parent else name
 
 
-def _folded(values: list[str]) -> tuple[str, ...]:
-    """Tags that differ only in case or spaces are merged."""
-    tags = (" ".join(tag.lower().split()) for value in values for tag in value.split(";"))
-    return tuple(dict.fromkeys(tag for tag in tags if tag))
+def _lower(tags: tuple[str, ...]) -> tuple[str, ...]:
+    """Tags that differ only in case are merged."""
+    return tuple(dict.fromkeys(tag.lower() for tag in tags))

@@ -1,6 +1,7 @@
 """Audio that tests make, and the CSV files that name it."""
 
 import csv
+import struct
 import sys
 from pathlib import Path
 
@@ -33,3 +34,16 @@ def write_csv(path: Path, rows: list[dict[str, str]]) -> Path:
         writer.writeheader()
         writer.writerows(rows)
     return path
+
+
+def _atom(name: bytes, *parts: bytes) -> bytes:
+    content = b"".join(parts)
+    return struct.pack(">I4s", 8 + len(content), name) + content
+
+
+def empty_m4a() -> bytes:
+    """The least that is an MPEG-4 file with a sound track; libsndfile writes none."""
+    header = _atom(b"mdhd", struct.pack(">IIIIIHH", 0, 0, 0, 44100, 44100, 0, 0))
+    handler = _atom(b"hdlr", struct.pack(">II4s12x", 0, 0, b"soun"), b"\0")
+    movie = _atom(b"moov", _atom(b"trak", _atom(b"mdia", header, handler)))
+    return _atom(b"ftyp", b"M4A \0\0\0\0M4A ") + movie

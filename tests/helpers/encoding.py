@@ -16,6 +16,7 @@ def encode(
     container: str | None = None,
     options: dict[str, str] | None = None,
     quality: int | None = None,
+    tags: dict[str, str] | None = None,
 ) -> None:
     """Writes float samples [channels, n].
 
@@ -24,6 +25,7 @@ def encode(
     layout = {1: "mono", 2: "stereo", 6: "5.1"}[len(samples)]
     target = str(path) if isinstance(path, Path) else path
     with av.open(target, "w", format=container, options=options or {}) as file:
+        file.metadata.update(tags or {})
         stream = file.add_stream(codec, rate=rate)
         context = stream.codec_context
         context.layout = layout

@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from input_pipeline import manifest
-from input_pipeline.collection import Collection, Problem, split_of_group
+from input_pipeline.collection import Collection, Collector, Problem, split_of_group
 from input_pipeline.tracks import Track
 
 TEMPO = "expected beats per minute in (0, 1000)"
@@ -159,6 +159,23 @@ def test_bad_json_lines_become_problems(tmp_path):
         Problem("t.jsonl, line 8", "key is 3, expected a name such as 'A minor'", False),
         Problem("t.jsonl, line 12", f"tempo is nan, {TEMPO}", False),
     ]
+
+
+def test_spellings_of_tags_are_accepted(tmp_path):
+    text = 'path,year,tempo,key,genre\na.wav,"Oct 3, 1995","128,5",8A,Old-Time / Historic; 17\n'
+    text += "b.wav,19690926,90 BPM,A♭m,\nc.wav,0000,,o,\n"
+    (tmp_path / "t.csv").write_text(text)
+    collector = Collector()
+    rows = [row.fields for row in manifest.rows(tmp_path / "t.csv", collector)[1]]
+    assert rows == [
+        {"year": 1995, "tempo": 128.5, "key": "A minor", "genre": ("Old-Time / Historic", "17")},
+        {"year": 1969, "tempo": 90.0, "key": "G# minor"},
+        {},
+    ]
+    assert collector.problems == (
+        Problem("t.csv, line 4", "year is '0000', expected a year from 1000 to 2099", False),
+        Problem("t.csv, line 4", f"key is 'o', {KEY}", False),
+    )
 
 
 def test_the_year_gives_the_era_where_none_is_given(tmp_path):

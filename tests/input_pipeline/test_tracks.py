@@ -2,7 +2,7 @@ import re
 
 import pytest
 
-from input_pipeline.tracks import KEYS, Track, parse_key, parse_tempo
+from input_pipeline.tracks import KEYS, Track, compatible_keys, parse_key, parse_tempo
 
 
 @pytest.mark.parametrize(
@@ -40,6 +40,27 @@ from input_pipeline.tracks import KEYS, Track, parse_key, parse_tempo
         ("1d", 0),
         ("12m", 14),
         ("4d", 9),
+        ("08A", 21),
+        ("1M", 21),
+        ("Abm", 20),
+        ("A♭m", 20),
+        ("A♭ Minor", 20),
+        ("A ♭ m", 20),
+        ("A flat minor", 20),
+        ("Amin", 21),
+        ("A min.", 21),
+        ("a-moll", 21),  # German
+        ("C-Dur", 0),
+        ("fis-Moll", 18),
+        ("As-Dur", 8),
+        ("Es-Dur", 3),
+        ("B-Dur", 10),
+        ("h-moll", 23),
+        ("Bb-Dur", 10),
+        ("8A (Am)", 21),
+        ("8A - Am", 21),
+        ("F♯/G♭", 6),
+        ("D♯m/E♭m", 15),
     ],
 )
 def test_parse_key_reads_common_spellings(name, expected):
@@ -51,7 +72,7 @@ def test_keys_are_read_back_from_their_own_names():
 
 
 @pytest.mark.parametrize(
-    "name", ["", "H", "minor", "A dorian", "Am7", "C##", "A minor B", "13A", "0B", "o"]
+    "name", ["", "H", "minor", "A dorian", "Am7", "C##", "A minor B", "13A", "0B", "o", "8A/9A"]
 )
 def test_parse_key_rejects_what_is_no_key(name):
     with pytest.raises(ValueError, match=re.escape(repr(name))):
@@ -83,13 +104,15 @@ def test_track_fills_in_group_and_canonical_key():
     assert (track.group, track.key) == ("a", "A# minor")
 
 
-@pytest.mark.parametrize("value", [0, -1, 1000, "abc", "", "nan", "inf", True, None, [120]])
+@pytest.mark.parametrize(
+    "value", [0, -1, 1000, "abc", "", "nan", "inf", True, None, [120], "1,2,3"]
+)
 def test_parse_tempo_rejects_what_is_no_tempo(value):
     with pytest.raises(ValueError, match=r"tempo is .*, expected beats per minute in \(0, 1000\)"):
         parse_tempo(value)
 
 
-@pytest.mark.parametrize("value", [120.5, "120.5", " 120.5 ", "1.205e2"])
+@pytest.mark.parametrize("value", [120.5, "120.5", " 120.5 ", "1.205e2", "120,5", "120.50 BPM"])
 def test_parse_tempo_reads_numbers_and_texts(value):
     assert parse_tempo(value) == 120.5
 
@@ -103,3 +126,11 @@ def test_camelot_and_open_key_walk_the_circle_of_fifths():
             expected = tonic + 12 * minor
             assert parse_key(f"{number}{open_key}") == expected
             assert parse_key(f"{(number + 6) % 12 + 1}{camelot}") == expected
+
+
+def test_compatible_keys_are_neighbours_on_the_camelot_wheel():
+    for number in range(1, 13):
+        for ring, other in ("AB", "BA"):
+            names = (f"{number}{ring}", f"{number}{other}", f"{number % 12 + 1}{ring}")
+            names += (f"{(number - 2) % 12 + 1}{ring}",)
+            assert compatible_keys(parse_key(names[0])) == set(map(parse_key, names))

@@ -18,7 +18,7 @@ from jaxsim.evaluation import judgements, systems
 from jaxsim.exported import model_format, numpy_model
 from jaxsim.library import store
 from jaxsim.library.search import query
-from jaxsim.library.store import conditions
+from jaxsim.library.store import conditions, matching
 from jaxsim.training import config as config_module
 from jaxsim.training.saving import checkpoints, exporting, record
 from jaxsim.training.schedule import Plateau
@@ -246,7 +246,7 @@ def test_conditions(examples: int) -> None:
     opened = sqlite3.connect(":memory:")
     opened.execute(f"CREATE TABLE tracks ({', '.join(store.METADATA)})")
     opened.execute("INSERT INTO tracks (id, tempo, genre) VALUES ('a', 120, 'jazz')")
-    for name in ("holds", "contains"):
+    for name in matching.FUNCTIONS:
         opened.create_function(name, 2, lambda text, value: value in (text or ""))
     texts = st.lists(st.sampled_from(WORDS) | st.text(max_size=3), max_size=60).map(" ".join)
 

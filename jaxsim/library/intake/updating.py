@@ -6,7 +6,7 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -207,7 +207,7 @@ class _Update:
 
     def _is_out_of_sight(self, path: str) -> bool:
         """Whether a file is below a folder that cannot be listed."""
-        return any(str(parent) in self.unreadable for parent in Path(path).parents)
+        return bool(self.unreadable) and _is_below(path, self.unreadable)
 
     def _take_recognised(
         self, source: Source, file: Known, found: Examined, has_moved: bool
@@ -237,7 +237,11 @@ class _Update:
                     if one.fingerprint:
                         file = self.known[one.path]
                         self.writer.confirm(
-                            one.path, file.id, file.given, fingerprint=one.fingerprint
+                            one.path,
+                            file.id,
+                            file.given,
+                            fingerprint=one.fingerprint,
+                            tags=one.tags,
                         )
 
     def _identified(self, paths: Sequence[str], description: str) -> Iterator[Examined]:
@@ -259,7 +263,7 @@ class _Update:
 
     def hide_gone(self, library: Sequence[str | Path], confirmed: bool) -> None:
         """Hides tracks below the folders of `library` that no longer exist, unless too many."""
-        folders = [Path(os.path.abspath(path)) for path in library if os.path.isdir(path)]
+        folders = [os.path.abspath(path) for path in library if os.path.isdir(path)]
         below = [
             path
             for path in self.known | self.writer.skipped()
@@ -278,15 +282,13 @@ class _Update:
             self.report.gone += file.present
             self.known[file.path] = dataclasses.replace(file, present=False)
 
-    def _belongs_to(self, path: str, folders: Sequence[Path]) -> bool:
+    def _belongs_to(self, path: str, folders: Collection[str]) -> bool:
         """Whether a path is below a folder; a track without a file belongs to its data set only."""
         known = self.known.get(path)
-        for parent in Path(path).parents:
-            if parent in folders:
-                return True
-            if known is not None and known.size == NO_FILE and sources.is_data_set(parent):
-                return False
-        return False
+        if known is None or known.size != NO_FILE:
+            return _is_below(path, folders)
+        parents = itertools.takewhile(lambda one: str(one) not in folders, Path(path).parents)
+        return _is_below(path, folders) and not any(map(sources.is_data_set, parents))
 
     def embed(self) -> None:
         """Embeds what is new or has changed."""
@@ -399,6 +401,10 @@ def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:
     iterator = iter(items)
     while some := list(itertools.islice(iterator, COMMIT_TRACKS)):
         yield some
+
+
+def _is_below(path: str, folders: Iterable[str]) -> bool:
+    return any(path.startswith(folder.rstrip(os.sep) + os.sep) for folder in folders)
 
 
 def _size(path: str) -> int:

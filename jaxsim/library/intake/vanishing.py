@@ -1,7 +1,7 @@
 """When missing files are taken for a fault of the machine, and not for the user's wish."""
 
+import os
 from collections.abc import Container, Iterable, Mapping, Sequence
-from pathlib import Path
 
 MOST_GONE = 0.2  # of the tracks below the given folders; more at once are taken for a fault
 
@@ -9,7 +9,7 @@ MOST_GONE = 0.2  # of the tracks below the given folders; more at once are taken
 def faults(
     tracks: Sequence[str],
     found: Container[str],
-    folders: Iterable[Path],
+    folders: Iterable[str],
     unreadable: Mapping[str, str],
     *,
     confirmed: bool,
@@ -32,7 +32,7 @@ def faults(
         return noted
     missing = {path for path in tracks if path not in found}
     for folder in folders:
-        below = [path for path in tracks if folder in Path(path).parents]
+        below = [path for path in tracks if path.startswith(folder.rstrip(os.sep) + os.sep)]
         if below and missing.issuperset(below):
             noted.append(
                 f"has none of its {len(below)} tracks any more, they are kept (is a disk not "

@@ -73,6 +73,7 @@ class Index:
         *,
         top: int = 20,
         max_per_artist: int | None = None,
+        max_per_album: int | None = None,
         where: str | None = None,
         exclude: Iterable[int] = (),
         include_seeds: bool = False,
@@ -91,6 +92,7 @@ class Index:
             weights,
             top=top,
             max_per_artist=max_per_artist,
+            max_per_album=max_per_album,
             where=where,
             exclude=excluded,
             include_seeds=include_seeds,
@@ -100,7 +102,7 @@ class Index:
         if (w >= 0).all() and vector.any():
             width = width or search_width(query.scales(store, w))
             # Filters and caps need more to choose from; otherwise a few more are ranked exactly.
-            limited = max_per_artist is not None or where is not None
+            limited = any(limit is not None for limit in (max_per_artist, max_per_album, where))
             count = max(4 * top, width if limited else 0) + len(excluded) + len(seeds)
             hits = search(among=self.nearest(vector, min(count, len(store)), width))
             if len(hits) == top:

@@ -21,6 +21,7 @@ import functools
 import math
 import os
 import threading
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
@@ -63,6 +64,7 @@ def search(
     *,
     top: int = 20,
     max_per_artist: int | None = None,
+    max_per_album: int | None = None,
     where: str | None = None,
     exclude: Iterable[int] = (),
     include_seeds: bool = False,
@@ -75,7 +77,9 @@ def search(
       seeds: one or more rows of the store or embeddings [E] (their sub-spaces are normalised here).
       weights: by dimension (those not named are 0) or in the dimensions' order; None: all 1.
       top: how many tracks to find.
-      max_per_artist: at most this many by one artist (tracks by unknown artists are not limited).
+      max_per_artist: at most this many by one artist, see `matching.limited_artist`; tracks by
+        unknown artists are not limited.
+      max_per_album: at most this many from one album, see `matching.limited_album`.
       where: a condition on metadata, see `jaxsim.library.store.conditions`.
       exclude: rows that must not be found.
       include_seeds: whether rows that are seeds may be found.
@@ -88,7 +92,8 @@ def search(
       ValueError: no seed, a row that does not belong to a track, an embedding of the wrong size or
         not finite, an unknown dimension, a weight that is not finite, or an invalid condition.
     """
-    for name, value in (("top", top), ("max_per_artist", max_per_artist)):
+    limits = {"max_per_artist": max_per_artist, "max_per_album": max_per_album}
+    for name, value in {"top": top, **limits}.items():
         if value is not None and value < 1:
             raise ValueError(f"{name} is {value}, expected at least 1")
     w = weight_vector(store, weights)
@@ -107,7 +112,7 @@ def search(
     count = top
     while True:
         rows, contributions = _first(store, q, w, candidates, approximate, tolerance, count)
-        kept = _within_cap(store, rows, max_per_artist)[:top]
+        kept = _within_limits(store, rows, max_per_artist, max_per_album)[:top]
         if len(kept) == top or count >= len(candidates):
             break
         count *= 4
@@ -302,13 +307,20 @@ def _total(contributions: np.ndarray) -> np.ndarray:
     return functools.reduce(np.add, contributions.T)
 
 
-def _within_cap(store: Store, rows: np.ndarray, cap: int | None) -> list[int]:
-    """Positions in `rows` of those that remain when each artist has at most `cap`."""
-    if cap is None:
-        return list(range(len(rows)))
-    kept, seen = [], dict[int, int]()
-    for position, artist in enumerate(store.artist_number[rows].tolist()):
-        seen[artist] = seen.get(artist, 0) + 1
-        if artist < 0 or seen[artist] <= cap:
+def _within_limits(
+    store: Store, rows: np.ndarray, per_artist: int | None, per_album: int | None
+) -> list[int]:
+    """Positions in `rows` of those that remain when no artist and no album has too many."""
+    limits: list[tuple[int, list[int], Counter[int]]] = []
+    if per_artist is not None:
+        limits.append((per_artist, store.artist_number[rows].tolist(), Counter()))
+    if per_album is not None:
+        limits.append((per_album, store.album_number[rows].tolist(), Counter()))
+    kept = []
+    for position in range(len(rows)):
+        owners = [(numbers[position], limit, seen) for limit, numbers, seen in limits]
+        if all(owner < 0 or seen[owner] < limit for owner, limit, seen in owners):
             kept.append(position)
+            for owner, _, seen in owners:
+                seen[owner] += 1
     return kept

@@ -168,6 +168,7 @@ def search(request: SearchRequest, here: Here) -> SearchAnswer:
         weights,
         top=request.top,
         max_per_artist=request.max_per_artist,
+        max_per_album=request.max_per_album,
         where=request.where or None,
     )
     itself = messages.of_the_query(library, seeds, weights)

@@ -30,6 +30,7 @@ class Track(BaseModel):
     title: str | None
     artist: str | None
     album: str | None
+    album_artist: str | None
     genre: str | None
     mood: str | None
     instrument: str | None
@@ -38,6 +39,9 @@ class Track(BaseModel):
     year: int | None
     tempo: float | None = Field(description="Beats per minute.")
     seconds: float | None
+    track_number: int | None
+    disc_number: int | None
+    compilation: int | None = Field(description="Whether its album is one, 1 or 0.")
     audio: str = Field(description="Address of its audio; supports byte ranges.")
 
 
@@ -80,7 +84,12 @@ class SearchRequest(Weighted):
         max_length=20,
     )
     top: int = Field(default=20, ge=1, le=MAX_TOP)
-    max_per_artist: int | None = Field(default=None, ge=1)
+    max_per_artist: int | None = Field(
+        default=None,
+        description="Guests do not count, and album artists come first.",
+        ge=1,
+    )
+    max_per_album: int | None = Field(default=None, ge=1)
 
 
 class SearchAnswer(BaseModel):

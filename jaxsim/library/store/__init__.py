@@ -1,8 +1,8 @@
 """A library on disk: `open` it to read it.
 
 `schema` defines what is on disk, `snapshot` reads it, `writing` writes tracks, `saved` keeps
-presets and answers, and `conditions` turns conditions on metadata into SQL. No other module touches
-the database.
+presets and answers, `conditions` turns conditions on metadata into SQL, and `matching` says when
+texts are the same. No other module touches the database.
 """
 
 from jaxsim.library.store.schema import (

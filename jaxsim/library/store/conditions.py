@@ -5,10 +5,15 @@
     negation   = [ "not" ] ( comparison | "(" condition ")" )
     comparison = field operator value
 
-Numbers (`year`, `tempo`, `seconds`) are compared by = != < <= > >=. Texts are compared by = and !=
-with any of their values (";" separates them), and by ~ (contains), ignoring case and accents. A
-value is a number or a text in quotes, in which a doubled quote stands for a quote. An unknown value
-never matches.
+Numbers (`year`, `tempo`, `seconds`, `track_number`, `disc_number`, and `compilation`, which is 1 or
+0) are compared by = != < <= > >=. Texts are compared by = and != with any of their values (";"
+separates them), and by ~ (contains), ignoring case, accents and what keyboards do not have. A value
+is a number or a text in quotes, in which a doubled quote stands for a quote. An unknown value never
+matches.
+
+Keys are compared as keys, whatever their spelling: `key='8A'`, `key='Am'` and `key='A minor'` are
+the same, and `key~'8A'` finds the keys that go with it when DJs mix (8A, 8B, 7A and 9A). What is no
+key, such as 'minor', is looked for by ~ in the names of the keys.
 
 A condition becomes SQL with parameters: field names come from the schema, operators from the tables
 here, and values never enter the SQL text.
@@ -17,10 +22,12 @@ here, and values never enter the SQL text.
 import re
 from typing import Any, NoReturn
 
+from input_pipeline.tracks import KEYS, parse_key
 from jaxsim.library.store.schema import METADATA, NUMBERS
 
 NUMBER_OPERATORS = {name: name for name in ("=", "!=", "<", "<=", ">", ">=")}
 TEXT_OPERATORS = {"=": "holds({}, ?)", "!=": "NOT holds({}, ?)", "~": "contains({}, ?)"}
+KEY_OPERATORS = {"=": "in_key({}, ?)", "!=": "NOT in_key({}, ?)", "~": "goes_with({}, ?)"}
 MAX_LENGTH = 2000  # characters
 MAX_DEPTH = 20  # of brackets and negations
 
@@ -115,8 +122,21 @@ class _Parser:
             self.values.append(float(value))
             return f"{field} {operator} ?"
         quote = value[0]
-        self.values.append(value[1:-1].replace(quote * 2, quote) if quote in "'\"" else value)
-        return TEXT_OPERATORS[operator].format(field)
+        text = value[1:-1].replace(quote * 2, quote) if quote in "'\"" else value
+        templates = TEXT_OPERATORS
+        if field == "key":
+            text, templates = self._key(text, operator)
+        self.values.append(text)
+        return templates[operator].format(field)
+
+    def _key(self, text: str, operator: str) -> tuple[str, dict[str, str]]:
+        """A key in the spelling of `KEYS`, or the text to look for, and the operators for it."""
+        try:
+            return KEYS[parse_key(text)], KEY_OPERATORS
+        except ValueError:
+            if operator != "~":
+                self._refuse(text or "''", "a key such as 'A minor', 'Am' or '8A'")
+            return text, {operator: "key_named({}, ?)"}
 
     def _take(self, kind: str, allowed: Any, expected: str) -> str:
         found = self._text()

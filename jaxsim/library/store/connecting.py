@@ -13,8 +13,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
-from jaxsim.library.store import schema
-from jaxsim.library.store.schema import folded
+from jaxsim.library.store import matching, schema
 
 ATTEMPTS, PAUSE = 100, 0.05  # to copy files that are written to, and seconds in between
 
@@ -25,8 +24,7 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     The caller begins and ends transactions. A copy has the tables of this version; the database
     itself keeps those that it has, see `upgrade`.
 
-    Its SQL has two additional functions: holds(values, wanted), whether one of the values of a text
-    is `wanted`, and contains(text, part); both are NULL where the text is.
+    Its SQL has the functions of `jaxsim.library.store.matching`.
     """
     file = path / schema.DATABASE
     if not file.is_file():
@@ -147,8 +145,8 @@ def _temporary_folder() -> Iterator[Path]:
 
 
 def _add_functions(connection: sqlite3.Connection) -> None:
-    connection.create_function("holds", 2, _holds, deterministic=True)
-    connection.create_function("contains", 2, _contains, deterministic=True)
+    for name, function in matching.FUNCTIONS.items():
+        connection.create_function(name, 2, function, deterministic=True)
 
 
 @contextlib.contextmanager
@@ -164,15 +162,3 @@ def transaction(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
         connection.execute("ROLLBACK")
         raise
     connection.execute("COMMIT")
-
-
-def _holds(values: str | None, wanted: str) -> bool | None:
-    """Whether `wanted` is one of the values of a text; None if it is unknown, as in SQL."""
-    if values is None:
-        return None
-    wanted, values = folded(wanted), folded(values)
-    return wanted == values or (";" in values and wanted in map(str.strip, values.split(";")))
-
-
-def _contains(text: str | None, part: str) -> bool | None:
-    return None if text is None else folded(part) in folded(text)

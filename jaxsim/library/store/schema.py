@@ -14,7 +14,6 @@ process leaves at most rows that belong to no track.
 """
 
 import json
-import unicodedata
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,7 +32,8 @@ CREATE TABLE tracks (
   fingerprint TEXT NOT NULL, real_path TEXT, model TEXT NOT NULL,
   feature_version INTEGER NOT NULL, tags TEXT NOT NULL, given TEXT NOT NULL,
   title TEXT, artist TEXT, album TEXT, genre TEXT, mood TEXT, instrument TEXT, era TEXT, key TEXT,
-  year INTEGER, tempo REAL, seconds REAL);
+  year INTEGER, tempo REAL, seconds REAL, album_artist TEXT, track_number INTEGER,
+  disc_number INTEGER, compilation INTEGER);
 CREATE INDEX tracks_row ON tracks (row);
 CREATE INDEX tracks_digest ON tracks (digest);
 CREATE TABLE skipped (path TEXT PRIMARY KEY, reason TEXT NOT NULL,
@@ -49,6 +49,10 @@ UPGRADES = {  # from each older version to the next
     1: """
 ALTER TABLE tracks ADD COLUMN fingerprint TEXT NOT NULL DEFAULT '';
 ALTER TABLE tracks ADD COLUMN real_path TEXT;
+ALTER TABLE tracks ADD COLUMN album_artist TEXT;
+ALTER TABLE tracks ADD COLUMN track_number INTEGER;
+ALTER TABLE tracks ADD COLUMN disc_number INTEGER;
+ALTER TABLE tracks ADD COLUMN compilation INTEGER;
 CREATE INDEX tracks_digest ON tracks (digest);
 ALTER TABLE skipped ADD COLUMN size INTEGER NOT NULL DEFAULT -1;
 ALTER TABLE skipped ADD COLUMN modified INTEGER NOT NULL DEFAULT -1;
@@ -56,8 +60,9 @@ ALTER TABLE skipped ADD COLUMN heard_by TEXT NOT NULL DEFAULT '';
 PRAGMA user_version = 2;
 """,
 }
-TEXTS = ("title", "artist", "album", "genre", "mood", "instrument", "era", "key")
-NUMBERS = ("year", "tempo", "seconds")
+TEXTS = ("title", "artist", "album", "album_artist", "genre", "mood", "instrument", "era", "key")
+# compilation: whether the album is one, 1 or 0.
+NUMBERS = ("year", "tempo", "seconds", "track_number", "disc_number", "compilation")
 METADATA = ("id", "path", *TEXTS, *NUMBERS)  # columns of a track that users see
 
 
@@ -127,11 +132,3 @@ def open_matrix(file: Path, rows: int, size: int) -> np.ndarray:
     if not rows:
         return np.zeros((0, size), np.float16)
     return np.memmap(file, np.float16, mode="r", shape=(rows, size))
-
-
-def folded(text: str) -> str:
-    """The text without case and accents, for comparisons."""
-    if text.isascii():  # most are, and this is faster
-        return text.lower().strip()
-    parts = unicodedata.normalize("NFKD", text.casefold())
-    return "".join(letter for letter in parts if not unicodedata.combining(letter)).strip()

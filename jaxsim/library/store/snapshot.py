@@ -4,7 +4,7 @@ import functools
 import itertools
 import os
 import threading
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +12,8 @@ import numpy as np
 
 from jaxsim.library.store import conditions
 from jaxsim.library.store.connecting import ATTEMPTS, connect
-from jaxsim.library.store.schema import METADATA, folded, open_matrix, read_description
+from jaxsim.library.store.matching import folded, limited_album, limited_artist
+from jaxsim.library.store.schema import METADATA, open_matrix, read_description
 from jaxsim.network import subspaces
 from jaxsim.network.likeness import cosine_statistics
 
@@ -156,8 +157,9 @@ class Store:
     def find(self, text: str, limit: int | None = None) -> list[int]:
         """Rows of the tracks whose title, artist and album contain every word of `text`.
 
-        Case and accents do not count. Titles equal to the text come first, then those that begin
-        with it, then all others; each group is sorted by title and artist.
+        Case, accents and what keyboards do not have (`matching.folded`) do not count. Titles equal
+        to the text come first, then those that begin with it, then all others; each group is sorted
+        by title and artist.
         """
         words = folded(text).split()
         if not words:
@@ -196,11 +198,20 @@ class Store:
 
     @functools.cached_property
     def artist_number(self) -> np.ndarray:
-        """int64 [M]: equal for tracks by the same artist, ignoring case; -1 if unknown."""
-        numbers: dict[str, int] = {}
+        """int64 [M]: equal for the same artist (`matching.limited_artist`); -1 if unknown."""
+        return self._numbers("artist, album_artist, compilation", limited_artist)
+
+    @functools.cached_property
+    def album_number(self) -> np.ndarray:
+        """int64 [M]: equal for the same album (`matching.limited_album`); -1 if unknown."""
+        return self._numbers("album, artist, album_artist, compilation", limited_album)
+
+    def _numbers(self, columns: str, named: Callable[..., Hashable]) -> np.ndarray:
+        """int64 [M]: numbers what `named` makes of the columns; -1 where that is empty."""
+        numbers: dict[Hashable, int] = {}
         result = np.full(len(self.ids), -1)
-        for row, artist in self._select("SELECT row, artist FROM tracks WHERE present"):
-            if name := folded(artist or ""):
+        for row, *values in self._select(f"SELECT row, {columns} FROM tracks WHERE present"):
+            if name := named(*values):
                 result[row] = numbers.setdefault(name, len(numbers))
         return result
 

@@ -30,7 +30,7 @@ const search = latest(async () => {
     return;
   }
   try {
-    state.answer = await post("/api/search", { ...request(), top, max_per_artist: state.maxPerArtist });
+    state.answer = await post("/api/search", { ...request(), top, ...state.limits });
     hits.show(state.answer);
     byId("more").hidden = state.answer.hits.length < top || top >= MOST;
     byId("where-status").textContent = "";
@@ -168,11 +168,13 @@ byId("where").addEventListener("input", ({ target }) => {
   state.where = target.value.trim();
   changed();
 });
-byId("max-per-artist").addEventListener("input", ({ target }) => {
-  const number = Math.floor(Number(target.value));
-  state.maxPerArtist = number >= 1 ? number : null;
-  changed();
-});
+for (const limit of ["max-per-artist", "max-per-album"]) {
+  byId(limit).addEventListener("input", ({ target }) => {
+    const number = Math.floor(Number(target.value));
+    state.limits[limit.replaceAll("-", "_")] = number >= 1 ? number : null;
+    changed();
+  });
+}
 
 // Views
 

@@ -25,8 +25,8 @@ const context = canvas.getContext("2d");
 export function prepare() {
   const option = (value, text = value) => html("option", { value }, text);
   byId("map-space").replaceChildren(option("all", "everything"), ...state.dimensions.map(({ name }) => option(name)));
-  const texts = Object.keys(state.fields).filter((field) => state.fields[field] === "text" && !["title", "album"].includes(field));
-  const numbers = Object.keys(state.fields).filter((field) => state.fields[field] === "number");
+  const texts = Object.keys(state.fields).filter((field) => state.fields[field] === "text" && !["title", "album", "album_artist"].includes(field));
+  const numbers = Object.keys(state.fields).filter((field) => state.fields[field] === "number" && !["track_number", "disc_number", "compilation"].includes(field));
   byId("map-colour").replaceChildren(
     option("none", "nothing"),
     html("optgroup", { label: "Metadata" }, ...[...texts, ...numbers].map((field) => option(`field ${field}`, field))),

@@ -6,7 +6,7 @@ export const state = Object.assign(new EventTarget(), {
   seeds: [], // tracks, and uploads: {id, title, artist, audio, row} with row null
   weights: {}, // by dimension
   where: "",
-  maxPerArtist: null,
+  limits: { max_per_artist: null, max_per_album: null },
   answer: null, // of the last search
 });
 

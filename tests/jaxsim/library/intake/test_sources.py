@@ -135,7 +135,7 @@ def test_values_of_a_row(music: Path) -> None:
         "mood": "sad; slow",
         "year": 1999,
         "tempo": 90.5,
-        "key": "F#m",
+        "key": "F# minor",
     }
 
 

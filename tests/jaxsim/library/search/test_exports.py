@@ -11,7 +11,7 @@ import qdrant_client
 
 from jaxsim.library import store
 from jaxsim.library.search import exports, query
-from jaxsim.library.store import schema
+from jaxsim.library.store import connecting
 from tests.helpers.libraries import random_vectors
 
 WEIGHTS = [(1, 1, 1), (0.5, 2, -1), (0, 0, 1)]
@@ -21,7 +21,7 @@ ODD = {"title": "tab\there\\N", "artist": "line\nbreak", "album": "\\.", "year":
 @pytest.fixture
 def library(make_store: Callable[..., store.Store]) -> store.Store:
     opened = make_store(random_vectors(300), [ODD] + [{"tempo": float(i)} for i in range(299)])
-    with schema.transaction(schema.connect(opened.path, write=True)) as connection:
+    with connecting.transaction(connecting.connect(opened.path, write=True)) as connection:
         connection.execute("UPDATE tracks SET present = 0 WHERE row = 7")
     return store.open(opened.path)
 

@@ -65,7 +65,13 @@ def test_negative_weights_are_scanned(
 
 @pytest.mark.parametrize(
     "options",
-    [{}, {"where": "tempo<12"}, {"max_per_artist": 1}, {"exclude": range(1990)}],
+    [
+        {},
+        {"where": "tempo<12"},
+        {"max_per_artist": 1},
+        {"max_per_album": 1},
+        {"exclude": range(1990)},
+    ],
     ids=str,
 )
 def test_too_few_candidates_are_no_answer(

@@ -196,6 +196,42 @@ def test_unknown_artists_are_not_capped(make_store: MakeStore) -> None:
     assert len(query.search(store, [0], top=19, max_per_artist=1)) == 19
 
 
+def limited(ranked: list[int], limits: list[tuple[int, dict[int, str]]]) -> list[int]:
+    """Goes down the ranking and takes what no limit forbids."""
+    taken: list[int] = []
+    for row in ranked:
+        counts = [
+            sum(of.get(other) == of[row] for other in taken) if row in of else -1
+            for _, of in limits
+        ]
+        if all(count < limit for count, (limit, _) in zip(counts, limits, strict=True)):
+            taken.append(row)
+    return taken
+
+
+@pytest.mark.parametrize(("per_artist", "per_album"), [(2, None), (None, 1), (None, 2), (3, 1)])
+def test_limits_per_artist_and_album(
+    make_store: MakeStore, per_artist: int | None, per_album: int | None
+) -> None:
+    random = np.random.default_rng(3)
+    artist, album = random.integers(4, size=60), random.integers(3, size=60)
+    guests = ("", " feat. Guest", "; Other", " (with Guest)")
+    metadata = [
+        {"artist": f"A{a}{guests[i % 4]}", "album": f"Album {b}"} if i % 7 else {}
+        for i, (a, b) in enumerate(zip(artist, album, strict=True))
+    ]
+    store = make_store(random_vectors(60), metadata)
+    artists = {i: f"{artist[i]}" for i in range(60) if i % 7}
+    albums = {i: f"{artist[i]} {album[i]}" for i in artists}
+    ranked = [hit.row for hit in query.search(store, [0], top=59)]
+    limits = [(n, of) for n, of in ((per_artist, artists), (per_album, albums)) if n is not None]
+    expected = limited(ranked, limits)
+    assert 10 < len(expected) < 59
+    for top in (1, 5, 59):
+        hits = query.search(store, [0], top=top, max_per_artist=per_artist, max_per_album=per_album)
+        assert [hit.row for hit in hits] == expected[:top]
+
+
 @pytest.mark.parametrize(
     ("seeds", "options", "message"),
     [
@@ -210,6 +246,7 @@ def test_unknown_artists_are_not_capped(make_store: MakeStore) -> None:
         ([0], {"weights": (1, np.nan, 2)}, "tempo is nan"),
         ([0], {"top": 0}, "top is 0"),
         ([0], {"max_per_artist": 0}, "max_per_artist is 0"),
+        ([0], {"max_per_album": 0}, "max_per_album is 0"),
         ([0], {"where": "colour='red'"}, "where: "),
     ],
 )

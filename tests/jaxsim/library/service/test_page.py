@@ -55,7 +55,7 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     entries = []
     for i, vector in enumerate(subspaces.normalised(random_vectors(TRACKS), len(DIMENSIONS))):
         given: dict[str, Any] = {"title": f"Song {i}", "artist": f"Artist {i % 5}"}
-        given |= {"genre": ("rock", "jazz")[i % 2], "tempo": 60.0 + i}
+        given |= {"genre": ("rock", "jazz")[i % 2], "tempo": 60.0 + i, "album": f"Album {i % 3}"}
         if i == 7:
             given |= {"title": ATTACK, "genre": ATTACK}
         audio = folder / f"{i}.wav"
@@ -249,6 +249,9 @@ def test_filters_limit_the_hits(page: Page, library: Store) -> None:
     page.one("#max-per-artist").send_keys("1")
     where = "tempo>70 and genre='rock'"
     page.shows(library, [3], None, where=where, max_per_artist=1)
+    page.one("#max-per-artist").send_keys(Keys.BACKSPACE)
+    page.one("#max-per-album").send_keys("1")
+    page.shows(library, [3], None, where=where, max_per_album=1)
     page.one("#where").send_keys(" and")
     page.wait(lambda: "ends too early" in page.one("#where-status").text)
 

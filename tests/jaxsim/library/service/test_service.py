@@ -31,6 +31,10 @@ def metadata(number: int) -> dict:
         "id": f"id {number}/é",
         "title": f"Song {number}",
         "artist": f"Artist {number % 5}",
+        "album": "Album",
+        "album_artist": f"Artist {number % 5}",
+        "track_number": number + 1,
+        "compilation": 0,
         "genre": GENRES[number % 4],
         "tempo": 60.0 + number,
     }
@@ -79,7 +83,8 @@ def test_the_library_is_described(client: TestClient, library: Store) -> None:
     assert [d["name"] for d in found["dimensions"]] == list(DIMENSIONS)
     assert [d["mean"] for d in found["dimensions"]] == library.mean.tolist()
     text, number = "text", "number"
-    fields = {"title": text, "artist": text, "genre": text, "tempo": number, "seconds": number}
+    fields = {"title": text, "artist": text, "album": text, "album_artist": text, "genre": text}
+    fields |= {"tempo": number, "seconds": number, "track_number": number, "compilation": number}
     assert found["fields"] == fields
 
 
@@ -88,10 +93,10 @@ def test_the_library_is_described(client: TestClient, library: Store) -> None:
 )
 def test_search_is_that_of_the_library(client: TestClient, library: Store, weights) -> None:
     like = [metadata(3)["id"], metadata(8)["id"]]
-    body = {"like": like, "weights": weights, "top": 7, "max_per_artist": 2}
+    body = {"like": like, "weights": weights, "top": 7, "max_per_artist": 3, "max_per_album": 2}
     found = client.post("/api/search", json=body).json()
     rows = [library.row_of(name) for name in like]
-    expected = query.search(library, rows, weights, top=7, max_per_artist=2)
+    expected = query.search(library, rows, weights, top=7, max_per_artist=3, max_per_album=2)
     assert [hit["track"]["row"] for hit in found["hits"]] == [hit.row for hit in expected]
     for hit in found["hits"]:
         assert hit["score"] == np.sum(list(hit["contributions"].values()))
@@ -140,6 +145,7 @@ def test_the_steps_of_a_playlist_are_hits(client: TestClient, library: Store) ->
         ({"top": 100_000}, 422, "top: "),
         ({"top": 0}, 422, "top: "),
         ({"max_per_artist": 0}, 422, "max_per_artist: "),
+        ({"max_per_album": 0}, 422, "max_per_album: "),
         ({"where": "tempo >> 3"}, 422, "where: 'tempo >> 3' has '>', expected a number"),
         ({"where": "1;" * 2000}, 422, "where: "),
         ({"preset": "mine"}, 422, "preset 'mine': unknown"),

@@ -1,4 +1,5 @@
 """Conditions on metadata: what they match, and that nothing but conditions is let through."""
+# ruff: noqa: RUF001  the letters that look like others are what some of this is about
 
 from collections.abc import Callable
 
@@ -94,3 +95,57 @@ def test_values_stay_values(store: Store, text: str) -> None:
         assert values == [text] and text not in sql.replace("?", "")
         assert not store.select(f"artist{operator}{quoted}").any()
     assert len(store.metadata(store.rows.tolist())) == len(TRACKS)
+
+
+KEYS = ["A minor", "8A", "Am", "C major", "1d", "a-moll; Db", "E minor", "9B", "o", None, "D:min"]
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        *(
+            (f"key='{name}'", [0, 1, 2, 5])
+            for name in ("A minor", "8A", "08a", "1m", "Am", "a-moll")
+        ),
+        ("key='D♭'", [5]),
+        ("key='C'", [3, 4]),
+        ("key!='8A'", [3, 4, 6, 7, 10]),  # what is no key is unknown
+        ("not key='8A'", [3, 4, 6, 7, 10]),
+        ("key~'8A'", [0, 1, 2, 3, 4, 5, 6, 10]),  # 8A, 8B, 9A and 7A
+        ("key~'G'", [3, 4, 6, 7]),  # G major, E minor, C and D major
+        ("key~'minor'", [0, 1, 2, 5, 6, 10]),
+        ("key~'a-moll'", [0, 1, 2, 3, 4, 5, 6, 10]),
+        ("key~'mol'", [5]),
+        ("key='H'", None),
+        ("key!=''", None),
+        ("key=8", None),
+    ],
+)
+def test_keys_in_any_spelling(
+    make_store: Callable[..., Store], condition: str, expected: list[int] | None
+) -> None:
+    """Also of libraries that were written before keys had one spelling."""
+    store = make_store(random_vectors(len(KEYS)), [{"key": key} for key in KEYS])
+    if expected is None:
+        with pytest.raises(ValueError, match=r"^where: .* expected a key such as 'A minor'"):
+            store.select(condition)
+    else:
+        assert np.flatnonzero(store.select(condition)).tolist() == expected
+
+
+def test_albums_and_numbers(make_store: Callable[..., Store]) -> None:
+    tracks = [
+        {"album_artist": "MØ", "track_number": 3, "disc_number": 2, "compilation": 0},
+        {"album_artist": "Various Artists", "track_number": 12, "compilation": 1},
+        {"title": "Don’t… – “Stop”"},
+    ]
+    store = make_store(random_vectors(3), tracks)
+    for condition, expected in (
+        ("album_artist='mo'", [0]),
+        ("track_number>2 and disc_number=2", [0]),
+        ("compilation=1", [1]),
+        ("compilation!=1", [0]),
+        ("title~'don''t... - \"stop\"'", [2]),
+    ):
+        assert np.flatnonzero(store.select(condition)).tolist() == expected
+    assert store.find('don\'t "STOP"') == [2]

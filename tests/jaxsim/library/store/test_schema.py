@@ -29,7 +29,8 @@ TABLES = """CREATE TABLE tracks (
   fingerprint TEXT NOT NULL, real_path TEXT, model TEXT NOT NULL,
   feature_version INTEGER NOT NULL, tags TEXT NOT NULL, given TEXT NOT NULL,
   title TEXT, artist TEXT, album TEXT, genre TEXT, mood TEXT, instrument TEXT, era TEXT, key TEXT,
-  year INTEGER, tempo REAL, seconds REAL);
+  year INTEGER, tempo REAL, seconds REAL, album_artist TEXT, track_number INTEGER,
+  disc_number INTEGER, compilation INTEGER);
 CREATE INDEX tracks_row ON tracks (row);
 CREATE INDEX tracks_digest ON tracks (digest);
 CREATE TABLE skipped (path TEXT PRIMARY KEY, reason TEXT NOT NULL,
@@ -105,6 +106,8 @@ def test_an_older_library_is_read_as_it_is_and_upgraded_when_it_is_written(tmp_p
         assert library.deviation.tolist() == [0.5, 0.75, 1]
         (track,) = library.metadata([2])
         assert track["path"] == "/music/a.wav" and (track["year"], track["tempo"]) == (1999, 90.5)
+        kept = track["album_artist"], track["track_number"], track["compilation"]
+        assert kept == (None, None, None)  # not known to that version
         assert np.flatnonzero(library.select("artist='bjork' and genre='blues'")).tolist() == [2]
         assert presets.load(library, "dance") == {"genre": 0, "tempo": 2, "key": 0}
         assert preferences.answers_of(library, "me") == [preferences.Answer("a", "b", "c", "skip")]

@@ -1,0 +1,115 @@
+"""When texts are the same: what people can type, artists without their guests, keys as they sound.
+
+`FUNCTIONS` are those of a store's SQL: name(values, wanted). values is a text of the database with
+one or several values, separated by ";". They are NULL, which matches nothing, where it is unknown.
+"""
+# ruff: noqa: RUF001  the letters that look like others are what this is about
+
+import functools
+import unicodedata
+
+from input_pipeline.spellings import main_artist
+from input_pipeline.tracks import KEYS, compatible_keys, parse_key
+
+# What keyboards do not have and Unicode does not decompose, in lower case.
+_TYPED = str.maketrans(
+    {letter: "'" for letter in "‘’‚‛′‹›ʹʻʼʽ´`"}
+    | {letter: '"' for letter in "“”„‟″«»"}
+    | {letter: "-" for letter in "‐‑‒–—―−⁃"}
+    | {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ß": "ss"}
+    | {"ı": "i", "ħ": "h", "ŧ": "t", "ŋ": "n", "ɨ": "i", "ƀ": "b", "ǥ": "g", "ɫ": "l"}
+    | {"⁄": "/", "∕": "/", "×": "x"}
+    | dict.fromkeys("\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff", "")  # invisible
+)
+_VARIOUS = frozenset(
+    ("various artists", "various", "various artist", "va", "v.a.", "v/a", "[various artists]")
+)
+
+
+def folded(text: str) -> str:
+    """The text as it is typed, for comparisons: no case, accents, curly quotes or long dashes."""
+    if text.isascii() and "`" not in text:  # most are, and this is faster
+        return text.lower().strip()
+    parts = unicodedata.normalize("NFKD", text.casefold().translate(_TYPED))
+    letters = "".join(letter for letter in parts if not unicodedata.combining(letter))
+    return letters.casefold().translate(_TYPED).strip()
+
+
+def limited_artist(artist: str | None, album_artist: str | None, compilation: int | None) -> str:
+    """Whom a limit per artist counts, folded: the album artist, else the artist.
+
+    Album artists of compilations and "Various Artists" are not meant; guests do not count, and of
+    several artists the first does (`spellings.main_artist`). Empty if unknown.
+    """
+    name = folded(album_artist or "")
+    if compilation or name in _VARIOUS:
+        name = ""
+    return main_artist(name) or main_artist(folded(artist or ""))
+
+
+def limited_album(
+    album: str | None, artist: str | None, album_artist: str | None, compilation: int | None
+) -> tuple[str, str] | None:
+    """What a limit per album counts: its name and whose it is; None if it is unknown.
+
+    It belongs to its album artist; without one, to everybody if it is a compilation, else to the
+    artist.
+    """
+    if not (name := folded(album or "")):
+        return None
+    owner = folded(album_artist or "")
+    if not owner and not compilation:
+        owner = limited_artist(artist, None, None)
+    return name, owner
+
+
+def _holds(values: str | None, wanted: str) -> bool | None:
+    """Whether `wanted` is one of the values."""
+    if values is None:
+        return None
+    wanted, values = folded(wanted), folded(values)
+    return wanted == values or (";" in values and wanted in map(str.strip, values.split(";")))
+
+
+def _contains(text: str | None, part: str) -> bool | None:
+    return None if text is None else folded(part) in folded(text)
+
+
+@functools.lru_cache(maxsize=1024)
+def _keys(values: str) -> frozenset[int]:
+    """The keys among the values, in any spelling: older libraries hold what files say."""
+    found = set()
+    for value in values.split(";"):
+        try:
+            found.add(parse_key(value))
+        except ValueError:
+            continue
+    return frozenset(found)
+
+
+def _in_key(values: str | None, wanted: str) -> bool | None:
+    keys = _keys(values or "")
+    return not keys.isdisjoint(_keys(wanted)) if keys else None
+
+
+def _goes_with(values: str | None, wanted: str) -> bool | None:
+    """Whether DJs mix between a key and the wanted one."""
+    keys = _keys(values or "")
+    compatible = frozenset[int]().union(*map(compatible_keys, _keys(wanted)))
+    return not keys.isdisjoint(compatible) if keys else None
+
+
+def _key_named(values: str | None, part: str) -> bool | None:
+    """Whether a key's name contains `part`, as it is written or as in `KEYS`."""
+    if values is None:
+        return None
+    return _contains("; ".join([values, *(KEYS[key] for key in _keys(values))]), part)
+
+
+FUNCTIONS = {
+    "holds": _holds,
+    "contains": _contains,
+    "in_key": _in_key,
+    "goes_with": _goes_with,
+    "key_named": _key_named,
+}
