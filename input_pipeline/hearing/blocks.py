@@ -41,16 +41,15 @@ def spectra(
       first: frame to begin with.
 
     Yields:
-      The place of a block's frames in the track, and their spectra: complex64 [F, frames].
+      The place of a block's frames in the track, and their spectra: complex64 [frames, F].
     """
-    window = scipy.signal.get_window("hann", n_fft).astype(np.float32)[:, None]
+    window = scipy.signal.get_window("hann", n_fft).astype(np.float32)
     count = frame_count(samples, n_fft, hop_length)
     for start in range(first, count, FRAMES):
         stop = min(start + FRAMES, count)
         begin, end = (frame * hop_length - n_fft // 2 for frame in (start, stop - 1))
         piece = _padded(samples, begin, end + n_fft)
-        spectrum = scipy.fft.rfft(frames(piece, n_fft, hop_length).T * window, axis=0)
-        yield slice(start, stop), spectrum
+        yield slice(start, stop), scipy.fft.rfft(frames(piece, n_fft, hop_length) * window)
 
 
 def power(spectrum: np.ndarray) -> np.ndarray:
@@ -62,12 +61,16 @@ def power(spectrum: np.ndarray) -> np.ndarray:
 
 def frames(samples: np.ndarray, length: int, hop_length: int) -> np.ndarray:
     """All whole frames of samples [n], as a view [frames, length]."""
-    if len(samples) < length:
-        return np.empty((0, length), samples.dtype)
-    return np.lib.stride_tricks.sliding_window_view(samples, length)[::hop_length]
+    count = max(0, 1 + (len(samples) - length) // hop_length)
+    (stride,) = samples.strides
+    return np.lib.stride_tricks.as_strided(
+        samples, (count, length), (hop_length * stride, stride), writeable=False
+    )
 
 
 def _padded(samples: Samples, start: int, stop: int) -> np.ndarray:
     """samples[start:stop], with zeros before the first and after the last sample."""
     piece = samples[max(start, 0) : stop]
+    if len(piece) == stop - start:
+        return piece
     return np.pad(piece, (max(-start, 0), stop - max(start, 0) - len(piece)))

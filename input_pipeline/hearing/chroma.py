@@ -22,6 +22,7 @@ OCTAVES = 7
 HOP_UNIT = 1 << OCTAVES - 1  # samples; the hop is halved for every octave
 LOWEST = float(librosa.note_to_hz("C1"))  # Hz
 SPARSITY = 0.01  # share of a wavelet's spectrum that is dropped
+GROUPS = 3  # into which the wavelets of an octave are split: the fewer, the more products with zero
 SMOOTHING = 41  # frames over which CENS is smoothed
 REACH = SMOOTHING // 2 + 1  # frames; the window that librosa takes for it is two longer
 CENS_FRAMES = 8192  # that are smoothed at once
@@ -82,34 +83,33 @@ def _smoothed(chroma: np.ndarray) -> np.ndarray:
 
 def estimate_tuning(samples: Samples, *, sample_rate: int, bins_per_octave: int) -> float:
     """Like `librosa.estimate_tuning`: deviation from A440, in bins, in [-0.5, 0.5)."""
-    edges = np.linspace(-0.5, 0.5, TUNING_STEPS + 1)
     steps, heights = [], []
     for _, spectrum in blocks.spectra(samples, n_fft=TUNING_N_FFT, hop_length=TUNING_N_FFT // 4):
         pitch, height = _peaks(blocks.power(spectrum), sample_rate)
-        deviation = np.mod(bins_per_octave * librosa.hz_to_octs(pitch), 1.0)
-        deviation[deviation >= 0.5] -= 1.0
-        steps.append((np.searchsorted(edges, deviation, side="right") - 1).astype(np.uint8))
+        bins = bins_per_octave * librosa.hz_to_octs(pitch)
+        steps.append((np.mod(bins + 0.5, 1) * TUNING_STEPS).astype(np.uint8))
         heights.append(height)
     step, height = np.concatenate(steps), np.concatenate(heights)
     if not len(step):
         return 0.0
-    high = step[height >= np.median(height)]
-    return float(edges[np.bincount(high, minlength=TUNING_STEPS).argmax()])
+    counts = np.bincount(step[height >= np.median(height)], minlength=TUNING_STEPS)
+    return float(np.linspace(-0.5, 0.5, TUNING_STEPS + 1)[counts.argmax()])
 
 
 def _peaks(power: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
-    """The frequencies in Hz and the heights of the peaks in a power spectrogram [F, frames]."""
+    """The frequencies in Hz and the heights of the peaks in a power spectrogram [frames, F]."""
     frequencies = librosa.fft_frequencies(sr=sample_rate, n_fft=TUNING_N_FFT)
     low, high = np.searchsorted(frequencies, TUNING_RANGE)
-    middle, below, above = (power[low + i : high + i] for i in (0, -1, 1))
-    loud = middle > np.float32(TUNING_THRESHOLD**2) * power.max(axis=0)
-    row, frame = np.nonzero(loud & (middle > below) & (middle >= above))
-    left, peak, right = (np.sqrt(each[row, frame]) for each in (below, middle, above))
+    middle, below, above = (power[:, low + i : high + i] for i in (0, -1, 1))
+    loud = middle > np.float32(TUNING_THRESHOLD**2) * power.max(axis=1, keepdims=True)
+    peaks = np.flatnonzero(loud & (middle > below) & (middle >= above))  # faster than np.nonzero
+    frame, bin = np.divmod(peaks, high - low)
+    left, peak, right = (np.sqrt(each[frame, bin]) for each in (below, middle, above))
     slope, curvature = (right - left) / 2, left + right - 2 * peak
     # A parabola through three points; its vertex is at most one bin away.
     inside = np.abs(slope) < np.abs(curvature)
     shift = np.where(inside, -slope / np.where(inside, curvature, 1), 0)
-    return (low + row + shift) * sample_rate / TUNING_N_FFT, peak + slope * shift / 2
+    return (low + bin + shift) * sample_rate / TUNING_N_FFT, peak + slope * shift / 2
 
 
 def constant_q(
@@ -176,17 +176,18 @@ class _Wavelets:
 
     Attributes:
       n_fft: samples in a frame.
-      bins: of its spectrum that matter to any wavelet.
-      spectra: complex64 [bins, bins_per_octave].
+      groups: spectra of neighbouring wavelets, complex64 [bins, wavelets], with the bins of a
+        frame's spectrum that matter to any of them.
     """
 
     n_fft: int
-    bins: slice
-    spectra: np.ndarray
+    groups: list[tuple[slice, np.ndarray]]
 
     def magnitude(self, frames: np.ndarray) -> np.ndarray:
         """Of the products of all wavelets with frames [T, n_fft]: float32 [T, bins_per_octave]."""
-        return np.sqrt(blocks.power(scipy.fft.rfft(frames)[:, self.bins] @ self.spectra))
+        spectrum = scipy.fft.rfft(frames)
+        products = [spectrum[:, bins] @ wavelets for bins, wavelets in self.groups]
+        return np.sqrt(blocks.power(np.concatenate(products, axis=1)))
 
 
 @functools.lru_cache(maxsize=128)  # enough for all tunings at this resolution
@@ -200,7 +201,11 @@ def _top_octave(sample_rate: int, bins_per_octave: int, tuning: float) -> _Wavel
     n_fft = basis.shape[1]
     spectra = np.fft.fft(basis * (lengths[:, None] / n_fft), axis=1)[:, : n_fft // 2 + 1]
     spectra = librosa.util.sparsify_rows(spectra, quantile=SPARSITY).toarray()
-    used = np.flatnonzero(spectra.any(axis=0))
+    scaled = (spectra / np.sqrt(lengths)[:, None]).astype(np.complex64)
+    return _Wavelets(n_fft, [_group(rows) for rows in np.array_split(scaled, GROUPS)])
+
+
+def _group(wavelets: np.ndarray) -> tuple[slice, np.ndarray]:
+    used = np.flatnonzero(wavelets.any(axis=0))
     bins = slice(int(used[0]), int(used[-1]) + 1)
-    scaled = spectra[:, bins] / np.sqrt(lengths)[:, None]
-    return _Wavelets(n_fft, bins, np.ascontiguousarray(scaled.T, dtype=np.complex64))
+    return bins, np.ascontiguousarray(wavelets[:, bins].T)

@@ -159,7 +159,7 @@ def _kept(heard: np.ndarray) -> np.ndarray:
     """The blocks to keep: those that are heard, and short pauses between them."""
     kept = heard.copy()
     places = np.flatnonzero(heard)
-    for before, after in itertools.pairwise(places):
-        if (after - before - 1) * BLOCK <= LONGEST_PAUSE:
-            kept[before:after] = True
+    pauses = np.diff(places) - 1
+    for i in np.flatnonzero((pauses > 0) & (pauses * BLOCK <= LONGEST_PAUSE)):
+        kept[places[i] : places[i + 1]] = True
     return kept

@@ -54,7 +54,7 @@ def _powers(
 ) -> Iterator[tuple[slice, np.ndarray]]:
     """Blocks of the power spectrogram [F, frames] from a frame on, with their places."""
     for place, spectrum in blocks.spectra(samples, n_fft=n_fft, hop_length=hop_length, first=first):
-        yield place, blocks.power(spectrum)
+        yield place, np.ascontiguousarray(blocks.power(spectrum).T)
 
 
 def _onset(mel_powers: Iterator[np.ndarray], floor: float) -> Iterator[np.ndarray]:
