@@ -5,7 +5,8 @@ from typing import Protocol
 
 import numpy as np
 import scipy.fft
-import scipy.signal
+
+from input_pipeline.hearing import filters
 
 FRAMES = 256  # in a block: its spectra stay in the processor's cache
 
@@ -16,12 +17,6 @@ class Samples(Protocol):
     def __len__(self) -> int: ...
 
     def __getitem__(self, piece: slice, /) -> np.ndarray: ...
-
-
-def pieces(samples: Samples, size: int) -> Iterator[np.ndarray]:
-    """The samples in pieces of `size`; the last one may be shorter."""
-    for start in range(0, len(samples), size):
-        yield samples[start : start + size]
 
 
 def frame_count(samples: Samples, n_fft: int, hop_length: int) -> int:
@@ -43,7 +38,7 @@ def spectra(
     Yields:
       The place of a block's frames in the track, and their spectra: complex64 [frames, F].
     """
-    window = scipy.signal.get_window("hann", n_fft).astype(np.float32)
+    window = filters.hann(n_fft).astype(np.float32)
     count = frame_count(samples, n_fft, hop_length)
     for start in range(first, count, FRAMES):
         stop = min(start + FRAMES, count)

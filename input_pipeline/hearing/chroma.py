@@ -10,21 +10,21 @@ import dataclasses
 import functools
 from collections.abc import Iterator
 
-import librosa
 import numpy as np
 import scipy.fft
+import scipy.ndimage
 import soxr
 
-from input_pipeline.hearing import blocks
+from input_pipeline.hearing import blocks, filters
 from input_pipeline.hearing.blocks import Samples
 
 OCTAVES = 7
 HOP_UNIT = 1 << OCTAVES - 1  # samples; the hop is halved for every octave
-LOWEST = float(librosa.note_to_hz("C1"))  # Hz
-SPARSITY = 0.01  # share of a wavelet's spectrum that is dropped
 GROUPS = 3  # into which the wavelets of an octave are split: the fewer, the more products with zero
-SMOOTHING = 41  # frames over which CENS is smoothed
-REACH = SMOOTHING // 2 + 1  # frames; the window that librosa takes for it is two longer
+STEPS = (0.05, 0.1, 0.2, 0.4)  # shares of a frame's energy; CENS has a quarter for each exceeded
+SMOOTHING = np.hanning(43) / np.hanning(43).sum()  # over frames
+TINY = np.finfo(np.float32).tiny
+REACH = len(SMOOTHING) // 2
 CENS_FRAMES = 8192  # that are smoothed at once
 TUNING_RANGE = (150.0, 4000.0)  # Hz; peaks outside do not count
 TUNING_N_FFT = 2048
@@ -50,9 +50,7 @@ def cens(
       bins_per_octave: of the constant-Q transform.
     """
     tuning = estimate_tuning(samples, sample_rate=sample_rate, bins_per_octave=bins_per_octave)
-    fold = librosa.filters.cq_to_chroma(
-        bins_per_octave, bins_per_octave=bins_per_octave, n_chroma=n_chroma, fmin=LOWEST
-    )
+    fold = filters.fold(bins_per_octave, n_chroma)
     chroma = np.zeros((n_chroma, 1 + len(samples) // hop_length), np.float32)
     for _, place, magnitude in _octaves(
         samples,
@@ -67,18 +65,21 @@ def cens(
 
 def _smoothed(chroma: np.ndarray) -> np.ndarray:
     """CENS of chroma [n_chroma, T], in pieces that overlap as far as the smoothing reaches."""
-    n_chroma, count = chroma.shape
     cens = np.empty_like(chroma)
-    for start in range(0, count, CENS_FRAMES):
+    for start in range(0, chroma.shape[1], CENS_FRAMES):
         begin = max(start - REACH, 0)
-        piece = librosa.feature.chroma_cens(
-            C=chroma[:, begin : start + CENS_FRAMES + REACH],
-            n_chroma=n_chroma,
-            bins_per_octave=n_chroma,
-            win_len_smooth=SMOOTHING,
-        )[:, start - begin :][:, :CENS_FRAMES]
-        cens[:, start : start + CENS_FRAMES] = piece
+        share = _normalised(chroma[:, begin : start + CENS_FRAMES + REACH], order=1)
+        quantised = sum((share > np.float32(step)) * np.float32(0.25) for step in STEPS)
+        smooth = scipy.ndimage.convolve1d(quantised, SMOOTHING, axis=1, mode="constant")
+        piece = smooth[:, start - begin :][:, :CENS_FRAMES]
+        cens[:, start : start + CENS_FRAMES] = _normalised(piece, order=2)
     return cens
+
+
+def _normalised(frames: np.ndarray, order: int) -> np.ndarray:
+    """Frames [n_chroma, T] by their norms; frames of zeros stay."""
+    length = np.linalg.norm(frames.astype(np.float64), order, axis=0)
+    return (frames / np.where(length < TINY, 1, length)).astype(np.float32)
 
 
 def estimate_tuning(samples: Samples, *, sample_rate: int, bins_per_octave: int) -> float:
@@ -86,7 +87,7 @@ def estimate_tuning(samples: Samples, *, sample_rate: int, bins_per_octave: int)
     steps, heights = [], []
     for _, spectrum in blocks.spectra(samples, n_fft=TUNING_N_FFT, hop_length=TUNING_N_FFT // 4):
         pitch, height = _peaks(blocks.power(spectrum), sample_rate)
-        bins = bins_per_octave * librosa.hz_to_octs(pitch)
+        bins = bins_per_octave * np.log2(pitch / filters.A4)
         steps.append((np.mod(bins + 0.5, 1) * TUNING_STEPS).astype(np.uint8))
         heights.append(height)
     step, height = np.concatenate(steps), np.concatenate(heights)
@@ -98,7 +99,7 @@ def estimate_tuning(samples: Samples, *, sample_rate: int, bins_per_octave: int)
 
 def _peaks(power: np.ndarray, sample_rate: int) -> tuple[np.ndarray, np.ndarray]:
     """The frequencies in Hz and the heights of the peaks in a power spectrogram [frames, F]."""
-    frequencies = librosa.fft_frequencies(sr=sample_rate, n_fft=TUNING_N_FFT)
+    frequencies = np.fft.rfftfreq(TUNING_N_FFT, 1 / sample_rate)
     low, high = np.searchsorted(frequencies, TUNING_RANGE)
     middle, below, above = (power[:, low + i : high + i] for i in (0, -1, 1))
     loud = middle > np.float32(TUNING_THRESHOLD**2) * power.max(axis=1, keepdims=True)
@@ -193,16 +194,11 @@ class _Wavelets:
 @functools.lru_cache(maxsize=128)  # enough for all tunings at this resolution
 def _top_octave(sample_rate: int, bins_per_octave: int, tuning: float) -> _Wavelets:
     """The wavelets of the highest octave."""
-    count = OCTAVES * bins_per_octave
-    frequencies = librosa.cqt_frequencies(
-        count, fmin=LOWEST, bins_per_octave=bins_per_octave, tuning=tuning
-    )[-bins_per_octave:]
-    basis, lengths = librosa.filters.wavelet(freqs=frequencies, sr=sample_rate)
-    n_fft = basis.shape[1]
-    spectra = np.fft.fft(basis * (lengths[:, None] / n_fft), axis=1)[:, : n_fft // 2 + 1]
-    spectra = librosa.util.sparsify_rows(spectra, quantile=SPARSITY).toarray()
-    scaled = (spectra / np.sqrt(lengths)[:, None]).astype(np.complex64)
-    return _Wavelets(n_fft, [_group(rows) for rows in np.array_split(scaled, GROUPS)])
+    n_fft, spectra = filters.wavelets(
+        sample_rate, octave=OCTAVES - 1, bins_per_octave=bins_per_octave, tuning=tuning
+    )
+    groups = np.array_split(spectra.astype(np.complex64), GROUPS)
+    return _Wavelets(n_fft, [_group(wavelets) for wavelets in groups])
 
 
 def _group(wavelets: np.ndarray) -> tuple[slice, np.ndarray]:

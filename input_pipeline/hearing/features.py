@@ -1,6 +1,6 @@
 """From samples to features: mel spectrogram, CENS chroma and onset envelope of a whole track.
 
-Nothing here imports TensorFlow or JAX, so that worker processes start quickly.
+Nothing here imports TensorFlow, JAX or librosa, so that worker processes start quickly.
 """
 
 import dataclasses
@@ -8,8 +8,8 @@ import functools
 from collections.abc import Sequence
 from typing import Any
 
-import librosa
 import numpy as np
+import scipy.fft
 import threadpoolctl
 
 from input_pipeline.hearing import chroma, level
@@ -177,7 +177,7 @@ def mfcc_statistics(mel: np.ndarray, *, count: int = 20) -> np.ndarray:
     Returns:
       float64 [count + count (count + 1) / 2].
     """
-    mfcc = librosa.feature.mfcc(S=mel.T.astype(np.float64), n_mfcc=count)
+    mfcc = scipy.fft.dct(mel.astype(np.float64), norm="ortho").T[:count]
     covariance = np.cov(mfcc)[np.triu_indices(count)]
     return np.concatenate([mfcc.mean(axis=1), covariance])
 

@@ -4,11 +4,10 @@ import functools
 import itertools
 from collections.abc import Iterator
 
-import librosa
 import numpy as np
 import scipy.sparse
 
-from input_pipeline.hearing import blocks
+from input_pipeline.hearing import blocks, filters
 from input_pipeline.hearing.blocks import Samples
 
 FAINTEST = 1e-10  # power below which `librosa.power_to_db` does not look,
@@ -31,19 +30,19 @@ def mel_and_onset(
     They are log10(1 + log_gain * Slaney mel of the STFT magnitude), and what
     `librosa.onset.onset_strength` makes of the mel spectrogram of powers.
     """
-    filters = _filters(sample_rate, n_fft, n_mels)
+    bands = _bands(sample_rate, n_fft, n_mels)
     count = blocks.frame_count(samples, n_fft, hop_length)
     mel = np.empty((count, n_mels), np.float16)
     kept: list[np.ndarray] = []
     loudest = 0.0
     for place, power in _powers(samples, n_fft, hop_length):
-        mel[place] = (np.log(1 + log_gain * (filters @ np.sqrt(power))) / np.log(10)).T
-        mel_power = filters @ power
+        mel[place] = (np.log(1 + log_gain * (bands @ np.sqrt(power))) / np.log(10)).T
+        mel_power = bands @ power
         loudest = max(loudest, float(mel_power.max()))
         if len(kept) < KEPT_BLOCKS:
             kept.append(mel_power)
     start = len(kept) * blocks.FRAMES
-    again = (filters @ power for _, power in _powers(samples, n_fft, hop_length, start))
+    again = (bands @ power for _, power in _powers(samples, n_fft, hop_length, start))
     onset = _onset(itertools.chain(kept, again), max(FAINTEST, DYNAMIC_RANGE * loudest))
     delay = n_fft // (2 * hop_length)  # half a window, as librosa shifts it
     return mel, np.concatenate([np.zeros(delay, np.float32), *onset])[:count]
@@ -74,6 +73,6 @@ def _onset(mel_powers: Iterator[np.ndarray], floor: float) -> Iterator[np.ndarra
 
 
 @functools.cache
-def _filters(sample_rate: int, n_fft: int, n_mels: int) -> scipy.sparse.csr_matrix:
-    """librosa's mel filters [n_mels, F], of which a hundredth is not zero."""
-    return scipy.sparse.csr_matrix(librosa.filters.mel(sr=sample_rate, n_fft=n_fft, n_mels=n_mels))
+def _bands(sample_rate: int, n_fft: int, n_mels: int) -> scipy.sparse.csr_matrix:
+    """The mel filters [n_mels, F], of which a hundredth is not zero."""
+    return scipy.sparse.csr_matrix(filters.mel(sample_rate, n_fft, n_mels))
