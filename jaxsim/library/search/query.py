@@ -94,17 +94,18 @@ def search(
     if not include_seeds:
         allowed[[int(seed) for seed in seeds if not isinstance(seed, np.ndarray)]] = False
     if among is None:
-        candidates = np.flatnonzero(allowed)
-        approximate = scan(store.vectors, vector(store, q, w))[candidates]
+        approximate = np.where(allowed, scan(store.vectors, vector(store, q, w)), -np.inf)
+        tolerance, number = _rounding(store, q, w), np.count_nonzero(allowed)
     else:
-        candidates = among[allowed[among]]
-        approximate = np.zeros(len(candidates), np.float32)  # all of them are computed exactly
-    tolerance = _rounding(store, q, w)
+        candidates = among[allowed[among]]  # all of them are computed exactly
+        number = len(candidates)
     count = top
     while True:
-        rows, cosines = _first(store, q, w, candidates, approximate, tolerance, count)
+        if among is None:
+            candidates = _promising(approximate, count, tolerance)
+        rows, cosines = _first(store, q, w, candidates, count)
         kept = _within_cap(store, rows, max_per_artist)[:top]
-        if len(kept) == top or count >= len(candidates):
+        if len(kept) == top or count >= number:
             break
         count *= 4
     return _hits(store, w, rows[kept], cosines[kept])
@@ -219,24 +220,27 @@ def _rounding(store: Store, query: np.ndarray, weights: np.ndarray) -> float:
     return length * relative + 2.0**-149
 
 
-def _first(
-    store: Store,
-    query: np.ndarray,
-    weights: np.ndarray,
-    candidates: np.ndarray,
-    approximate: np.ndarray,
-    tolerance: float,
-    count: int,
-) -> tuple[np.ndarray, np.ndarray]:
-    """The first `count` candidates by exact score, then id: rows [n] and cosines [n, S].
+def _promising(approximate: np.ndarray, count: int, tolerance: float) -> np.ndarray:
+    """The rows whose exact score can be among the `count` highest; never those at -inf.
 
-    All candidates whose approximate score could be among the first are computed in float64.
+    The highest of each of many groups of rows are so many different rows: at least `count` rows
+    are as high as the `count`-th of them, which is found faster than the `count`-th row.
     """
+    size = max(len(approximate) // (8 * count), 1)
+    whole = len(approximate) - len(approximate) % size
+    highest = approximate[:whole].reshape(-1, size).max(axis=1)
+    bound = np.finfo(np.float32).min
+    if count < len(highest):
+        bound = max(bound, np.partition(highest, -count)[-count] - 2 * tolerance)
+    return np.flatnonzero(approximate >= bound)
+
+
+def _first(
+    store: Store, query: np.ndarray, weights: np.ndarray, candidates: np.ndarray, count: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """The first `count` candidates by exact score, then id: rows [n] and cosines [n, S]."""
     if not scales(store, weights).any():  # all scores are 0
         candidates = candidates[np.argsort(store.id_rank[candidates])[:count]]
-    elif count < len(candidates):
-        last = np.partition(approximate, -count)[-count]
-        candidates = candidates[approximate >= last - 2 * tolerance]
     cosines = _cosines(store, query, candidates)
     scores = _total(_contributions(store, weights, cosines))
     order = np.lexsort((store.id_rank[candidates], -scores))[:count]

@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxsim.library.search.together import Together
 
-ROWS = 8192  # that a thread takes at once
+ROWS = 4096  # that a thread takes at once
 THREADS = min(4, os.cpu_count() or 1)
 LARGEST = 15  # the exponent of a query's largest number, so that the others are far from subnormal
 
@@ -24,10 +24,7 @@ def scan(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
     over the matrix is under way is answered by the next one. Columns before and after those in
     which all queries of a pass are zero are not read.
     """
-    blocks, column = _together(_Asked(vectors, query))
-    if not blocks:
-        return np.zeros(len(vectors), np.float32)
-    result = np.concatenate([block[:, column] for block in blocks])
+    result = _together(_Asked(vectors, query))
     return np.multiply(result, np.float32(2.0 ** -_shift(query)), out=result)
 
 
@@ -49,40 +46,36 @@ class _Asked(NamedTuple):
     query: np.ndarray
 
 
-class _Found(NamedTuple):
-    blocks: list[np.ndarray]  # of inner products of all queries of a pass; none if all are zero
-    column: int  # that answers one query
-
-
-def _answer(asked: list[_Asked]) -> list[_Found]:
-    queries: dict[int, list[np.ndarray]] = {}  # of every matrix
-    columns = []
-    for vectors, query in asked:
-        alike = queries.setdefault(id(vectors), [])
-        columns.append(len(alike))
-        alike.append(_scaled(query))
-    matrices = {id(vectors): vectors for vectors, _ in asked}
-    found = {key: _pass(matrices[key], np.stack(alike)) for key, alike in queries.items()}
-    return [_Found(found[id(a.vectors)], i) for a, i in zip(asked, columns, strict=True)]
+def _answer(asked: list[_Asked]) -> list[np.ndarray]:
+    answers: dict[int, np.ndarray] = {}
+    for vectors in {id(each.vectors): each.vectors for each in asked}.values():
+        alike = [i for i, each in enumerate(asked) if each.vectors is vectors]
+        found = _pass(vectors, np.stack([_scaled(asked[i].query) for i in alike]))
+        answers.update(zip(alike, found, strict=True))
+    return [answers[i] for i in range(len(asked))]
 
 
 _together = Together(_answer)
 
 
-def _pass(vectors: np.ndarray, queries: np.ndarray) -> list[np.ndarray]:
-    """float32 inner products [m, Q] of blocks of rows with float16 queries [Q, E]."""
+def _pass(vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """float32 inner products [Q, M] of every row with float16 queries [Q, E]."""
+    result = np.zeros((len(queries), len(vectors)), np.float32)
     used = np.flatnonzero(queries.any(axis=0))
     if not len(used):
-        return []
+        return result
     columns = slice(used[0], used[-1] + 1)
     narrow = np.ascontiguousarray(queries[:, columns])
     packed = numkong.dots_pack(narrow, "float16")
 
-    def block(start: int) -> np.ndarray:
-        rows = vectors[start : start + ROWS, columns]
+    def block(start: int) -> None:
+        rows = slice(start, start + ROWS)
         if len(narrow) > 1:
-            return np.asarray(numkong.dots_packed(rows, packed))
-        return np.asarray(numkong.cdist(rows, narrow, "dot", out_dtype="float32"))  # is faster
+            found = numkong.dots_packed(vectors[rows, columns], packed)
+        else:  # is faster for one
+            found = numkong.cdist(vectors[rows, columns], narrow, "dot", out_dtype="float32")
+        result[:, rows] = np.asarray(found).T
 
     with ThreadPoolExecutor(THREADS) as pool:
-        return list(pool.map(block, range(0, len(vectors), ROWS)))
+        list(pool.map(block, range(0, len(vectors), ROWS)))
+    return result
