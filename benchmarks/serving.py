@@ -4,13 +4,14 @@ python -m benchmarks.serving --tracks=100000 --clients=16 --duration=60
 
 As soon as its last request is answered, every client asks for music like a random track of a
 synthetic library (benchmarks.library), with random weights, some of them negative. All clients are
-one process of its own that reads as little of the answers as it can. --kind=where, artists,
-dimension or seeds asks for a condition, at most one track per artist, one dimension only, or music
+one process of its own that reads as little of the answers as it can. Kinds other than
+plain ask for a condition, for at most one track per artist, by one dimension only, or for music
 like three tracks. --beside=FOLDER measures another checkout's server in turns with this one's.
 """
 
 import argparse
 import contextlib
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -35,7 +36,7 @@ from input_pipeline.command_line import number, positive_integer
 from input_pipeline.tracks import DIMENSIONS
 
 HITS = 20
-WARM = 20.0  # seconds until the server has read and compiled what it needs for uploads
+WARM = 15.0  # seconds until the server has read and compiled what it needs for uploads
 HERE = Path(__file__).parents[1]
 KINDS = ("plain", "where", "artists", "dimension", "seeds")
 
@@ -73,7 +74,9 @@ def answers(port: int) -> bool:
 
 def question(kind: str, numbers: random.Random, tracks: int) -> dict:
     """The body of a request."""
-    seeds = [library.track_id(numbers.randrange(tracks)) for _ in range(3 if kind == "seeds" else 1)]
+    seeds = [
+        library.track_id(numbers.randrange(tracks)) for _ in range(3 if kind == "seeds" else 1)
+    ]
     weights = {dimension: numbers.uniform(-1, 2) for dimension in DIMENSIONS}
     asked = {"like": seeds, "weights": weights, "top": HITS}
     if kind == "dimension":
@@ -137,34 +140,39 @@ def ask(
     out.put((times, errors))
 
 
-def experience(
-    folder: Path, code: Path, kind: str, tracks: int, clients: int, duration: float
-) -> float:
-    """Serves a library to clients, prints what they experienced, and returns searches per second."""
-    began = time.monotonic()
-    with served(folder, code) as (process, port):
-        ready = time.monotonic() - began
-        time.sleep(WARM)
+@dataclasses.dataclass(frozen=True)
+class Server:
+    name: str
+    process: int
+    port: int
+
+    def experience(self, kind: str, tracks: int, clients: int, duration: float) -> float:
+        """Prints what clients experience, and returns searches per second."""
         context = multiprocessing.get_context("spawn")
         out = context.Queue()
-        asking = context.Process(target=ask, args=(out, port, kind, tracks, clients, duration))
+        asking = context.Process(target=ask, args=(out, self.port, kind, tracks, clients, duration))
         asking.start()
         time.sleep(duration / 10)
-        early = resident(process)
+        early, before = resident(self.process), processor_seconds(self.process)
         times, errors = out.get()
+        late, after = resident(self.process), processor_seconds(self.process)
         asking.join()
-        late = resident(process)
-    half, most = 1e3 * np.percentile(times, (50, 99)) if times else (np.nan, np.nan)
-    print(
-        f"{code.name}, {kind}, {tracks:,} tracks, {clients} clients, {duration:g} s: "
-        f"{len(times):,} searches ({len(times) / duration:.1f}/s), {len(errors)} errors; "
-        f"p50 {half:.0f} ms, p99 {most:.0f} ms; ready after {ready:.1f} s; memory "
-        f"{early / 2**20:.0f} MiB after a tenth, {late / 2**20:.0f} at the end",
-        flush=True,
-    )
-    for message in sorted(set(errors)):
-        print(f"{errors.count(message)} x {message}")
-    return len(times) / duration
+        half, most = 1e3 * np.percentile(times, (50, 99)) if times else (np.nan, np.nan)
+        print(
+            f"{self.name}, {kind}, {tracks:,} tracks, {clients} clients, {duration:g} s: "
+            f"{len(times):,} searches ({len(times) / duration:.1f}/s), {len(errors)} errors; "
+            f"p50 {half:.0f} ms, p99 {most:.0f} ms; "
+            f"{(after - before) / duration:.2f} cores; memory {early / 2**20:.0f} MiB after a tenth, {late / 2**20:.0f} at the end",
+            flush=True,
+        )
+        for message in sorted(set(errors)):
+            print(f"{errors.count(message)} x {message}")
+        return len(times) / duration
+
+
+def processor_seconds(process: int) -> float:
+    fields = Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def measure(
@@ -172,26 +180,28 @@ def measure(
     tracks: int,
     clients: int,
     duration: float,
-    kind: str,
+    kinds: Sequence[str],
     library_folder: Path | None,
     beside: Path | None,
     rounds: int,
 ) -> None:
     """Writes a library unless there is one, and measures one server or two in turns."""
-    with tempfile.TemporaryDirectory() as temporary:
+    with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
         folder = library_folder or Path(temporary, "library")
         if not folder.exists():
             library.write(folder, tracks)
-        ratios = []
-        for _ in range(rounds):
-            others = [
-                experience(folder, code.resolve(), kind, tracks, clients, duration)
-                for code in (HERE, beside)
-                if code
-            ]
-            ratios.append(others[0] / others[-1])
-    if beside:
-        print(f"searches per second, ratio: {' '.join(f'{ratio:.2f}' for ratio in ratios)}")
+        servers = []
+        for code in filter(None, (HERE, beside)):
+            began = time.monotonic()
+            process, port = stack.enter_context(served(folder.resolve(), code.resolve()))
+            print(f"{code.name} answers after {time.monotonic() - began:.1f} s", flush=True)
+            servers.append(Server(code.name, process, port))
+            time.sleep(WARM)
+        for kind in kinds:
+            for _ in range(rounds):
+                rates = [each.experience(kind, tracks, clients, duration) for each in servers]
+                if beside:
+                    print(f"{kind}: {rates[0] / rates[1]:.2f} x as many searches", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -212,7 +222,7 @@ def _parser() -> argparse.ArgumentParser:
         default=60.0,
         help="seconds to search",
     )
-    add("--kind", choices=KINDS, default="plain", help="what is asked for")
+    add("--kinds", nargs="+", choices=KINDS, default=["plain"], help="what is asked for, in turn")
     add("--library_folder", type=Path, help="where the library is, or is to be kept")
     add("--beside", type=Path, help="another checkout to be measured in turns")
     add("--rounds", type=positive_integer, default=1, help="turns")

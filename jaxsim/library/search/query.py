@@ -95,7 +95,7 @@ def search(
         allowed[[int(seed) for seed in seeds if not isinstance(seed, np.ndarray)]] = False
     if among is None:
         approximate = np.where(allowed, scan(store.vectors, vector(store, q, w)), -np.inf)
-        tolerance, number = _rounding(store, q, w), np.count_nonzero(allowed)
+        tolerance, number = _rounding(store, q, w), int(allowed.sum())
     else:
         candidates = among[allowed[among]]  # all of them are computed exactly
         number = len(candidates)

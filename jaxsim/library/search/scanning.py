@@ -71,10 +71,12 @@ def _pass(vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
     def block(start: int) -> None:
         rows = slice(start, start + ROWS)
         if len(narrow) > 1:
-            found = numkong.dots_packed(vectors[rows, columns], packed)
+            found = np.asarray(numkong.dots_packed(vectors[rows, columns], packed))
         else:  # is faster for one
-            found = numkong.cdist(vectors[rows, columns], narrow, "dot", out_dtype="float32")
-        result[:, rows] = np.asarray(found).T
+            found = np.asarray(
+                numkong.cdist(vectors[rows, columns], narrow, "dot", out_dtype="float32")
+            )
+        result[:, rows] = found.T
 
     with ThreadPoolExecutor(THREADS) as pool:
         list(pool.map(block, range(0, len(vectors), ROWS)))
