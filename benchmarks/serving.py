@@ -36,7 +36,7 @@ from input_pipeline.command_line import number, positive_integer
 from input_pipeline.tracks import DIMENSIONS
 
 HITS = 20
-WARM = 15.0  # seconds until the server has read and compiled what it needs for uploads
+WARM = 12.0  # seconds until the server has read and compiled what it needs for uploads
 HERE = Path(__file__).parents[1]
 KINDS = ("plain", "where", "artists", "dimension", "seeds")
 
@@ -161,8 +161,8 @@ class Server:
         print(
             f"{self.name}, {kind}, {tracks:,} tracks, {clients} clients, {duration:g} s: "
             f"{len(times):,} searches ({len(times) / duration:.1f}/s), {len(errors)} errors; "
-            f"p50 {half:.0f} ms, p99 {most:.0f} ms; "
-            f"{(after - before) / duration:.2f} cores; memory {early / 2**20:.0f} MiB after a tenth, {late / 2**20:.0f} at the end",
+            f"p50 {half:.0f} ms, p99 {most:.0f} ms; {(after - before) / duration:.2f} cores; "
+            f"memory {early / 2**20:.0f} MiB after a tenth, {late / 2**20:.0f} at the end",
             flush=True,
         )
         for message in sorted(set(errors)):
