@@ -82,7 +82,7 @@ def question(kind: str, numbers: random.Random, tracks: int) -> dict:
     if kind == "dimension":
         asked["weights"] = {numbers.choice(DIMENSIONS): 1}
     elif kind == "where":
-        asked["where"] = f"tempo > {numbers.randrange(60, 170)}"
+        asked["where"] = f"tempo > {numbers.randrange(60, 170, 10)}"
     elif kind == "artists":
         asked["max_per_artist"] = 1
     return asked

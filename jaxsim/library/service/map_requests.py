@@ -45,8 +45,9 @@ def likeness(request: LikenessRequest, here: Here) -> Values:
     w = query.weight_vector(library, weights)
     vector = query.vector(library, query.seed_vector(library, seeds), w)
     rough = scanning.rounded(vector)  # the scan would lose the rest, which three digits need
-    parts = [scanning.scan(library.vectors, part) for part in (rough, vector - rough)]
-    rounded = np.round(np.sum(parts, 0, np.float64)[library.rows] + query.offset(library, w), 3)
+    found = scanning.scan(library.vectors, rough).astype(np.float64)
+    found += scanning.scan(library.vectors, vector - rough)
+    rounded = np.round(found[library.rows] + query.offset(library, w), 3)
     return Values(kind="number", labels=[], values=rounded.tolist())
 
 
