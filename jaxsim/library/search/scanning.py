@@ -20,10 +20,9 @@ LARGEST = 15  # the exponent of a query's largest number, so that the others are
 def scan(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
     """float32 inner products [M] of every row of float16 [M, E] with a query [E].
 
-    The query is rounded (`rounded`). Any number of threads may call it: what is asked while others
-    are answered is then answered by one pass over the matrix. Columns before the first and after
-    the last in which a query is not zero are not read; queries that differ in these have a pass
-    each.
+    The query is rounded (`rounded`). Any number of threads may call it: what is asked while a pass
+    over the matrix is under way is answered by the next one. Columns before and after those in
+    which all queries of a pass are zero are not read.
     """
     result = _together(_Asked(vectors, query))
     return np.multiply(result, np.float32(2.0 ** -_shift(query)), out=result)
@@ -48,16 +47,10 @@ class _Asked(NamedTuple):
 
 
 def _answer(asked: list[_Asked]) -> list[np.ndarray]:
-    queries = [_scaled(each.query) for each in asked]
-    passes: dict[tuple[int, int, int], list[int]] = {}  # over columns of a matrix, for queries
-    for i, query in enumerate(queries):
-        used = np.flatnonzero(query)
-        first, last = (used[0], used[-1] + 1) if len(used) else (0, 0)
-        passes.setdefault((id(asked[i].vectors), first, last), []).append(i)
     answers: dict[int, np.ndarray] = {}
-    for (_, first, last), alike in passes.items():
-        vectors = asked[alike[0]].vectors[:, first:last]
-        found = _pass(vectors, np.stack([queries[i][first:last] for i in alike]))
+    for vectors in {id(each.vectors): each.vectors for each in asked}.values():
+        alike = [i for i, each in enumerate(asked) if each.vectors is vectors]
+        found = _pass(vectors, np.stack([_scaled(asked[i].query) for i in alike]))
         answers.update(zip(alike, found, strict=True))
     return [answers[i] for i in range(len(asked))]
 
@@ -68,16 +61,21 @@ _together = Together(_answer)
 def _pass(vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
     """float32 inner products [Q, M] of every row with float16 queries [Q, E]."""
     result = np.zeros((len(queries), len(vectors)), np.float32)
-    if not queries.size:
+    used = np.flatnonzero(queries.any(axis=0))
+    if not len(used):
         return result
-    packed = numkong.dots_pack(queries, "float16")
+    columns = slice(used[0], used[-1] + 1)
+    narrow = np.ascontiguousarray(queries[:, columns])
+    packed = numkong.dots_pack(narrow, "float16")
 
     def block(start: int) -> None:
         rows = slice(start, start + ROWS)
-        if len(queries) > 1:
-            found = np.asarray(numkong.dots_packed(vectors[rows], packed))
+        if len(narrow) > 1:
+            found = np.asarray(numkong.dots_packed(vectors[rows, columns], packed))
         else:  # is faster for one
-            found = np.asarray(numkong.cdist(vectors[rows], queries, "dot", out_dtype="float32"))
+            found = np.asarray(
+                numkong.cdist(vectors[rows, columns], narrow, "dot", out_dtype="float32")
+            )
         result[:, rows] = found.T
 
     with ThreadPoolExecutor(THREADS) as pool:

@@ -183,5 +183,5 @@ def test_searches_at_once_are_those_alone(
     monkeypatch.setattr(scanning, "_pass", hold_the_first)
     threads, outcomes = start(asked)
     finish(threads)
-    assert sizes[0] == 1 and sum(sizes) == scanned and len(sizes) < scanned / 2
+    assert sizes[0] == 1 and sorted(sizes[1:]) in ([2, scanned - 3], [3, scanned - 4])
     assert [as_bits(outcomes[number]) for number in range(len(asked))] == alone
