@@ -2,9 +2,10 @@
 
 python -m benchmarks.library --tracks=100000
 
-Embeddings are drawn around 1,000 centres in each sub-space, independently of one another. Queries
-are tracks of the library; the index is queried with the weights of
-`jaxsim.library.search.index.measure`.
+Embeddings are drawn around 1,000 centres in each sub-space, independently of one another; or, with
+--like=STORE, around the tracks of a library of that many sub-spaces, each sub-space moved by half
+its length in a random direction. Queries are tracks of the library; the index is queried with the
+weights of `jaxsim.library.search.index.measure`.
 """
 
 import argparse
@@ -30,6 +31,7 @@ from jaxsim.network import subspaces
 CENTRES, SIZE = 1000, 64  # of a sub-space
 PART = 2000  # tracks written at once
 ARTISTS = 5000
+MOVED = 0.5  # of the length of a sub-space: the cosine to where it was is 0.9
 
 
 def embeddings(count: int, seed: int = 0) -> Iterator[np.ndarray]:
@@ -44,6 +46,16 @@ def embeddings(count: int, seed: int = 0) -> Iterator[np.ndarray]:
         yield subspaces.normalised(vectors.reshape(rows, -1), len(DIMENSIONS))
 
 
+def around(tracks: store.Store, count: int, seed: int = 0) -> Iterator[np.ndarray]:
+    """Yields parts of [count, S x 64] like `embeddings`, around the tracks of a library."""
+    random = np.random.default_rng(seed)
+    for start in range(0, count, PART):
+        rows = random.choice(tracks.rows, min(PART, count - start))
+        moved = random.normal(size=(len(rows), SIZE * len(DIMENSIONS)))
+        vectors = tracks.vectors[rows] + MOVED * subspaces.normalised(moved, len(DIMENSIONS))
+        yield subspaces.normalised(vectors, len(DIMENSIONS))
+
+
 def description() -> dict[str, Any]:
     return store.describe(
         model="0" * 64,
@@ -55,11 +67,12 @@ def description() -> dict[str, Any]:
     )
 
 
-def write(folder: Path, count: int) -> None:
+def write(folder: Path, count: int, like: store.Store | None = None) -> None:
     """Writes a library of `count` tracks, as `jaxsim.embed` does."""
     with writing.open(folder, description(), b"none") as writer:
         number = 0
-        for vectors in tqdm.tqdm(embeddings(count), total=-(-count // PART), desc="writing"):
+        parts = around(like, count) if like else embeddings(count)
+        for vectors in tqdm.tqdm(parts, total=-(-count // PART), desc="writing"):
             entries = []
             for vector in vectors:
                 entries.append(entry(number, vector))
@@ -135,12 +148,12 @@ def size_of(*files: Path) -> float:
     return sum(file.stat().st_size for file in files) / 1e6
 
 
-def measure(*, tracks: int, queries: int) -> None:
+def measure(*, tracks: int, queries: int, like: Path | None) -> None:
     """Writes, searches and indexes a library, and prints the tables."""
     console = rich.console.Console(width=100)
     with tempfile.TemporaryDirectory() as folder:
         path, began = Path(folder, "library"), time.perf_counter()
-        write(path, tracks)
+        write(path, tracks, store.open(like) if like else None)
         written = time.perf_counter()
         size = size_of(*path.iterdir())
         with store.open(path) as library:
@@ -167,6 +180,7 @@ def _parser() -> argparse.ArgumentParser:
     parser = command_line.parser("benchmarks.library", __doc__)
     add = parser.add_argument
     add("--tracks", type=positive_integer, default=100_000, help="tracks in the library")
+    add("--like", type=Path, help="a library around whose tracks to draw embeddings")
     add("--queries", type=positive_integer, default=200, help="queries of each kind")
     return parser
 

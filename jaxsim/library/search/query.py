@@ -19,14 +19,12 @@ query whose sub-spaces are scaled by w_s / deviation_s: the library stays as it 
 import dataclasses
 import functools
 import math
-import os
-import threading
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
+from jaxsim.library.search.scanning import scan
 from jaxsim.library.store import Store
 from jaxsim.network import subspaces
 from jaxsim.network.likeness import standard_scales
@@ -34,8 +32,6 @@ from jaxsim.network.likeness import standard_scales
 Seed = int | np.integer | np.ndarray  # a row of the store, or an embedding [E]
 Weights = Mapping[str, float] | Sequence[float] | np.ndarray | None
 
-SCAN_ROWS = 256  # whose float32 form stays in the cache
-SCAN_THREADS = min(4, os.cpu_count() or 1)
 EXACT_ROWS = 8192  # whose float64 form is in memory at once
 
 
@@ -103,20 +99,21 @@ def search(
     if not include_seeds:
         allowed[[int(seed) for seed in seeds if not isinstance(seed, np.ndarray)]] = False
     if among is None:
-        candidates = np.flatnonzero(allowed)
-        approximate = scan(store.vectors, vector(store, q, w), store.dimensions)[candidates]
+        approximate = np.where(allowed, scan(store.vectors, vector(store, q, w)), -np.inf)
+        tolerance, number = _rounding(store, q, w), int(allowed.sum())
     else:
-        candidates = among[allowed[among]]
-        approximate = np.zeros(len(candidates), np.float32)  # all of them are computed exactly
-    tolerance = _rounding(store, q, w)
+        candidates = among[allowed[among]]  # all of them are computed exactly
+        number = len(candidates)
     count = top
     while True:
-        rows, contributions = _first(store, q, w, candidates, approximate, tolerance, count)
+        if among is None:
+            candidates = _promising(approximate, count, tolerance)
+        rows, cosines = _first(store, q, w, candidates, count)
         kept = _within_limits(store, rows, max_per_artist, max_per_album)[:top]
-        if len(kept) == top or count >= len(candidates):
+        if len(kept) == top or count >= number:
             break
         count *= 4
-    return _hits(store, q, rows[kept], contributions[kept])
+    return _hits(store, w, rows[kept], cosines[kept])
 
 
 def score_tracks(
@@ -129,13 +126,12 @@ def score_tracks(
     """
     w, q = weight_vector(store, weights), seed_vector(store, seeds)
     rows = np.asarray(rows, np.int64)
-    return _hits(store, q, rows, _contributions(store, q, w, rows))
+    return _hits(store, w, rows, _cosines(store, q, rows))
 
 
-def _hits(
-    store: Store, query: np.ndarray, rows: np.ndarray, contributions: np.ndarray
-) -> list[Hit]:
-    likeness = _contributions(store, query, np.ones(len(store.dimensions)), rows)
+def _hits(store: Store, weights: np.ndarray, rows: np.ndarray, cosines: np.ndarray) -> list[Hit]:
+    contributions = _contributions(store, weights, cosines)
+    likeness = _contributions(store, np.ones(len(weights)), cosines)
     columns = rows.tolist(), _total(contributions).tolist(), contributions, likeness
     return [Hit(*values) for values in zip(*columns, strict=True)]
 
@@ -213,93 +209,62 @@ def offset(store: Store, weights: np.ndarray) -> float:
 def likenesses(store: Store, seeds: Sequence[Seed], rows: Sequence[int] | np.ndarray) -> np.ndarray:
     """float64 [n, S]: how alike the tracks in `rows` are to the seeds, in standard deviations."""
     equal = np.ones(len(store.dimensions))
-    return _contributions(store, seed_vector(store, seeds), equal, np.asarray(rows, np.int64))
-
-
-def scan(vectors: np.ndarray, query: np.ndarray, dimensions: Sequence[str]) -> np.ndarray:
-    """float32 inner products [M] of every row with a query [E], in blocks and threads.
-
-    Sub-spaces in which the query is zero are not read.
-    """
-    result = np.zeros(len(vectors), np.float32)
-    parts = subspaces.slices(dimensions, len(query)).values()
-    used = [part for part in parts if query[part].any()]
-    if not len(vectors) or not used:
-        return result
-    columns = slice(used[0].start, used[-1].stop)
-    # NumPy widens float16 one number at a time. Moving the bits of a block is three times faster:
-    # exponent and mantissa go to their places in a float32, which is then 2^112 times too small.
-    largest = np.abs(query).max()
-    scaled = np.float32(query[columns] / largest * 2.0**112)
-    bits = vectors[:, columns].view(np.int16)
-
-    def part(start: int) -> None:
-        wide = np.empty((SCAN_ROWS, scaled.size), np.int32)
-        for first in range(start, min(start + step, len(bits)), SCAN_ROWS):
-            block = bits[first : min(first + SCAN_ROWS, start + step)]
-            floats = wide[: len(block)]
-            np.copyto(floats, block)
-            np.left_shift(floats, 13, out=floats)
-            np.bitwise_and(floats, _SIGN_AND_MAGNITUDE, out=floats)
-            np.dot(floats.view(np.float32), scaled, out=result[first : first + len(block)])
-
-    step = math.ceil(len(bits) / SCAN_THREADS / SCAN_ROWS) * SCAN_ROWS
-    with _one_scan, ThreadPoolExecutor(SCAN_THREADS) as pool:
-        list(pool.map(part, range(0, len(bits), step)))
-    return result * np.float32(largest)
-
-
-_one_scan = threading.Lock()  # it keeps its threads busy; several at once are slower than in turn
-_SIGN_AND_MAGNITUDE = np.uint32(0x8FFFE000).view(np.int32)
+    cosines = _cosines(store, seed_vector(store, seeds), np.asarray(rows, np.int64))
+    return _contributions(store, equal, cosines)
 
 
 def _rounding(store: Store, query: np.ndarray, weights: np.ndarray) -> float:
     """How far an inner product of `scan` can be from the true one.
 
-    Higham's bound for float32, plus what is lost if the processor treats float32 below 2^-126,
-    which here are float16 below 2^-14, as zero.
+    What is lost with the query's digits, Higham's bound for float32, what is lost if the processor
+    treats float16 below 2^-14 as zero, and the smallest float32.
     """
     size, length = len(query), float(np.linalg.norm(vector(store, query, weights)))
     longest = 1.01 * math.sqrt(len(store.dimensions))  # of a row, rounded to float16
-    return length * ((size + 4) * 2.0**-24 * longest + math.sqrt(size) * 2.0**-14)
+    relative = (2.0**-11 + (size + 8) * 2.0**-24) * longest + math.sqrt(size) * 2.0**-14
+    return length * relative + 2.0**-149
+
+
+def _promising(approximate: np.ndarray, count: int, tolerance: float) -> np.ndarray:
+    """The rows whose exact score can be among the `count` highest; never those at -inf.
+
+    The highest of each of many groups of rows are so many different rows: at least `count` rows
+    are as high as the `count`-th of them, which is found faster than the `count`-th row.
+    """
+    size = max(len(approximate) // (8 * count), 1)
+    whole = len(approximate) - len(approximate) % size
+    highest = approximate[:whole].reshape(-1, size).max(axis=1)
+    bound = np.finfo(np.float32).min
+    if count < len(highest):
+        bound = max(bound, np.partition(highest, -count)[-count] - 2 * tolerance)
+    return np.flatnonzero(approximate >= bound)
 
 
 def _first(
-    store: Store,
-    query: np.ndarray,
-    weights: np.ndarray,
-    candidates: np.ndarray,
-    approximate: np.ndarray,
-    tolerance: float,
-    count: int,
+    store: Store, query: np.ndarray, weights: np.ndarray, candidates: np.ndarray, count: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """The first `count` candidates by exact score, then id: rows [n] and contributions [n, S].
-
-    All candidates whose approximate score could be among the first are computed in float64.
-    """
-    if count < len(candidates):
-        last = np.partition(approximate, -count)[-count]
-        candidates = candidates[approximate >= last - 2 * tolerance]
-    contributions = _contributions(store, query, weights, candidates)
-    order = np.lexsort((store.id_rank[candidates], -_total(contributions)))[:count]
-    return candidates[order], contributions[order]
+    """The first `count` candidates by exact score, then id: rows [n] and cosines [n, S]."""
+    if not scales(store, weights).any():  # all scores are 0
+        candidates = candidates[np.argsort(store.id_rank[candidates])[:count]]
+    cosines = _cosines(store, query, candidates)
+    scores = _total(_contributions(store, weights, cosines))
+    order = np.lexsort((store.id_rank[candidates], -scores))[:count]
+    return candidates[order], cosines[order]
 
 
-def _contributions(
-    store: Store, query: np.ndarray, weights: np.ndarray, rows: np.ndarray
-) -> np.ndarray:
+def _cosines(store: Store, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """float64 [n, S]; the same numbers for equal vectors, wherever they are."""
-    count = len(store.dimensions)
-    scale = scales(store, weights)
-    result = np.zeros((len(rows), count))
-    if not scale.any():
-        return result
+    result = np.zeros((len(rows), len(store.dimensions)))
     for start in range(0, len(rows), EXACT_ROWS):
         part = slice(start, start + EXACT_ROWS)
         products = np.asarray(store.vectors[rows[part]], np.float64) * query
-        cosines = subspaces.split(products, count).sum(axis=2)
-        result[part] = scale * (cosines - store.mean)
-    return result + 0.0  # no negative zeros
+        result[part] = subspaces.split(products, len(store.dimensions)).sum(axis=2)
+    return result
+
+
+def _contributions(store: Store, weights: np.ndarray, cosines: np.ndarray) -> np.ndarray:
+    """float64 [n, S] from cosines [n, S]."""
+    return scales(store, weights) * (cosines - store.mean) + 0.0  # no negative zeros
 
 
 def _total(contributions: np.ndarray) -> np.ndarray:

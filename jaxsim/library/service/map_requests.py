@@ -6,7 +6,7 @@ import numpy as np
 from fastapi import APIRouter, Response
 from fastapi.responses import JSONResponse
 
-from jaxsim.library.search import query
+from jaxsim.library.search import query, scanning
 from jaxsim.library.service import messages
 from jaxsim.library.service.messages import LikenessRequest, MapWaiting, Problem, Values
 from jaxsim.library.service.shared import Here
@@ -44,8 +44,10 @@ def likeness(request: LikenessRequest, here: Here) -> Values:
     weights = messages.weights_of(library, request) if request.by == "score" else {request.by: 1.0}
     w = query.weight_vector(library, weights)
     vector = query.vector(library, query.seed_vector(library, seeds), w)
-    found = query.scan(library.vectors, vector, library.dimensions)[library.rows]
-    rounded = np.round(found.astype(np.float64) + query.offset(library, w), 3)
+    rough = scanning.rounded(vector)  # the scan would lose the rest, which three digits need
+    found = scanning.scan(library.vectors, rough).astype(np.float64)
+    found += scanning.scan(library.vectors, vector - rough)
+    rounded = np.round(found[library.rows] + query.offset(library, w), 3)
     return Values(kind="number", labels=[], values=rounded.tolist())
 
 

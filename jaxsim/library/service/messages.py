@@ -201,14 +201,14 @@ class LikenessRequest(SearchRequest):
     by: str = Field(description="A dimension, or 'score'.")
 
 
-def track(metadata: dict[str, Any], row: int) -> Track:
+def track(metadata: dict[str, Any], row: int) -> dict[str, Any]:
     """A track with its metadata from a store, except for its path, which is not disclosed."""
     known = {name: value for name, value in metadata.items() if name != "path"}
-    return Track(row=row, audio=f"/api/audio/{row}", **known)
+    return {"row": row, "audio": f"/api/audio/{row}"} | known
 
 
 def tracks(library: Store, rows: Sequence[int]) -> list[Track]:
-    return [track(m, row) for m, row in zip(library.metadata(rows), rows, strict=True)]
+    return [Track(**track(m, row)) for m, row in zip(library.metadata(rows), rows, strict=True)]
 
 
 def weights_of(library: Store, request: Weighted) -> dict[str, float] | None:
@@ -219,11 +219,11 @@ def weights_of(library: Store, request: Weighted) -> dict[str, float] | None:
     return (chosen or {}) | request.weights
 
 
-def hits(library: Store, found: Sequence[query.Hit]) -> list[Hit]:
-    """What a search found."""
+def hits(library: Store, found: Sequence[query.Hit]) -> list[dict[str, Any]]:
+    """What a search found, each as the fields of a `Hit`."""
     described = as_json(library, found)
     return [
-        Hit(**one | {"track": track(one["track"], hit.row)})
+        one | {"track": track(one["track"], hit.row)}
         for one, hit in zip(described, found, strict=True)
     ]
 
@@ -232,7 +232,7 @@ def steps(library: Store, playlist: Sequence[paths.Step]) -> list[Step]:
     """The tracks of a playlist."""
     return [
         Step(
-            **dict(hit),
+            **hit,
             share=step.share,
             targets=library.by_dimension(step.targets),
             reached={

@@ -116,7 +116,7 @@ class Shared:
         return row
 
 
-def _of(request: Request) -> Shared:
+async def _of(request: Request) -> Shared:  # async: not worth a thread
     return request.app.state.shared
 
 

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import json
 import os
 import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -114,15 +115,17 @@ class Store:
         Raises:
           KeyError: a row does not belong to a track.
         """
-        query = f"SELECT {', '.join(METADATA)} FROM tracks WHERE present AND row = ?"
-        result = []
-        with self._lock:
-            for row in rows:
-                values = self._connection.execute(query, (int(row),)).fetchone()
-                if values is None:
-                    raise KeyError(f"{self.path}: row {row} does not belong to a track")
-                result.append(dict(zip(METADATA, values, strict=True)))
-        return result
+        wanted = [int(row) for row in rows]
+        found = self._select(
+            f"SELECT row, {', '.join(METADATA)} FROM tracks "
+            "WHERE present AND row IN (SELECT value FROM json_each(?))",
+            (json.dumps(wanted),),
+        )
+        values = {row: content for row, *content in found}
+        for row in wanted:
+            if row not in values:
+                raise KeyError(f"{self.path}: row {row} does not belong to a track")
+        return [dict(zip(METADATA, values[row], strict=True)) for row in wanted]
 
     def path_of(self, row: int) -> Path:
         """The audio file of a track; it may have vanished since it was embedded."""

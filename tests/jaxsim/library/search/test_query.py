@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from jaxsim.evaluation import excerpt_retrieval
-from jaxsim.library.search import query
+from jaxsim.library.search import query, scanning
 from jaxsim.library.store import Store
 from jaxsim.network import subspaces
 from tests.helpers.libraries import random_vectors
@@ -78,10 +78,13 @@ def test_the_scan_reads_float16_as_it_is() -> None:
     random = np.random.default_rng(0)
     for scale in (1e-6, 1, 1e5):
         vector = scale * random.normal(size=8)
-        found = query.scan(vectors, vector, ("one", "two"))
-        exact = vectors.astype(np.float64) @ vector
+        found = scanning.scan(vectors, vector)
+        rounded = scanning.rounded(vector)
+        exact = vectors.astype(np.float64) @ rounded
         bound = 16 * 2.0**-24 * (np.abs(vectors.astype(np.float64)) @ np.abs(vector))
         assert (np.abs(found - exact) <= bound + 1e-30).all()
+        lost = np.abs(rounded - vector)
+        assert (lost <= 2.0**-11 * np.abs(vector) + 2.0**-39 * np.abs(vector).max()).all()
 
 
 def test_contributions_add_up_exactly_and_are_what_they_say(make_store: MakeStore) -> None:
@@ -166,7 +169,7 @@ def test_ties_survive_the_rounding_of_the_scan(make_store: MakeStore) -> None:
     seed, weights = np.ones(12), (0.3, 0.7, 1.9)
     w = query.weight_vector(store, weights)
     vector = query.vector(store, query.seed_vector(store, [seed]), w)
-    assert len(set(query.scan(store.vectors, vector, store.dimensions).tolist())) > 1
+    assert len(set(scanning.scan(store.vectors, vector).tolist())) > 1
     hits = query.search(store, [seed], weights, top=50)
     assert len({hit.score for hit in hits}) == 1
     assert [store.ids[hit.row] for hit in hits] == [f"{i:04d}" for i in range(50)]

@@ -1,0 +1,83 @@
+"""Inner products of queries with every vector of a library: one pass for all queries that wait.
+
+The products are NumKong's: float16 times float16, summed in float32, without holding Python's lock.
+"""
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import NamedTuple
+
+import numkong
+import numpy as np
+
+from jaxsim.library.search.together import Together
+
+ROWS = 4096  # that a thread takes at once
+THREADS = min(4, os.cpu_count() or 1)
+LARGEST = 15  # the exponent of a query's largest number, so that the others are far from subnormal
+
+
+def scan(vectors: np.ndarray, query: np.ndarray) -> np.ndarray:
+    """float32 inner products [M] of every row of float16 [M, E] with a query [E].
+
+    The query is rounded (`rounded`). Any number of threads may call it: what is asked while a pass
+    over the matrix is under way is answered by the next one. Columns before and after those in
+    which all queries of a pass are zero are not read.
+    """
+    result = _together(_Asked(vectors, query))
+    return np.multiply(result, np.float32(2.0 ** -_shift(query)), out=result)
+
+
+def rounded(query: np.ndarray) -> np.ndarray:
+    """A query as `scan` takes it: to 11 binary digits, or 2^-39 of its largest number."""
+    return np.ldexp(_scaled(query).astype(np.float64), -_shift(query))
+
+
+def _scaled(query: np.ndarray) -> np.ndarray:
+    return np.ldexp(query, _shift(query)).astype(np.float16)
+
+
+def _shift(query: np.ndarray) -> int:
+    return LARGEST - int(np.frexp(np.abs(query).max())[1])
+
+
+class _Asked(NamedTuple):
+    vectors: np.ndarray
+    query: np.ndarray
+
+
+def _answer(asked: list[_Asked]) -> list[np.ndarray]:
+    answers: dict[int, np.ndarray] = {}
+    for vectors in {id(each.vectors): each.vectors for each in asked}.values():
+        alike = [i for i, each in enumerate(asked) if each.vectors is vectors]
+        found = _pass(vectors, np.stack([_scaled(asked[i].query) for i in alike]))
+        answers.update(zip(alike, found, strict=True))
+    return [answers[i] for i in range(len(asked))]
+
+
+_together = Together(_answer)
+
+
+def _pass(vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
+    """float32 inner products [Q, M] of every row with float16 queries [Q, E]."""
+    result = np.zeros((len(queries), len(vectors)), np.float32)
+    used = np.flatnonzero(queries.any(axis=0))
+    if not len(used):
+        return result
+    columns = slice(used[0], used[-1] + 1)
+    narrow = np.ascontiguousarray(queries[:, columns])
+    packed = numkong.dots_pack(narrow, "float16")
+
+    def block(start: int) -> None:
+        rows = slice(start, start + ROWS)
+        if len(narrow) > 1:
+            found = np.asarray(numkong.dots_packed(vectors[rows, columns], packed))
+        else:  # is faster for one
+            found = np.asarray(
+                numkong.cdist(vectors[rows, columns], narrow, "dot", out_dtype="float32")
+            )
+        result[:, rows] = found.T
+
+    with ThreadPoolExecutor(THREADS) as pool:
+        list(pool.map(block, range(0, len(vectors), ROWS)))
+    return result
