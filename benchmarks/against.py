@@ -1,7 +1,7 @@
 """Speed and memory of feature extraction in two checkouts, in turns on one machine.
 
 Each checkout has a process of its own, and the two take turns at the same samples. Only processor
-time counts, which other work on the machine changes less than the clock's.
+time counts, which other work on the machine changes less than the clock's. Linux only.
 """
 
 import json
@@ -24,7 +24,7 @@ SETTINGS = {
 # What a process runs in its checkout: for every line with the path of samples and the fields of a
 # FeatureConfig, the seconds of processor time that extraction took and the most memory ever held.
 TAKE_TURNS = """
-import json, resource, sys, time
+import json, sys, time
 import numpy as np
 from input_pipeline.hearing.features import FeatureConfig, extract
 for line in sys.stdin:
@@ -33,7 +33,9 @@ for line in sys.stdin:
     began = time.process_time()
     extract(samples, config)
     took = time.process_time() - began
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    # getrusage's ru_maxrss would count the parent too, from which a process is forked
+    with open("/proc/self/status") as status:
+        (peak,) = (1024 * int(line.split()[1]) for line in status if line.startswith("VmHWM"))
     print(json.dumps([took, peak]), flush=True)
 """
 
