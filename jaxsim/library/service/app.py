@@ -7,12 +7,12 @@ judge's answers at once.
 import sqlite3
 import tempfile
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 from anyio import fail_after, open_file, to_thread
-from fastapi import APIRouter, FastAPI, HTTPException, Query, Request
+from fastapi import FastAPI, HTTPException, Query, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
@@ -42,7 +42,8 @@ from jaxsim.library.service.messages import (
     Step,
     Track,
 )
-from jaxsim.library.service.shared import Here, MapFailed, Maps, Shared
+from jaxsim.library.service.proxies import Network, Proxies
+from jaxsim.library.service.shared import Here, MapFailed, Maps, Router, Shared
 from jaxsim.library.store import TEXTS, Store
 from jaxsim.network.likeness import TINY_DEVIATION
 
@@ -50,11 +51,17 @@ PAGE = Path(__file__).parent / "page"
 UPLOAD = "/api/embed"
 RECEIVE_SECONDS = 120.0  # within which an upload must arrive
 
-router = APIRouter(prefix="/api", responses={404: {"model": Problem}, 422: {"model": Problem}})
+router = Router(prefix="/api", responses={404: {"model": Problem}, 422: {"model": Problem}})
 
 
 def create_app(
-    library: Store, *, embed_file: uploads.EmbedFile | None = None, hosts: Collection[str] = ()
+    library: Store,
+    *,
+    embed_file: uploads.EmbedFile | None = None,
+    hosts: Collection[str] = (),
+    origins: Collection[str] = (),
+    root_path: str = "",
+    proxies: Sequence[Network] = (),
 ) -> FastAPI:
     """Makes the ASGI app.
 
@@ -62,6 +69,9 @@ def create_app(
       library: the library to serve.
       embed_file: see `uploads.Uploads`; without it, uploads are refused.
       hosts: names by which the server may be addressed, see `guard.Guard`.
+      origins: other origins that may do what the page may, see `guard.Guard`.
+      root_path: the path below which browsers find it, see `proxies.Proxies`.
+      proxies: addresses whose X-Forwarded-* count, see `proxies.Proxies`.
     """
     app = FastAPI(
         title="jaxsim",
@@ -79,7 +89,8 @@ def create_app(
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     for kind, answer in PROBLEMS.items():
         app.add_exception_handler(kind, answer)
-    app.add_middleware(Guard, hosts=hosts, upload=UPLOAD, max_upload=uploads.MAX_BYTES)
+    app.add_middleware(Guard, hosts=hosts, origins=origins, large={UPLOAD: uploads.MAX_BYTES})
+    app.add_middleware(Proxies, root_path=root_path, trusted=proxies)
     return app
 
 

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from jaxsim.library.search import paths, presets, query
 from jaxsim.library.search.hits import as_json
+from jaxsim.library.service import proxies
 from jaxsim.library.store import Store
 from jaxsim.network import subspaces
 
@@ -190,7 +191,7 @@ class LikenessRequest(SearchRequest):
 def track(metadata: dict[str, Any], row: int) -> Track:
     """A track with its metadata from a store, except for its path, which is not disclosed."""
     known = {name: value for name, value in metadata.items() if name != "path"}
-    return Track(row=row, audio=f"/api/audio/{row}", **known)
+    return Track(row=row, audio=f"{proxies.root()}/api/audio/{row}", **known)
 
 
 def tracks(library: Store, rows: Sequence[int]) -> list[Track]:
@@ -199,10 +200,7 @@ def tracks(library: Store, rows: Sequence[int]) -> list[Track]:
 
 def weights_of(library: Store, request: Weighted) -> dict[str, float] | None:
     """The preset's weights, overridden by those of the request."""
-    chosen = presets.load(library, request.preset) if request.preset else None
-    if request.weights is None:
-        return chosen
-    return (chosen or {}) | request.weights
+    return presets.choose(library, request.preset, request.weights)
 
 
 def hits(library: Store, found: Sequence[query.Hit]) -> list[Hit]:

@@ -3,16 +3,27 @@
 import dataclasses
 import functools
 import threading
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
-from fastapi import Depends, HTTPException, Request
+from fastapi import APIRouter, Depends, HTTPException, Request
 
 from jaxsim.library.search import projection
 from jaxsim.library.search.query import Seed
 from jaxsim.library.service.uploads import Uploads
 from jaxsim.library.store import NUMBERS, TEXTS, Store
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+class Router(APIRouter):
+    """A router that answers HEAD wherever it answers GET."""
+
+    def get(self, path: str, **options: Any) -> Callable[[Handler], Handler]:
+        head = self.head(path, **options | {"include_in_schema": False})
+        get = super().get(path, **options)
+        return lambda endpoint: get(head(endpoint))
 
 
 class MapFailed(Exception):

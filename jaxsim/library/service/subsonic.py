@@ -9,7 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from fastapi import APIRouter, HTTPException, Query
+from fastapi import HTTPException, Query
 from fastapi.responses import JSONResponse
 
 import jaxsim
@@ -17,13 +17,13 @@ from jaxsim.library.search import hits, paths, query
 from jaxsim.library.search.query import Hit
 from jaxsim.library.service import messages
 from jaxsim.library.service.messages import MAX_TOP, Weighted
-from jaxsim.library.service.shared import Here
+from jaxsim.library.service.shared import Here, Router
 from jaxsim.library.store import Store
 
 VERSION = "1.16.1"  # of the Subsonic protocol
 FAILED, MISSING, NOT_FOUND = 0, 10, 70  # its error codes
 
-router = APIRouter(prefix="/rest", tags=["OpenSubsonic"])
+router = Router(prefix="/rest", tags=["OpenSubsonic"])
 
 
 @router.get("/ping")

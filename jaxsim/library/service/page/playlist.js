@@ -46,7 +46,7 @@ export async function open() {
   boxes.start.set(first);
   ends.start = first;
   const opposite = Object.fromEntries(state.dimensions.map(({ name }) => [name, -1]));
-  const { hits } = await post("/api/search", { like: [first.id], weights: opposite, top: 1 });
+  const { hits } = await post("api/search", { like: [first.id], weights: opposite, top: 1 });
   if (!hits.length || byId("end").value) return;
   boxes.end.set(hits[0].track);
   ends.end = hits[0].track;
@@ -69,7 +69,7 @@ async function make() {
   const weights = Object.fromEntries(Object.entries(state.weights).map(([name, weight]) => [name, Math.max(weight, 0)]));
   const schedule = Object.fromEntries(state.dimensions.map(({ name }) => [name, SCHEDULES[byId(`schedule-${name}`).value][1]]));
   try {
-    const steps = await post("/api/path", {
+    const steps = await post("api/path", {
       start: ends.start.id, end: ends.end.id, length: Number(byId("length").value), weights, schedule, where: state.where || null,
     });
     show(steps);
