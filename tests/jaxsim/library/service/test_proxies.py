@@ -202,10 +202,21 @@ def test_what_is_no_origin_is_refused(text: str) -> None:
 
 # HEAD
 
-READ = """
-/ /app.js /openapi.json /api/library /api/tracks?text=song /api/tracks/3 /api/tracks/99
-/api/track?id=0003 /api/presets /api/judge/anna /api/map/values?by=title /api/audio/0 /rest/ping
-""".split()
+READ = [
+    "/",
+    "/app.js",
+    "/openapi.json",
+    "/api/library",
+    "/api/tracks?text=song",
+    "/api/tracks/3",
+    "/api/tracks/99",
+    "/api/track?id=0003",
+    "/api/presets",
+    "/api/judge/anna",
+    "/api/map/values?by=title",
+    "/api/audio/0",
+    "/rest/ping",
+]
 
 
 @pytest.mark.parametrize("path", READ)
