@@ -13,6 +13,9 @@ LIBRARY is any number of
   tracks.csv in a folder adds to what is found there.
 
 It can be interrupted at any time; running it again resumes where it stopped.
+
+--subsonic=URL asks a music server such as Navidrome under which ids it knows the same files, so
+that `jaxsim.serve` answers players in these ids.
 """
 
 import argparse
@@ -28,8 +31,10 @@ from input_pipeline.datasets import pool
 from input_pipeline.hearing import audio
 from jaxsim.exported import numpy_model
 from jaxsim.library import store
+from jaxsim.library.intake import matching, music_server
 from jaxsim.library.intake.embedding import BATCH_SIZE, Embedder
 from jaxsim.library.intake.updating import Report, update
+from jaxsim.library.store import subsonic_ids
 from jaxsim.network import compilation
 
 
@@ -38,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     compilation.prepare()
     logging.set_verbosity(logging.WARNING)  # JAX and orbax log through absl
     with command_line.problems_in_one_line():
+        server = _server(options)
         try:
             embedder = Embedder(_model(options), batch_size=options.batch_size)
             report = update(
@@ -55,6 +61,16 @@ def main(arguments: Sequence[str] | None = None) -> None:
         pool.stop()
         with store.open(options.store) as opened:
             print(describe(report, opened))
+            if server is not None:
+                print(take_ids(server, opened))
+
+
+def take_ids(server: music_server.MusicServer, library: store.Store) -> str:
+    """Stores the server's ids of the library's files, and says how many it has."""
+    songs = list(server.songs())
+    found = matching.match(songs, library.metadata(library.rows))
+    subsonic_ids.save(library.path, server.url, found)
+    return f"{len(found)} of them are among the {len(songs)} songs of {server.url}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -98,7 +114,25 @@ def _parser() -> argparse.ArgumentParser:
         help="skip tracks longer than this",
     )
     add("--prune", action="store_true", help="forget tracks whose files are gone")
+    add(
+        "--subsonic",
+        metavar="URL",
+        help="a Subsonic server such as Navidrome, whose ids of the files are stored too",
+    )
+    music_server.add_login_options(parser)
     return parser
+
+
+def _server(options: argparse.Namespace) -> music_server.MusicServer | None:
+    """The music server, which has answered once, so that a wrong password is found at once."""
+    login = music_server.read_login(options.subsonic_user, options.subsonic_password_file)
+    if not options.subsonic:
+        return None
+    if login is None:
+        raise ValueError("--subsonic needs --subsonic_user, and its password")
+    server = music_server.MusicServer(options.subsonic, login)
+    server.call("ping")
+    return server
 
 
 def _model(options: argparse.Namespace) -> Path:

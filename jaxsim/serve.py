@@ -19,6 +19,7 @@ from typing import Any
 
 from input_pipeline import command_line
 from jaxsim.library import store
+from jaxsim.library.intake import music_server
 
 MAX_CONNECTIONS = 256
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -80,6 +81,13 @@ def _parser() -> argparse.ArgumentParser:
         help="the address or network of a proxy whose X-Forwarded-Prefix, -Host and -Proto count; "
         "can be given several times",
     )
+    add(
+        "--subsonic",
+        metavar="URL",
+        help="a Subsonic server such as Navidrome: players that use this service in its place get "
+        "similar songs and artists from the library, and everything else from that server",
+    )
+    music_server.add_login_options(parser)
     return parser
 
 
@@ -102,6 +110,7 @@ def run(library: store.Store, options: argparse.Namespace) -> None:
         origins=_read("--allow_origin", guard.origin, options.allow_origin),
         root_path=_read("--root_path", proxies.prefix, [options.root_path])[0],
         proxies=_read("--trusted_proxy", proxies.network, options.trusted_proxy),
+        player=_player(options),
     )
     config = uvicorn.Config(
         app,
@@ -133,6 +142,17 @@ def run(library: store.Store, options: argparse.Namespace) -> None:
     finally:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever presses Ctrl-C again gets their way
         embedder.close()
+
+
+def _player(options: argparse.Namespace) -> Any:
+    from jaxsim.library.service.subsonic.gateway import Gateway
+    from jaxsim.library.service.subsonic.routes import Player
+
+    login = music_server.read_login(options.subsonic_user, options.subsonic_password_file)
+    if not options.subsonic:
+        return Player(login=login)
+    (url,) = _read("--subsonic", music_server.address, [options.subsonic])
+    return Player(Gateway(url, login))
 
 
 def _read(option: str, read: Callable[[str], Any], texts: Sequence[str]) -> list[Any]:

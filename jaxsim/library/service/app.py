@@ -25,8 +25,8 @@ from jaxsim.library.service import (
     judge_requests,
     map_requests,
     messages,
+    player_requests,
     playing,
-    subsonic,
     uploads,
 )
 from jaxsim.library.service.guard import Guard
@@ -44,6 +44,8 @@ from jaxsim.library.service.messages import (
 )
 from jaxsim.library.service.proxies import Network, Proxies
 from jaxsim.library.service.shared import Here, MapFailed, Maps, Router, Shared
+from jaxsim.library.service.subsonic import routes
+from jaxsim.library.service.subsonic.gateway import MAX_BODY
 from jaxsim.library.store import TEXTS, Store
 from jaxsim.network.likeness import TINY_DEVIATION
 
@@ -62,6 +64,7 @@ def create_app(
     origins: Collection[str] = (),
     root_path: str = "",
     proxies: Sequence[Network] = (),
+    player: routes.Player | None = None,
 ) -> FastAPI:
     """Makes the ASGI app.
 
@@ -72,6 +75,7 @@ def create_app(
       origins: other origins that may do what the page may, see `guard.Guard`.
       root_path: the path below which browsers find it, see `proxies.Proxies`.
       proxies: addresses whose X-Forwarded-* count, see `proxies.Proxies`.
+      player: how players are answered; default: whoever asks, from the library.
     """
     app = FastAPI(
         title="jaxsim",
@@ -84,12 +88,18 @@ def create_app(
     app.state.shared = Shared(
         library, uploads.Uploads(embed_file) if embed_file else None, Maps(library)
     )
-    for part in (router, judge_requests.router, map_requests.router, subsonic.router):
+    parts = (judge_requests, map_requests, player_requests, routes)
+    for part in (router, *(module.router for module in parts)):
         app.include_router(part)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     for kind, answer in PROBLEMS.items():
         app.add_exception_handler(kind, answer)
-    app.add_middleware(Guard, hosts=hosts, origins=origins, large={UPLOAD: uploads.MAX_BYTES})
+    app.state.player = player or routes.Player()
+    routes.keep_logins_out_of_the_log()
+    large = {UPLOAD: uploads.MAX_BYTES}
+    if app.state.player.gateway is not None:
+        large["/rest/"] = MAX_BODY
+    app.add_middleware(Guard, hosts=hosts, origins=origins, large=large)
     app.add_middleware(Proxies, root_path=root_path, trusted=proxies)
     return app
 

@@ -188,6 +188,16 @@ class LikenessRequest(SearchRequest):
     by: str = Field(description="A dimension, or 'score'.")
 
 
+class PlaylistRequest(Request):
+    name: str = Field(min_length=1, max_length=200)
+    tracks: list[str] = Field(description="Ids of tracks.", min_length=1, max_length=1000)
+
+
+class MusicServerAnswer(BaseModel):
+    server: str | None = Field(description="Its address; null if there is none.")
+    user: str | None = Field(description="Whose playlists are made.")
+
+
 def track(metadata: dict[str, Any], row: int) -> Track:
     """A track with its metadata from a store, except for its path, which is not disclosed."""
     known = {name: value for name, value in metadata.items() if name != "path"}

@@ -12,7 +12,7 @@ from fastapi import APIRouter, Depends, HTTPException, Request
 from jaxsim.library.search import projection
 from jaxsim.library.search.query import Seed
 from jaxsim.library.service.uploads import Uploads
-from jaxsim.library.store import NUMBERS, TEXTS, Store
+from jaxsim.library.store import NUMBERS, TEXTS, Store, subsonic_ids
 
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
@@ -104,6 +104,17 @@ class Shared:
     def fields(self) -> list[str]:
         """Names of the metadata fields that at least one track has."""
         return [n for n, column in self.columns.items() if any(v is not None for v in column)]
+
+    @functools.cached_property
+    def server_ids(self) -> dict[str, str]:
+        """A music server's ids by the tracks' paths, as far as they are known."""
+        known = subsonic_ids.load(self.library.path)
+        return next(iter(known.values())) if len(known) == 1 else {}
+
+    @functools.cached_property
+    def paths_of_server_ids(self) -> dict[str, str]:
+        """Paths by a music server's ids."""
+        return {name: path for path, name in self.server_ids.items()}
 
     def warm(self) -> None:
         """Reads what the first requests would otherwise wait for."""

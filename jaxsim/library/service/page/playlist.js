@@ -1,6 +1,6 @@
 // Playlists from one song to another, in which every dimension has its own schedule.
 
-import { post } from "./api.js";
+import { get, post } from "./api.js";
 import { combobox } from "./combobox.js";
 import { byId, html, svg } from "./dom.js";
 import { playAll, playButton } from "./player.js";
@@ -16,8 +16,10 @@ const SCHEDULES = {
 };
 const ends = { start: null, end: null };
 let boxes;
+let server = null; // the music server's address
 
 export function prepare() {
+  get("api/player").then((answer) => (server = answer.server)).catch(() => {});
   boxes = {
     start: combobox(byId("playlist-start"), (track) => take("start", track)),
     end: combobox(byId("playlist-end"), (track) => take("end", track)),
@@ -102,6 +104,21 @@ function show(steps) {
       ),
     ),
   );
+}
+
+/** Makes a playlist at the music server. */
+async function send(tracks) {
+  const status = byId("playlist-status");
+  const name = `${named(tracks[0])} → ${named(tracks.at(-1))}`.slice(0, 200);
+  status.className = "message";
+  status.textContent = "";
+  try {
+    const { user } = await post("api/player/playlists", { name, tracks: tracks.map(({ id }) => id) });
+    status.textContent = `“${name}” is now among ${user}’s playlists at the music server.`;
+  } catch (error) {
+    status.textContent = error.message;
+    status.classList.add("error");
+  }
 }
 
 /** A small chart of one dimension: where its schedule wants it, and where the tracks are. */

@@ -496,7 +496,7 @@ def test_the_document_names_all_routes_and_how_they_refuse(client: TestClient) -
 
 
 def test_similar_tracks_in_the_form_of_opensubsonic(client: TestClient, library: Store) -> None:
-    parameters = {"id": metadata(3)["id"], "count": 5, "weights": "genre=1,key=-2", "u": "x"}
+    parameters = {"id": metadata(3)["id"], "count": 5, "weights": "genre=1,key=-2", "f": "json"}
     answer = client.get("/rest/getSonicSimilarTracks.view", params=parameters).json()
     found = answer["subsonic-response"]
     assert (found["status"], found["openSubsonic"], found["type"]) == ("ok", True, "jaxsim")
@@ -514,7 +514,7 @@ def test_similar_tracks_in_the_form_of_opensubsonic(client: TestClient, library:
 
 def test_a_path_in_the_form_of_opensubsonic(client: TestClient) -> None:
     first, last = metadata(3)["id"], metadata(30)["id"]
-    parameters = {"startSongId": first, "endSongId": last, "count": 6}
+    parameters = {"startSongId": first, "endSongId": last, "count": 6, "f": "json"}
     answer = client.get("/rest/findSonicPath", params=parameters).json()["subsonic-response"]
     matches = answer["sonicMatch"]
     ids = [match["entry"]["id"] for match in matches]
@@ -529,14 +529,14 @@ def test_a_path_in_the_form_of_opensubsonic(client: TestClient) -> None:
 def test_opensubsonic_is_refused_in_its_form(
     client: TestClient, parameters: dict, code: int
 ) -> None:
-    answer = client.get("/rest/getSonicSimilarTracks", params=parameters)
+    answer = client.get("/rest/getSonicSimilarTracks", params=parameters | {"f": "json"})
     assert answer.status_code == 200
     found = answer.json()["subsonic-response"]
     assert (found["status"], found["error"]["code"]) == ("failed", code)
 
 
 def test_similarity_orders_as_the_score_does(library: Store) -> None:
-    from jaxsim.library.service.subsonic import similarity
+    from jaxsim.library.service.subsonic.methods import similarity
 
     weights = {"genre": 1, "tempo": -0.5}
     w = query.weight_vector(library, weights)
@@ -560,7 +560,7 @@ def test_a_hit_has_one_form_everywhere(
     search.main([str(library.path), *arguments])
     assert json.loads(capsys.readouterr().out) == expected
     served = client.post("/api/search", json={"like": [like], "weights": weights, "top": 5}).json()
-    parameters = {"id": like, "count": 5, "weights": "genre=1,key=-2"}
+    parameters = {"id": like, "count": 5, "weights": "genre=1,key=-2", "f": "json"}
     answer = client.get("/rest/getSonicSimilarTracks", params=parameters).json()
     matches = answer["subsonic-response"]["sonicMatch"]
     for hit, shown, match in zip(expected, served["hits"], matches, strict=True):
