@@ -127,7 +127,8 @@ def run(library: store.Store, options: argparse.Namespace) -> None:
             if self.should_exit:
                 os._exit(0)  # the decoder ends with its input
             logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
-            super().handle_exit(sig, frame)
+            # Uvicorn raises the signal again when it is done; SIGTERM would spare the decoder.
+            super().handle_exit(signal.SIGINT, frame)
 
     server = Server(config)
     listening = _bind(options.host, options.port)
