@@ -15,6 +15,9 @@ LIBRARY is any number of
 It can be interrupted at any time; running it again resumes where it stopped. A track keeps its id
 when its file is moved, renamed or retagged. If a folder cannot be listed, or more than a fifth of
 the tracks have lost their files at once, nothing is taken for gone, and the exit code is 3.
+
+--subsonic=URL asks a music server such as Navidrome under which ids it knows the same files, so
+that `jaxsim.serve` answers players in these ids.
 """
 
 import argparse
@@ -30,8 +33,10 @@ from input_pipeline.datasets import pool
 from input_pipeline.hearing import audio
 from jaxsim.exported import numpy_model
 from jaxsim.library import store
+from jaxsim.library.intake import matching, music_server
 from jaxsim.library.intake.embedding import BATCH_SIZE, Embedder
 from jaxsim.library.intake.updating import update
+from jaxsim.library.store import subsonic_ids
 from jaxsim.network import compilation
 
 FAULT = 3  # exit code when files are missing in a way that may be a fault
@@ -42,6 +47,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     compilation.prepare()
     logging.set_verbosity(logging.WARNING)  # JAX and orbax log through absl
     with command_line.problems_in_one_line():
+        server = _server(options)
         try:
             embedder = Embedder(_model(options), batch_size=options.batch_size)
             report = update(
@@ -62,6 +68,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
         pool.stop()
         with store.open(options.store) as opened:
             print(f"{report.describe()}\n{len(opened)} tracks in {opened.path}")
+            if server is not None:
+                print(take_ids(server, opened))
         if report.faults:
             print(
                 "nothing was hidden or forgotten; if the missing files are really gone, run the "
@@ -69,6 +77,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 file=sys.stderr,
             )
             sys.exit(FAULT)
+
+
+def take_ids(server: music_server.MusicServer, library: store.Store) -> str:
+    """Stores the server's ids of the library's files, and says how many it has."""
+    songs = list(server.songs())
+    found = matching.match(songs, library.metadata(library.rows))
+    subsonic_ids.save(library.path, server.url, found)
+    return f"{len(found)} of them are among the {len(songs)} songs of {server.url}"
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -126,7 +142,25 @@ def _parser() -> argparse.ArgumentParser:
         action="store_true",
         help="missing files are really gone, though they are more than a fifth of the library",
     )
+    add(
+        "--subsonic",
+        metavar="URL",
+        help="a Subsonic server such as Navidrome, whose ids of the files are stored too",
+    )
+    music_server.add_login_options(parser)
     return parser
+
+
+def _server(options: argparse.Namespace) -> music_server.MusicServer | None:
+    """The music server, which has answered once, so that a wrong password is found at once."""
+    login = music_server.read_login(options.subsonic_user, options.subsonic_password_file)
+    if not options.subsonic:
+        return None
+    if login is None:
+        raise ValueError("--subsonic needs --subsonic_user, and its password")
+    server = music_server.MusicServer(options.subsonic, login)
+    server.call("ping")
+    return server
 
 
 def _model(options: argparse.Namespace) -> Path:

@@ -2,8 +2,8 @@
 
 python -m jaxsim.search STORE --like SONG --weights genre=1,tempo=2,mood=-0.5 --explain
 
-SONG is a track's id, words that only one track has in its title, artist and album, or any audio
-file. Several --like options form one query. Other commands are given before STORE:
+SONG is a track's id, its title, words that only one track has in its title, artist and album, or
+any audio file. Several --like options form one query. Other commands are given before STORE:
 
 python -m jaxsim.search path STORE --start SONG --end SONG --playlist FILE
 python -m jaxsim.search relocate STORE OLD NEW    the music is found in another folder now
@@ -18,6 +18,7 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import rich.console
@@ -30,6 +31,7 @@ from jaxsim.library import store
 from jaxsim.library.search import exports, hits, paths, playlists, presets, query
 from jaxsim.library.search.query import Hit, Seed
 from jaxsim.library.store import Store, writing
+from jaxsim.library.store.matching import folded
 
 CANDIDATES = 10  # listed when a title is not unique
 
@@ -111,9 +113,8 @@ def _write_playlist(library: Store, found: Sequence[Hit], options: argparse.Name
 
 
 def _run_search(library: Store, options: argparse.Namespace) -> None:
-    weights = presets.load(library, options.preset) if options.preset else None
-    if options.weights:
-        weights = (weights or {}) | query.parse_weights(options.weights)
+    given = query.parse_weights(options.weights) if options.weights else None
+    weights = presets.choose(library, options.preset, given)
     seeds = [resolve(library, song) for song in options.like]
     search: Callable[..., list[Hit]]
     if options.approximate:
@@ -149,7 +150,7 @@ def resolve(library: Store, song: str) -> Seed:
     if row is None and os.path.isfile(song):
         row = library.row_of_path(song)
         return _embed(library, song) if row is None else row
-    rows = [row] if row is not None else library.find(song, CANDIDATES + 1)
+    rows = [row] if row is not None else _exact(library, song)
     if len(rows) == 1:
         return rows[0]
     if not rows:
@@ -160,6 +161,14 @@ def resolve(library: Store, song: str) -> Seed:
     more = ["  …"] if len(rows) > CANDIDATES else []
     listed = "\n".join(lines + more)
     raise ValueError(f"--like {song!r}: matches several tracks; choose one by its id:\n{listed}")
+
+
+def _exact(library: Store, words: str) -> list[int]:
+    """The one track with exactly this title, or else the tracks that have the words."""
+    rows = library.find(words, CANDIDATES + 1)  # those with the title come first
+    titles = [folded(track["title"] or "") for track in library.metadata(rows)]
+    wanted = " ".join(folded(words).split())
+    return rows[:1] if titles.count(wanted) == 1 else rows
 
 
 def _embed(library: Store, path: str) -> np.ndarray:
@@ -288,19 +297,31 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
 
 def _run_export(library: Store, options: argparse.Namespace) -> None:
     if options.format == "qdrant":
-        try:
-            import qdrant_client
-        except ImportError:
-            raise ImportError("this needs `pip install 'jaxsim[qdrant]'`") from None
-        is_url = options.out.startswith(("http://", "https://"))
-        place = {"url" if is_url else "path": options.out}
-        client = qdrant_client.QdrantClient(**place)
-        exports.to_qdrant(library, client)
-        client.close()
+        _export_to_qdrant(library, options.out)
     else:
         write = {"npz": exports.to_npz, "pgvector": exports.to_pgvector}[options.format]
         write(library, options.out)
     print(f"{len(library)} tracks: {options.out}")
+
+
+def _export_to_qdrant(library: Store, place: str) -> None:
+    try:
+        import qdrant_client
+        from qdrant_client.http.exceptions import ApiException
+    except ImportError:
+        raise ImportError("this needs `pip install 'jaxsim[qdrant]'`") from None
+    is_url = place.startswith(("http://", "https://"))
+    # The check would be made beside the export, and warn about a server that is not there.
+    where: dict[str, Any] = (
+        {"url": place, "check_compatibility": False} if is_url else {"path": place}
+    )
+    try:
+        client = qdrant_client.QdrantClient(**where)
+        exports.to_qdrant(library, client)
+        client.close()
+    except ApiException as error:
+        reason = str(error).partition("\n")[0]
+        raise OSError(f"Qdrant: cannot write to {place}: {reason}") from None
 
 
 COMMANDS = {

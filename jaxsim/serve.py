@@ -8,14 +8,18 @@ listens on this machine only unless --host says otherwise. The API is described 
 
 import argparse
 import contextlib
+import logging
 import os
+import signal
 import socket
 import sys
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from typing import Any
 
 from input_pipeline import command_line
 from jaxsim.library import store
+from jaxsim.library.intake import music_server
 
 MAX_CONNECTIONS = 256
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
@@ -24,9 +28,9 @@ LOOPBACK = ("127.0.0.1", "localhost", "::1")
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     with (
+        contextlib.suppress(KeyboardInterrupt),
         command_line.problems_in_one_line(),
         store.open(options.store) as library,
-        contextlib.suppress(KeyboardInterrupt),
     ):
         run(library, options)
 
@@ -54,6 +58,36 @@ def _parser() -> argparse.ArgumentParser:
         metavar="NAME",
         help="a name by which browsers may reach this machine; can be given several times",
     )
+    add(
+        "--allow_origin",
+        action="append",
+        default=[],
+        metavar="ORIGIN",
+        help="an origin such as https://music.lan that may do what the page may: another front "
+        "end, or the page's own address behind a proxy that does not pass it on; can be given "
+        "several times",
+    )
+    add(
+        "--root_path",
+        default="",
+        metavar="PATH",
+        help="the path below which a proxy shows the service, such as /jaxsim",
+    )
+    add(
+        "--trusted_proxy",
+        action="append",
+        default=[],
+        metavar="ADDRESS",
+        help="the address or network of a proxy whose X-Forwarded-Prefix, -Host and -Proto count; "
+        "can be given several times",
+    )
+    add(
+        "--subsonic",
+        metavar="URL",
+        help="a Subsonic server such as Navidrome: players that use this service in its place get "
+        "similar songs and artists from the library, and everything else from that server",
+    )
+    music_server.add_login_options(parser)
     return parser
 
 
@@ -64,19 +98,39 @@ def run(library: store.Store, options: argparse.Namespace) -> None:
         import uvicorn
     except ImportError as error:
         raise ImportError(f"{error.name} is missing: pip install 'jaxsim[serve]'") from None
+    from jaxsim.library.service import guard, proxies
     from jaxsim.library.service.app import create_app
     from jaxsim.library.service.uploads import UploadEmbedder
 
     embedder = UploadEmbedder(library)
-    app = create_app(library, embed_file=embedder, hosts=[*options.allow_host, _name(options.host)])
+    app = create_app(
+        library,
+        embed_file=embedder,
+        hosts=[*options.allow_host, _name(options.host)],
+        origins=_read("--allow_origin", guard.origin, options.allow_origin),
+        root_path=_read("--root_path", proxies.prefix, [options.root_path])[0],
+        proxies=_read("--trusted_proxy", proxies.network, options.trusted_proxy),
+        player=_player(options),
+    )
     config = uvicorn.Config(
         app,
         log_level="warning",
         server_header=False,
+        proxy_headers=False,  # `proxies` reads them
         limit_concurrency=MAX_CONNECTIONS,
         timeout_graceful_shutdown=3,
     )
-    server = uvicorn.Server(config)
+
+    class Server(uvicorn.Server):
+        def handle_exit(self, sig: int, frame: Any) -> None:
+            """Ends it, at the second Ctrl-C at once; what it breaks off is no error to report."""
+            if self.should_exit:
+                os._exit(0)  # the decoder ends with its input
+            logging.getLogger("uvicorn.error").setLevel(logging.CRITICAL)
+            # Uvicorn raises the signal again when it is done; SIGTERM would spare the decoder.
+            super().handle_exit(signal.SIGINT, frame)
+
+    server = Server(config)
     listening = _bind(options.host, options.port)
     port = listening.getsockname()[1]
     shown = f"[{options.host}]" if ":" in options.host else options.host
@@ -87,7 +141,27 @@ def run(library: store.Store, options: argparse.Namespace) -> None:
     try:
         server.run([listening])
     finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # whoever presses Ctrl-C again gets their way
         embedder.close()
+
+
+def _player(options: argparse.Namespace) -> Any:
+    from jaxsim.library.service.subsonic.gateway import Gateway
+    from jaxsim.library.service.subsonic.routes import Player
+
+    login = music_server.read_login(options.subsonic_user, options.subsonic_password_file)
+    if not options.subsonic:
+        return Player(login=login)
+    (url,) = _read("--subsonic", music_server.address, [options.subsonic])
+    return Player(Gateway(url, login))
+
+
+def _read(option: str, read: Callable[[str], Any], texts: Sequence[str]) -> list[Any]:
+    """The values of an option; raises ValueError with its name."""
+    try:
+        return [read(text) for text in texts]
+    except ValueError as error:
+        raise ValueError(f"{option}: {error}") from None
 
 
 def _bind(host: str, port: int) -> socket.socket:

@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+import numpy as np
+
 from jaxsim.library.search import query
 from jaxsim.library.store import Store, saved
 
@@ -22,11 +24,12 @@ def save(
       deviations: how uncertain fitted weights are, by dimension.
 
     Raises:
-      ValueError: the name is empty or too long, a dimension is unknown, or a weight is not finite.
+      ValueError: the name is empty or too long, a dimension is unknown, a weight is not finite, or
+        all of them are 0.
     """
     if not name.strip() or len(name) > 100:
         raise ValueError(f"preset: its name is {name!r}, expected 1 to 100 characters")
-    content = {"weights": store.by_dimension(query.weight_vector(store, weights))}
+    content = {"weights": store.by_dimension(_checked(store, weights))}
     if deviations is not None:
         content["deviations"] = {key: float(value) for key, value in deviations.items()}
     saved.save_preset(store.path, name, content)
@@ -42,6 +45,36 @@ def load(store: Store, name: str) -> dict[str, float]:
     if name not in found:
         raise ValueError(f"preset {name!r}: unknown, expected one of {sorted(found)}")
     return found[name]["weights"]
+
+
+def choose(
+    store: Store, name: str | None, weights: Mapping[str, float] | None
+) -> dict[str, float] | None:
+    """The weights of the preset `name`, if there is a name, overridden by `weights`.
+
+    Returns:
+      By dimension; None, for equal weights, if there is neither.
+
+    Raises:
+      ValueError: as `load` and `query.weight_vector` do; or all weights are 0, so that every track
+        would have the score 0.
+    """
+    chosen = load(store, name) if name else None
+    if weights is not None:
+        chosen = (chosen or {}) | dict(weights)
+    if chosen is not None:
+        _checked(store, chosen)
+    return chosen
+
+
+def _checked(store: Store, weights: Mapping[str, float]) -> np.ndarray:
+    vector = query.weight_vector(store, weights)
+    if not vector.any():
+        raise ValueError(
+            "weights: all are 0, so that no track is more alike than any other; expected at least "
+            "one that is not"
+        )
+    return vector
 
 
 def load_all(store: Store) -> dict[str, dict[str, dict[str, float]]]:

@@ -7,12 +7,12 @@ judge's answers at once.
 import sqlite3
 import tempfile
 import time
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 from anyio import fail_after, open_file, to_thread
-from fastapi import APIRouter, FastAPI, HTTPException, Query, Request, Response
+from fastapi import FastAPI, HTTPException, Query, Request, Response
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
@@ -26,8 +26,8 @@ from jaxsim.library.service import (
     judge_requests,
     map_requests,
     messages,
+    player_requests,
     playing,
-    subsonic,
     uploads,
 )
 from jaxsim.library.service.guard import Guard
@@ -36,7 +36,7 @@ from jaxsim.library.service.messages import (
     Embedded,
     LibraryAnswer,
     PathRequest,
-    PlaylistRequest,
+    PlaylistFileRequest,
     Preset,
     Problem,
     SearchAnswer,
@@ -44,7 +44,10 @@ from jaxsim.library.service.messages import (
     Step,
     Track,
 )
-from jaxsim.library.service.shared import Here, MapFailed, Maps, Shared
+from jaxsim.library.service.proxies import Network, Proxies
+from jaxsim.library.service.shared import Here, MapFailed, Maps, Router, Shared
+from jaxsim.library.service.subsonic import routes
+from jaxsim.library.service.subsonic.gateway import MAX_BODY
 from jaxsim.library.store import TEXTS, Store
 from jaxsim.network.likeness import TINY_DEVIATION
 
@@ -52,11 +55,18 @@ PAGE = Path(__file__).parent / "page"
 UPLOAD = "/api/embed"
 RECEIVE_SECONDS = 120.0  # within which an upload must arrive
 
-router = APIRouter(prefix="/api", responses={404: {"model": Problem}, 422: {"model": Problem}})
+router = Router(prefix="/api", responses={404: {"model": Problem}, 422: {"model": Problem}})
 
 
 def create_app(
-    library: Store, *, embed_file: uploads.EmbedFile | None = None, hosts: Collection[str] = ()
+    library: Store,
+    *,
+    embed_file: uploads.EmbedFile | None = None,
+    hosts: Collection[str] = (),
+    origins: Collection[str] = (),
+    root_path: str = "",
+    proxies: Sequence[Network] = (),
+    player: routes.Player | None = None,
 ) -> FastAPI:
     """Makes the ASGI app.
 
@@ -64,6 +74,10 @@ def create_app(
       library: the library to serve.
       embed_file: see `uploads.Uploads`; without it, uploads are refused.
       hosts: names by which the server may be addressed, see `guard.Guard`.
+      origins: other origins that may do what the page may, see `guard.Guard`.
+      root_path: the path below which browsers find it, see `proxies.Proxies`.
+      proxies: addresses whose X-Forwarded-* count, see `proxies.Proxies`.
+      player: how players are answered; default: whoever asks, from the library.
     """
     app = FastAPI(
         title="jaxsim",
@@ -76,12 +90,19 @@ def create_app(
     app.state.shared = Shared(
         library, uploads.Uploads(embed_file) if embed_file else None, Maps(library)
     )
-    for part in (router, judge_requests.router, map_requests.router, subsonic.router):
+    parts = (judge_requests, map_requests, player_requests, routes)
+    for part in (router, *(module.router for module in parts)):
         app.include_router(part)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     for kind, answer in PROBLEMS.items():
         app.add_exception_handler(kind, answer)
-    app.add_middleware(Guard, hosts=hosts, upload=UPLOAD, max_upload=uploads.MAX_BYTES)
+    app.state.player = player or routes.Player()
+    routes.keep_logins_out_of_the_log()
+    large = {UPLOAD: uploads.MAX_BYTES}
+    if app.state.player.gateway is not None:
+        large["/rest/"] = MAX_BODY
+    app.add_middleware(Guard, hosts=hosts, origins=origins, large=large)
+    app.add_middleware(Proxies, root_path=root_path, trusted=proxies)
     return app
 
 
@@ -199,8 +220,8 @@ def find_path(request: PathRequest, here: Here) -> list[Step]:
     return messages.steps(library, playlist)
 
 
-@router.post("/playlist", tags=["search"], response_class=Response)
-def playlist(request: PlaylistRequest, here: Here) -> Response:
+@router.post("/playlist/file", tags=["search"], response_class=Response)
+def playlist_file(request: PlaylistFileRequest, here: Here) -> Response:
     """A playlist of files, named from the folder that holds all music of the library."""
     tracks = here.library.metadata([here.row(track_id) for track_id in request.tracks])
     text = playlists.render(tracks, f".{request.format}", here.library.root)

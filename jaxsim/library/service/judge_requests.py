@@ -3,17 +3,17 @@
 import math
 from typing import Annotated
 
-from fastapi import APIRouter, HTTPException, Path
+from fastapi import HTTPException, Path
 
 from jaxsim.library.search import preferences, presets
 from jaxsim.library.service import messages
 from jaxsim.library.service.messages import Answer, JudgeAnswer, Preset, Problem, Question
-from jaxsim.library.service.shared import Here, Shared
+from jaxsim.library.service.shared import Here, Router, Shared
 
 REFUSED: dict[int | str, dict] = {409: {"model": Problem}, 422: {"model": Problem}}
 JudgeName = Annotated[str, Path(min_length=1, max_length=100, description="Who judges.")]
 
-router = APIRouter(prefix="/api/judge", tags=["judge"], responses=REFUSED)
+router = Router(prefix="/api/judge", tags=["judge"], responses=REFUSED)
 
 
 @router.get("/{judge}")

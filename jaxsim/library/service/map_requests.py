@@ -3,20 +3,20 @@
 import collections
 
 import numpy as np
-from fastapi import APIRouter, Response
+from fastapi import Response
 from fastapi.responses import JSONResponse
 
 from jaxsim.library.search import query, scanning
 from jaxsim.library.service import messages
 from jaxsim.library.service.messages import LikenessRequest, MapWaiting, Problem, Values
-from jaxsim.library.service.shared import Here
+from jaxsim.library.service.shared import Here, Router
 from jaxsim.library.store import NUMBERS, TEXTS
 
 MOST_LABELS = 9  # all others become one: more colours cannot be told apart
 OTHERS = "others"
 POINT = np.dtype([("row", "<i4"), ("x", "<u2"), ("y", "<u2")])
 
-router = APIRouter(prefix="/api/map", tags=["map"], responses={422: {"model": Problem}})
+router = Router(prefix="/api/map", tags=["map"], responses={422: {"model": Problem}})
 
 
 @router.get("/values")

@@ -9,6 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from jaxsim.library.search import paths, presets, query
 from jaxsim.library.search.hits import as_json
+from jaxsim.library.service import proxies
 from jaxsim.library.store import Store
 from jaxsim.network import subspaces
 
@@ -143,7 +144,7 @@ class PathRequest(Weighted):
     )
 
 
-class PlaylistRequest(Request):
+class PlaylistFileRequest(Request):
     tracks: list[str] = Field(description="Ids, in the order of playing.", max_length=1000)
     format: Literal["m3u8", "xspf"] = "m3u8"
 
@@ -201,10 +202,20 @@ class LikenessRequest(SearchRequest):
     by: str = Field(description="A dimension, or 'score'.")
 
 
+class PlaylistRequest(Request):
+    name: str = Field(min_length=1, max_length=200)
+    tracks: list[str] = Field(description="Ids of tracks.", min_length=1, max_length=1000)
+
+
+class MusicServerAnswer(BaseModel):
+    server: str | None = Field(description="Its address; null if there is none.")
+    user: str | None = Field(description="Whose playlists are made.")
+
+
 def track(metadata: dict[str, Any], row: int) -> dict[str, Any]:
     """A track with its metadata from a store, except for its path, which is not disclosed."""
     known = {name: value for name, value in metadata.items() if name != "path"}
-    return {"row": row, "audio": f"/api/audio/{row}"} | known
+    return {"row": row, "audio": f"{proxies.root()}/api/audio/{row}"} | known
 
 
 def tracks(library: Store, rows: Sequence[int]) -> list[Track]:
@@ -213,10 +224,7 @@ def tracks(library: Store, rows: Sequence[int]) -> list[Track]:
 
 def weights_of(library: Store, request: Weighted) -> dict[str, float] | None:
     """The preset's weights, overridden by those of the request."""
-    chosen = presets.load(library, request.preset) if request.preset else None
-    if request.weights is None:
-        return chosen
-    return (chosen or {}) | request.weights
+    return presets.choose(library, request.preset, request.weights)
 
 
 def hits(library: Store, found: Sequence[query.Hit]) -> list[dict[str, Any]]:

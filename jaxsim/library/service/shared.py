@@ -3,16 +3,27 @@
 import dataclasses
 import functools
 import threading
-from collections.abc import Sequence
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, TypeVar
 
 import numpy as np
-from fastapi import Depends, HTTPException, Request
+from fastapi import APIRouter, Depends, HTTPException, Request
 
 from jaxsim.library.search import projection
 from jaxsim.library.search.query import Seed
 from jaxsim.library.service.uploads import Uploads
-from jaxsim.library.store import NUMBERS, TEXTS, Store
+from jaxsim.library.store import NUMBERS, TEXTS, Store, subsonic_ids
+
+Handler = TypeVar("Handler", bound=Callable[..., Any])
+
+
+class Router(APIRouter):
+    """A router that answers HEAD wherever it answers GET."""
+
+    def get(self, path: str, **options: Any) -> Callable[[Handler], Handler]:
+        head = self.head(path, **options | {"include_in_schema": False})
+        get = super().get(path, **options)
+        return lambda endpoint: get(head(endpoint))
 
 
 class MapFailed(Exception):
@@ -93,6 +104,17 @@ class Shared:
     def fields(self) -> list[str]:
         """Names of the metadata fields that at least one track has."""
         return [n for n, column in self.columns.items() if any(v is not None for v in column)]
+
+    @functools.cached_property
+    def server_ids(self) -> dict[str, str]:
+        """A music server's ids by the tracks' paths, as far as they are known."""
+        known = subsonic_ids.load(self.library.path)
+        return next(iter(known.values())) if len(known) == 1 else {}
+
+    @functools.cached_property
+    def paths_of_server_ids(self) -> dict[str, str]:
+        """Paths by a music server's ids."""
+        return {name: path for path, name in self.server_ids.items()}
 
     def warm(self) -> None:
         """Reads what the first requests would otherwise wait for."""

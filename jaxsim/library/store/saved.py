@@ -6,6 +6,7 @@ so far, not the snapshot of a `Store`; what a call writes is on disk when it ret
 
 import contextlib
 import json
+import os
 import sqlite3
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,6 +55,8 @@ def save_answer(path: Path, judge: str, content: Any) -> None:
 
 @contextlib.contextmanager
 def _writing(path: Path) -> Iterator[sqlite3.Connection]:
+    if not os.access(path, os.W_OK):
+        raise sqlite3.OperationalError(f"{path} is read-only")
     with contextlib.closing(connecting.connect(path, write=True)) as connection:
         connection.execute("PRAGMA synchronous = FULL")  # on disk when the transaction ends
         with connecting.transaction(connection):

@@ -2,6 +2,7 @@
 
 import io
 import json
+import socket
 import subprocess
 import sys
 from collections.abc import Callable
@@ -97,9 +98,10 @@ def test_search_refuses(library: store.Store, capsys: pytest.CaptureFixture, tmp
     for arguments, message in (
         ([*like, "nobody"], "error: --like 'nobody': neither a track in"),
         (
-            [*like, "blue"],
-            "matches several tracks; choose one by its id:\n  0001  Blue, Joni Mitchell\n",
+            [*like, "blu"],
+            "matches several tracks; choose one by its id:\n  0000  Blue in Green, Miles Davis\n",
         ),
+        ([*like, "0000", "--weights", "tempo=0"], "error: weights: all are 0, so that no track"),
         ([*like, "0000", "--weights", "genre"], "error: weights: 'genre' found, expected"),
         ([*like, "0000", "--weights", "mood=1"], "error: weights: 'mood' is not a dimension"),
         ([*like, "0000", "--preset", "x"], "error: preset 'x': unknown"),
@@ -108,6 +110,34 @@ def test_search_refuses(library: store.Store, capsys: pytest.CaptureFixture, tmp
         ([tmp_path / "nowhere", "--like", "x"], "nowhere: not a library"),
     ):
         assert message in refused(capsys, search.main, *arguments)
+
+
+def test_an_exact_title_is_meant(make_store: Callable, capsys: pytest.CaptureFixture) -> None:
+    titles = ["Help Me", "Hélp", "Help Yourself", "Yesterday", "yesterday"]
+    library = make_store(random_vectors(5), [{"title": title} for title in titles])
+    assert search.resolve(library, " help ") == 1
+    with pytest.raises(ValueError, match="matches several tracks"):
+        search.resolve(library, "Yesterday")
+    with pytest.raises(ValueError, match="matches several tracks"):
+        search.resolve(library, "hel")
+
+
+def test_a_preset_of_nothing_is_refused(library: store.Store, capsys) -> None:
+    saving = ["--save", "nothing", "--weights", "tempo=0"]
+    told = refused(capsys, search.main, "presets", library.path, *saving)
+    assert told.startswith("error: weights: all are 0")
+
+
+def test_a_server_that_is_not_there_is_one_line(
+    library: store.Store, capsys: pytest.CaptureFixture, recwarn: pytest.WarningsRecorder
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        address = f"http://127.0.0.1:{taken.getsockname()[1]}"
+    arguments = ["export", library.path, "--format", "qdrant", "--out", address]
+    told = refused(capsys, search.main, *arguments)
+    assert told.startswith(f"error: Qdrant: cannot write to {address}: ")
+    assert "\n" not in told
+    assert not len(recwarn)
 
 
 def test_index_and_exports(library: store.Store, capsys: pytest.CaptureFixture, tmp_path) -> None:

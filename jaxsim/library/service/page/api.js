@@ -33,7 +33,7 @@ export const post = (path, body) => write("POST", path, body);
 
 /** Embeds a file so that it can be used in searches. */
 export async function upload(file) {
-  const answer = await send(`/api/embed?${new URLSearchParams({ name: file.name.slice(-300) })}`, {
+  const answer = await send(`api/embed?${new URLSearchParams({ name: file.name.slice(-300) })}`, {
     method: "POST",
     headers: { "content-type": "application/octet-stream" },
     body: file,
@@ -43,6 +43,6 @@ export async function upload(file) {
 
 /** Points of the map, or null while they are being computed. */
 export async function points(space) {
-  const answer = await send(`/api/map/${encodeURIComponent(space)}`);
+  const answer = await send(`api/map/${encodeURIComponent(space)}`);
   return answer.status === 202 ? null : answer.arrayBuffer();
 }

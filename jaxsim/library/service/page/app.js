@@ -30,7 +30,7 @@ const search = latest(async () => {
     return;
   }
   try {
-    state.answer = await post("/api/search", { ...request(), top, ...state.limits });
+    state.answer = await post("api/search", { ...request(), top, ...state.limits });
     hits.show(state.answer);
     byId("more").hidden = state.answer.hits.length < top || top >= MOST;
     byId("where-status").textContent = "";
@@ -73,7 +73,7 @@ function showSeeds() {
 }
 
 async function suggest() {
-  const tracks = await get("/api/tracks/random", { count: 6 });
+  const tracks = await get("api/tracks/random", { count: 6 });
   byId("suggestions").replaceChildren(
     ...tracks.map((track) =>
       html("li", {}, html("button", { onclick: () => seed(track) }, html("strong", {}, track.title ?? track.id), html("span", {}, track.artist ?? ""), tags(track))),
@@ -236,7 +236,7 @@ async function begin() {
   takeFiles();
   takeNames();
   combobox(byId("find-track"), (track) => void addSeed(track));
-  const library = await get("/api/library");
+  const library = await get("api/library");
   state.dimensions = library.dimensions;
   state.fields = library.fields;
   byId("library").replaceChildren(html("strong", {}, library.name), ` ${library.tracks.toLocaleString("en")} tracks`);
@@ -247,7 +247,7 @@ async function begin() {
   byId("filters").open = Boolean(where);
   makeSliders();
   await Promise.all([showPresets(), suggest()]);
-  const found = await Promise.all(like.slice(0, 20).map((id) => get("/api/track", { id }).catch(() => null)));
+  const found = await Promise.all(like.slice(0, 20).map((id) => get("api/track", { id }).catch(() => null)));
   state.seeds = found.filter(Boolean);
   for (const view of [map, playlist, judge]) view.prepare();
   showSeeds();

@@ -81,7 +81,7 @@ export function combobox(element, chosen) {
       return;
     }
     try {
-      found = await get("/api/tracks", { text: text.slice(0, 200), limit: 12 });
+      found = await get("api/tracks", { text: text.slice(0, 200), limit: 12 });
     } catch (error) {
       found = [];
       list.replaceChildren(html("li", { class: "nothing" }, error.message));

@@ -3,7 +3,7 @@
 import { get } from "./api.js";
 import { byId, html } from "./dom.js";
 
-const spec = await get("/openapi.json");
+const spec = await get("openapi.json");
 const resolve = (schema) => (schema?.$ref ? spec.components.schemas[schema.$ref.split("/").at(-1)] : schema);
 
 /** A schema in a few words: "array of Hit". */
@@ -47,9 +47,9 @@ const groups = Map.groupBy(
   Object.entries(spec.paths).flatMap(([path, methods]) => Object.entries(methods).map(([method, what]) => [path, method, what])),
   ([, , what]) => what.tags?.[0] ?? "other",
 );
-const example = `curl ${location.origin}/api/search -H 'content-type: application/json' \\
+const example = `curl ${new URL("api/search", location.href)} -H 'content-type: application/json' \\
   -d '{"like": ["ID"], "weights": {"genre": 1, "tempo": 2, "mood": -0.5}, "top": 5}'
-curl "${location.origin}/api/embed?name=song.mp3" --data-binary @song.mp3`;
+curl "${new URL("api/embed", location.href)}?name=song.mp3" --data-binary @song.mp3`;
 byId("docs").append(
   html("section", {}, html("h1", {}, spec.info.summary), html("p", {}, spec.info.description), html("pre", {}, example)),
   ...[...groups].map(([name, all]) => html("section", {}, html("h2", {}, name), ...all.map((each) => operation(...each)))),

@@ -11,7 +11,7 @@ let asked = null; // the latest answer of the service
 let busy = false;
 let turn = 0; // of the newest request
 
-const path = () => `/api/judge/${encodeURIComponent(byId("listener").value.trim() || "personal")}`;
+const path = () => `api/judge/${encodeURIComponent(byId("listener").value.trim() || "personal")}`;
 
 export function prepare() {
   byId("listener").addEventListener("change", open);

@@ -102,8 +102,8 @@ const colour = latest(async () => {
   values = null;
   let note = null;
   try {
-    if (kind === "field") values = await get("/api/map/values", { by });
-    else if (kind === "query" && state.seeds.length) values = await post("/api/map/likeness", { ...request(), by });
+    if (kind === "field") values = await get("api/map/values", { by });
+    else if (kind === "query" && state.seeds.length) values = await post("api/map/likeness", { ...request(), by });
     else if (kind === "query") note = "Choose a track first: there is no query yet.";
   } catch (error) {
     note = error.message;
@@ -252,7 +252,7 @@ function nearest(left, top) {
 
 async function trackAt(i) {
   const row = tracks.rows[i];
-  if (!known.has(row)) known.set(row, await get(`/api/tracks/${row}`));
+  if (!known.has(row)) known.set(row, await get(`api/tracks/${row}`));
   return known.get(row);
 }
 

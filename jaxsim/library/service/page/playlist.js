@@ -1,6 +1,6 @@
 // Playlists from one song to another, in which every dimension has its own schedule.
 
-import { post, send } from "./api.js";
+import { get, post, send as ask } from "./api.js";
 import { combobox } from "./combobox.js";
 import { byId, html, svg } from "./dom.js";
 import { playAll, playButton } from "./player.js";
@@ -16,8 +16,10 @@ const SCHEDULES = {
 };
 const ends = { start: null, end: null };
 let boxes;
+let server = null; // the music server's address
 
 export function prepare() {
+  get("api/player").then((answer) => (server = answer.server)).catch(() => {});
   boxes = {
     start: combobox(byId("playlist-start"), (track) => take("start", track)),
     end: combobox(byId("playlist-end"), (track) => take("end", track)),
@@ -46,7 +48,7 @@ export async function open() {
   boxes.start.set(first);
   ends.start = first;
   const opposite = Object.fromEntries(state.dimensions.map(({ name }) => [name, -1]));
-  const { hits } = await post("/api/search", { like: [first.id], weights: opposite, top: 1 });
+  const { hits } = await post("api/search", { like: [first.id], weights: opposite, top: 1 });
   if (!hits.length || byId("end").value) return;
   boxes.end.set(hits[0].track);
   ends.end = hits[0].track;
@@ -69,7 +71,7 @@ async function make() {
   const weights = Object.fromEntries(Object.entries(state.weights).map(([name, weight]) => [name, Math.max(weight, 0)]));
   const schedule = Object.fromEntries(state.dimensions.map(({ name }) => [name, SCHEDULES[byId(`schedule-${name}`).value][1]]));
   try {
-    const steps = await post("/api/path", {
+    const steps = await post("api/path", {
       start: ends.start.id, end: ends.end.id, length: Number(byId("length").value), weights, schedule, where: state.where || null,
     });
     show(steps);
@@ -104,6 +106,21 @@ function show(steps) {
   );
 }
 
+/** Makes a playlist at the music server. */
+async function send(tracks) {
+  const status = byId("playlist-status");
+  const name = `${named(tracks[0])} → ${named(tracks.at(-1))}`.slice(0, 200);
+  status.className = "message";
+  status.textContent = "";
+  try {
+    const { user } = await post("api/player/playlists", { name, tracks: tracks.map(({ id }) => id) });
+    status.textContent = `“${name}” is now among ${user}’s playlists at the music server.`;
+  } catch (error) {
+    status.textContent = error.message;
+    status.classList.add("error");
+  }
+}
+
 /** A small chart of one dimension: where its schedule wants it, and where the tracks are. */
 function way(steps, { name }, number) {
   const [width, height, edge] = [220, 84, 6];
@@ -128,7 +145,7 @@ function way(steps, { name }, number) {
 async function save(tracks) {
   const status = byId("playlist-status");
   try {
-    const answer = await send("/api/playlist", {
+    const answer = await ask("api/playlist/file", {
       method: "POST",
       headers: { "content-type": "application/json" },
       body: JSON.stringify({ tracks: tracks.map(({ id }) => id) }),

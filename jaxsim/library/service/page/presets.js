@@ -5,7 +5,7 @@ import { byId, html, signed } from "./dom.js";
 import { setWeights, state } from "./state.js";
 
 export async function showPresets() {
-  const presets = await get("/api/presets");
+  const presets = await get("api/presets");
   byId("presets").replaceChildren(
     ...Object.entries(presets).map(([name, { weights, deviations }]) =>
       html(
@@ -39,7 +39,7 @@ function bounded(weights) {
 
 async function forget(name) {
   try {
-    await write("DELETE", `/api/presets/${encodeURIComponent(name)}`);
+    await write("DELETE", `api/presets/${encodeURIComponent(name)}`);
     byId("preset-status").textContent = `Deleted ${name}`;
   } catch (error) {
     byId("preset-status").textContent = error.message;
@@ -63,7 +63,7 @@ export function takeNames() {
     const name = byId("preset-name").value.trim();
     if (!name) return;
     try {
-      await write("PUT", `/api/presets/${encodeURIComponent(name)}`, { weights: state.weights });
+      await write("PUT", `api/presets/${encodeURIComponent(name)}`, { weights: state.weights });
       byId("preset-name").value = "";
       byId("preset-status").textContent = `Saved ${name}`;
       await showPresets();

@@ -110,6 +110,46 @@ def test_what_cannot_be_served_is_one_line(folder: Path, tmp_path: Path, kind: s
     assert done.stderr.count("\n") == 1
 
 
+@pytest.mark.parametrize(
+    ("option", "code", "message"),
+    [
+        ("--port=99999", 2, "'99999', expected a whole number from 0 to 65535"),
+        ("--allow_origin=*", 1, "error: --allow_origin: '*', expected an origin such as"),
+        ("--root_path=jaxsim", 1, "error: --root_path: 'jaxsim', expected a path such as"),
+        ("--trusted_proxy=caddy", 1, "error: --trusted_proxy: 'caddy', expected an address"),
+    ],
+)
+def test_a_wrong_option_says_what_was_expected(
+    folder: Path, option: str, code: int, message: str
+) -> None:
+    command = [sys.executable, "-m", "jaxsim.serve", str(folder), option]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=120)
+    assert done.returncode == code
+    assert message in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+@pytest.mark.parametrize("times", [1, 3])
+def test_interrupts_end_it_quietly(folder: Path, times: int) -> None:
+    """While a listener is still receiving a file that does not fit into the network's buffers."""
+    large = folder.parent / "a.wav"
+    before = large.read_bytes()
+    soundfile.write(large, np.zeros(30_000_000), 8000)
+    try:
+        with serving(folder) as (process, address):
+            answer = urllib.request.urlopen(f"{address}api/audio/0", timeout=60)
+            answer.read(1000)
+            for _ in range(times):
+                process.send_signal(signal.SIGINT)
+                time.sleep(0.3)
+            _, problems = process.communicate(timeout=60)
+            answer.close()
+        assert process.returncode == 0
+        assert problems == ""
+    finally:
+        large.write_bytes(before)
+
+
 def resident(process: subprocess.Popen) -> int:
     """Bytes of memory of a process."""
     pages = Path(f"/proc/{process.pid}/statm").read_text().split()[1]

@@ -1,0 +1,100 @@
+"""Answers in the ids that a music server has for the files, as far as they are known, or in ours.
+
+`jaxsim.embed --subsonic=URL` makes them known. Requests may name tracks by either.
+"""
+
+from collections.abc import Callable
+from typing import Any
+
+from jaxsim.library.search.query import Hit, Seed
+from jaxsim.library.service.shared import Shared
+from jaxsim.library.service.subsonic import methods
+from jaxsim.library.service.subsonic.answers import Refused
+from jaxsim.library.service.subsonic.parameters import Parameters
+
+
+def ping(_: Shared, __: Parameters) -> dict[str, Any]:
+    """Confirms that the server is running."""
+    return {}
+
+
+def license_(_: Shared, __: Parameters) -> dict[str, Any]:
+    """Says that nothing has to be paid."""
+    return {"license": {"valid": True}}
+
+
+def extensions(_: Shared, __: Parameters) -> dict[str, Any]:
+    """Lists the extensions."""
+    listed = [{"name": name, "versions": list(v)} for name, v in methods.EXTENSIONS.items()]
+    return {"openSubsonicExtensions": listed}
+
+
+def similar_songs(here: Shared, given: Parameters) -> dict[str, Any]:
+    """Songs that sound like a song, an album or an artist (id), the most alike first."""
+    return {"similarSongs": {"song": _similar_songs(here, given)}}
+
+
+def similar_songs2(here: Shared, given: Parameters) -> dict[str, Any]:
+    """The same, by tags."""
+    return {"similarSongs2": {"song": _similar_songs(here, given)}}
+
+
+def similar_tracks(here: Shared, given: Parameters) -> dict[str, Any]:
+    """Tracks that sound alike. similarity, by the weights: 1 is equal, 0 the most different."""
+    found = methods.similar(here.library, _seeds(here, given.need("id")), given, default=10)
+    return _matches(here, given, found)
+
+
+def sonic_path(here: Shared, given: Parameters) -> dict[str, Any]:
+    """Tracks on the way from one to another. similarity, by the weights, is to the first one."""
+    ends = [_row(here, given.need(name)) for name in ("startSongId", "endSongId")]
+    return _matches(here, given, methods.way(here.library, ends[0], ends[1], given))
+
+
+ANSWERS: dict[str, Callable[[Shared, Parameters], dict[str, Any]]] = {
+    "ping": ping,
+    "getLicense": license_,
+    "getOpenSubsonicExtensions": extensions,
+    "getSimilarSongs": similar_songs,
+    "getSimilarSongs2": similar_songs2,
+    "getSonicSimilarTracks": similar_tracks,
+    "findSonicPath": sonic_path,
+}
+
+
+def _similar_songs(here: Shared, given: Parameters) -> list[dict[str, Any]]:
+    found = methods.similar(here.library, _seeds(here, given.need("id")), given, default=50)
+    return [entry for _, entry in _entries(here, found)]
+
+
+def _matches(here: Shared, given: Parameters, found: list[Hit]) -> dict[str, Any]:
+    weights = methods.weights_of(here.library, given)
+    matches = [
+        methods.match(here.library, weights, hit, entry) for hit, entry in _entries(here, found)
+    ]
+    return {"sonicMatch": matches}
+
+
+def _entries(here: Shared, found: list[Hit]) -> list[tuple[Hit, dict[str, Any]]]:
+    tracks = here.library.metadata([hit.row for hit in found])
+    names = [here.server_ids.get(track["path"], track["id"]) for track in tracks]
+    entries = map(methods.entry, tracks, names)
+    return list(zip(found, entries, strict=True))
+
+
+def _seeds(here: Shared, name: str) -> list[Seed]:
+    return [_row(here, name)]
+
+
+def _row(here: Shared, name: str) -> int:
+    row = here.library.row_of(name)
+    if row is None and name in here.paths_of_server_ids:
+        row = here.library.row_of_path(here.paths_of_server_ids[name])
+    if row is None:
+        raise methods.unknown(name)
+    return row
+
+
+def refuse(method: str) -> Refused:
+    """The refusal of a method that is not known."""
+    return Refused(0, f"{method!r} is not a method of this server")
