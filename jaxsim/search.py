@@ -3,7 +3,8 @@
 python -m jaxsim.search STORE --like SONG --weights genre=1,tempo=2,mood=-0.5 --explain
 
 SONG is a track's id, its title, words that only one track has in its title, artist and album, or
-any audio file. Several --like options form one query. Other commands are given before STORE:
+any audio file; artist:NAME and album:NAME are all tracks of an artist or an album. Several --like
+options form one query. Other commands are given before STORE:
 
 python -m jaxsim.search presets STORE [--save NAME --weights ... | --delete NAME]
 python -m jaxsim.search index STORE         builds an approximate index for large libraries
@@ -26,7 +27,7 @@ import rich.text
 from input_pipeline import command_line
 from input_pipeline.command_line import positive_integer
 from jaxsim.library import store
-from jaxsim.library.search import exports, hits, presets, query
+from jaxsim.library.search import exports, groups, hits, presets, query
 from jaxsim.library.search.query import Hit, Seed
 from jaxsim.library.store import Store
 from jaxsim.library.store.schema import folded
@@ -77,6 +78,12 @@ def _search_options(parser: argparse.ArgumentParser) -> None:
         metavar="CONDITION",
         help="only tracks that meet this condition, such as \"tempo>120 and genre='Jazz'\"",
     )
+    add(
+        "--by",
+        choices=("track", *groups.KINDS),
+        default="track",
+        help="list tracks, or artists or albums by their best tracks",
+    )
     add("--explain", action="store_true", help="show what each dimension contributes to the score")
     add("--json", action="store_true", help="print everything known about the hits, as JSON")
     add(
@@ -89,7 +96,7 @@ def _search_options(parser: argparse.ArgumentParser) -> None:
 def _run_search(library: Store, options: argparse.Namespace) -> None:
     given = query.parse_weights(options.weights) if options.weights else None
     weights = presets.choose(library, options.preset, given)
-    seeds = [resolve(library, song) for song in options.like]
+    seeds = [seed for song in options.like for seed in resolve_all(library, song)]
     search: Callable[..., list[Hit]]
     if options.approximate:
         from jaxsim.library.search.index import Index
@@ -98,18 +105,49 @@ def _run_search(library: Store, options: argparse.Namespace) -> None:
         search = index.search
     else:
         search = lambda *positional, **named: query.search(library, *positional, **named)  # noqa: E731
-    found = search(
-        seeds,
-        weights,
-        top=options.top,
-        max_per_artist=options.max_per_artist,
-        where=options.where,
-    )
+
+    def find(top: int) -> list[Hit]:
+        limits = {"max_per_artist": options.max_per_artist, "where": options.where}
+        return search(seeds, weights, top=top, **limits)
+
+    if options.by != "track":
+        _show_groups(library, groups.search(library, find, by=options.by, top=options.top), options)
+        return
+    found = find(options.top)
     if options.json:
         print(json.dumps(hits.as_json(library, found), indent=1))
     else:
         vector = query.weight_vector(library, weights)
         _print(_table(library, found, vector, explain=options.explain))
+
+
+def _show_groups(
+    library: Store, found: Sequence[groups.Group], options: argparse.Namespace
+) -> None:
+    best = hits.as_json(library, [group.best for group in found])
+    if options.json:
+        described = [
+            {options.by: group.name, "tracks": group.tracks, "best": hit}
+            for group, hit in zip(found, best, strict=True)
+        ]
+        print(json.dumps(described, indent=1))
+        return
+    table = rich.table.Table("", "score", options.by, "tracks", "its best track")
+    for number, (group, hit) in enumerate(zip(found, best, strict=True), start=1):
+        name, track = rich.text.Text(group.name), rich.text.Text(store.name_of(hit["track"]))
+        table.add_row(str(number), f"{group.best.score:+.2f}", name, str(group.tracks), track)
+    _print(table)
+
+
+def resolve_all(library: Store, song: str) -> Sequence[Seed]:
+    """The tracks of "artist:NAME" or "album:NAME", or what `resolve` finds; raises as it does."""
+    if library.row_of(song) is None and not os.path.isfile(song):
+        try:
+            if (rows := groups.members(library, song)) is not None:
+                return rows
+        except ValueError as error:
+            raise ValueError(f"--like {song!r}: {error}") from None
+    return [resolve(library, song)]
 
 
 def resolve(library: Store, song: str) -> Seed:
