@@ -125,7 +125,7 @@ function makers(track) {
   if (track.isGroup) return [track.artist];
   return ["artist", "album"]
     .filter((kind) => track[kind])
-    .map((kind) => html("button", { class: "maker", "aria-label": `More like the ${kind} ${track[kind]}`, onclick: () => { seed(group(`${kind}:${track[kind]}`)); byId("main").scrollIntoView(); } }, track[kind]));
+    .map((kind) => html("button", { class: "maker", "aria-label": `Music like the ${kind} ${track[kind]}`, onclick: () => { seed(group(`${kind}:${track[kind]}`)); byId("main").scrollIntoView(); } }, track[kind]));
 }
 
 const drawing = (hit, { answer, scale }) => ({
