@@ -3,7 +3,8 @@
 python -m jaxsim.search STORE --like SONG --weights genre=1,tempo=2,mood=-0.5 --explain
 
 SONG is a track's id, its title, words that only one track has in its title, artist and album, or
-any audio file. Several --like options form one query. Other commands are given before STORE:
+any audio file; artist:NAME and album:NAME are all tracks of an artist or an album. Several --like
+options form one query. Other commands are given before STORE:
 
 python -m jaxsim.search path STORE --start SONG --end SONG --playlist FILE
 python -m jaxsim.search relocate STORE OLD NEW    the music is found in another folder now
@@ -28,7 +29,7 @@ import rich.text
 from input_pipeline import command_line
 from input_pipeline.command_line import positive_integer
 from jaxsim.library import store
-from jaxsim.library.search import exports, hits, paths, playlists, presets, query
+from jaxsim.library.search import exports, groups, hits, paths, playlists, presets, query
 from jaxsim.library.search.query import Hit, Seed
 from jaxsim.library.store import Store, writing
 from jaxsim.library.store.matching import folded
@@ -84,6 +85,12 @@ def _search_options(parser: argparse.ArgumentParser) -> None:
         metavar="CONDITION",
         help="only tracks that meet this condition, such as \"tempo>120 and genre='Jazz'\"",
     )
+    add(
+        "--by",
+        choices=("track", *groups.KINDS),
+        default="track",
+        help="list tracks, or artists or albums by their best tracks",
+    )
     add("--explain", action="store_true", help="show what each dimension contributes to the score")
     add("--json", action="store_true", help="print everything known about the hits, as JSON")
     add(
@@ -115,7 +122,7 @@ def _write_playlist(library: Store, found: Sequence[Hit], options: argparse.Name
 def _run_search(library: Store, options: argparse.Namespace) -> None:
     given = query.parse_weights(options.weights) if options.weights else None
     weights = presets.choose(library, options.preset, given)
-    seeds = [resolve(library, song) for song in options.like]
+    seeds = [seed for song in options.like for seed in resolve_all(library, song)]
     search: Callable[..., list[Hit]]
     if options.approximate:
         from jaxsim.library.search.index import Index
@@ -124,20 +131,56 @@ def _run_search(library: Store, options: argparse.Namespace) -> None:
         search = index.search
     else:
         search = lambda *positional, **named: query.search(library, *positional, **named)  # noqa: E731
-    found = search(
-        seeds,
-        weights,
-        top=options.top,
-        max_per_artist=options.max_per_artist,
-        max_per_album=options.max_per_album,
-        where=options.where,
-    )
+
+    def find(top: int) -> list[Hit]:
+        return search(
+            seeds,
+            weights,
+            top=top,
+            max_per_artist=options.max_per_artist,
+            max_per_album=options.max_per_album,
+            where=options.where,
+        )
+
+    if options.by != "track":
+        _show_groups(library, groups.search(library, find, by=options.by, top=options.top), options)
+        return
+    found = find(options.top)
     _write_playlist(library, found, options)
     if options.json:
         print(json.dumps(hits.as_json(library, found), indent=1))
     else:
         vector = query.weight_vector(library, weights)
         _print(_table(library, found, vector, explain=options.explain))
+
+
+def _show_groups(
+    library: Store, found: Sequence[groups.Group], options: argparse.Namespace
+) -> None:
+    best = hits.as_json(library, [group.best for group in found])
+    if options.json:
+        described = [
+            {options.by: group.name, "tracks": group.tracks, "best": hit}
+            for group, hit in zip(found, best, strict=True)
+        ]
+        print(json.dumps(described, indent=1))
+        return
+    table = rich.table.Table("", "score", options.by, "tracks", "its best track")
+    for number, (group, hit) in enumerate(zip(found, best, strict=True), start=1):
+        name, track = rich.text.Text(group.name), rich.text.Text(store.name_of(hit["track"]))
+        table.add_row(str(number), f"{group.best.score:+.2f}", name, str(group.tracks), track)
+    _print(table)
+
+
+def resolve_all(library: Store, song: str) -> Sequence[Seed]:
+    """The tracks of "artist:NAME" or "album:NAME", or what `resolve` finds; raises as it does."""
+    if library.row_of(song) is None and not os.path.isfile(song):
+        try:
+            if (rows := groups.members(library, song)) is not None:
+                return rows
+        except ValueError as error:
+            raise ValueError(f"--like {song!r}: {error}") from None
+    return [resolve(library, song)]
 
 
 def resolve(library: Store, song: str) -> Seed:

@@ -138,6 +138,7 @@ def run(library: store.Store, options: argparse.Namespace) -> None:
     if options.host not in LOOPBACK:
         print("anyone who can reach this address can play these files", file=sys.stderr)
     threading.Thread(target=_warm, args=(app, embedder), daemon=True).start()
+    app.state.serving.watch()
     try:
         server.run([listening])
     finally:
@@ -179,7 +180,7 @@ def _name(host: str) -> str:
 
 def _warm(app, embedder) -> None:
     """Prepares for the first requests; a problem with uploads is reported again at each upload."""
-    app.state.shared.warm()
+    app.state.serving.current.warm()
     try:
         embedder.warm()
     except Exception as error:

@@ -1,7 +1,7 @@
 """The service of a library: JSON over HTTP (OpenAPI at /openapi.json), and the page that uses it.
 
-It answers from a snapshot: tracks embedded while it runs appear at its next start, presets and the
-judge's answers at once.
+Every request is answered from a snapshot of the library. Tracks embedded while it runs appear in
+the next one, after a few seconds; presets and the judge's answers appear at once.
 """
 
 import sqlite3
@@ -23,6 +23,7 @@ from input_pipeline.hearing.audio import UnusableTrack
 from input_pipeline.hearing.file_tags import AUDIO_SUFFIXES
 from jaxsim.library.search import paths, playlists, presets, query
 from jaxsim.library.service import (
+    group_requests,
     judge_requests,
     map_requests,
     messages,
@@ -45,6 +46,7 @@ from jaxsim.library.service.messages import (
     Track,
 )
 from jaxsim.library.service.proxies import Network, Proxies
+from jaxsim.library.service.serving import Leasing, Serving
 from jaxsim.library.service.shared import Here, MapFailed, Maps, Router, Shared
 from jaxsim.library.service.subsonic import routes
 from jaxsim.library.service.subsonic.gateway import MAX_BODY
@@ -87,10 +89,10 @@ def create_app(
         docs_url=None,  # FastAPI's own page loads scripts from elsewhere
         redoc_url=None,
     )
-    app.state.shared = Shared(
-        library, uploads.Uploads(embed_file) if embed_file else None, Maps(library)
+    app.state.serving = Serving(
+        Shared(library, uploads.Uploads(embed_file) if embed_file else None, Maps(library))
     )
-    parts = (judge_requests, map_requests, player_requests, routes)
+    parts = (group_requests, judge_requests, map_requests, player_requests, routes)
     for part in (router, *(module.router for module in parts)):
         app.include_router(part)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
@@ -101,6 +103,7 @@ def create_app(
     large = {UPLOAD: uploads.MAX_BYTES}
     if app.state.player.gateway is not None:
         large["/rest/"] = MAX_BODY
+    app.add_middleware(Leasing, serving=app.state.serving)
     app.add_middleware(Guard, hosts=hosts, origins=origins, large=large)
     app.add_middleware(Proxies, root_path=root_path, trusted=proxies)
     return app
@@ -114,6 +117,7 @@ def describe(here: Here) -> LibraryAnswer:
     return LibraryAnswer(
         name=library.path.resolve().name,
         tracks=len(library),
+        version=here.version,
         model=library.description["model"],
         dimensions=[
             Dimension(

@@ -26,7 +26,7 @@ class Problem(BaseModel):
 class Track(BaseModel):
     """What is known about a track; several values of a text are separated by "; "."""
 
-    row: int = Field(description="Its number while this server runs.")
+    row: int = Field(description="Its number while tracks are only added.")
     id: str = Field(description="Its permanent name.")
     title: str | None
     artist: str | None
@@ -80,7 +80,7 @@ class Weighted(Request):
 
 class SearchRequest(Weighted):
     like: list[str] = Field(
-        description="Ids of tracks or uploads; several form one query.",
+        description="Ids of tracks or uploads, artist:NAME or album:NAME; several form one query.",
         min_length=1,
         max_length=20,
     )
@@ -100,6 +100,29 @@ class SearchAnswer(BaseModel):
     milliseconds: float = Field(description="How long the search took.")
 
 
+class GroupRequest(Weighted):
+    like: list[str] = Field(
+        description="As in a search.",
+        min_length=1,
+        max_length=20,
+    )
+    by: Literal["artist", "album"]
+    top: int = Field(default=20, ge=1, le=MAX_TOP)
+
+
+class Group(BaseModel):
+    """An artist or an album; "artist:NAME" or "album:NAME" makes it a query."""
+
+    name: str
+    tracks: int = Field(description="How many the library has of it.")
+    best: Hit = Field(description="The track with the highest score.")
+
+
+class GroupAnswer(BaseModel):
+    groups: list[Group]
+    query: ByDimension = Field(description="Contributions that the query itself would have.")
+
+
 class Dimension(BaseModel):
     """A similarity dimension: the cosines of random pairs of tracks in its sub-space."""
 
@@ -114,6 +137,7 @@ class Dimension(BaseModel):
 class LibraryAnswer(BaseModel):
     name: str
     tracks: int
+    version: int = Field(description="Another number after the tracks have changed.")
     model: str = Field(description="Hash of the model.")
     dimensions: list[Dimension]
     fields: dict[str, Literal["text", "number"]] = Field(

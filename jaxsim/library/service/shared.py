@@ -9,11 +9,12 @@ from typing import Annotated, Any, TypeVar
 import numpy as np
 from fastapi import APIRouter, Depends, HTTPException, Request
 
-from jaxsim.library.search import projection
+from jaxsim.library.search import groups, projection
 from jaxsim.library.search.query import Seed
 from jaxsim.library.service.uploads import Uploads
 from jaxsim.library.store import NUMBERS, TEXTS, Store, subsonic_ids
 
+SHARED = "jaxsim.shared"  # where a request's scope has its snapshot
 Handler = TypeVar("Handler", bound=Callable[..., Any])
 
 
@@ -61,6 +62,12 @@ class Maps:
                     thread.start()
             return self._points.get(space)
 
+    @property
+    def is_busy(self) -> bool:
+        """Whether a map is being computed."""
+        with self._lock:
+            return bool(self._running)
+
     def _compute(self, space: str) -> None:
         try:
             with self._turn:
@@ -84,12 +91,14 @@ class Shared:
       uploads: embeddings of files that users dropped; None if uploads are not accepted.
       maps: the library's maps.
       judging: a lock, held from reading answers to writing one.
+      version: how many snapshots there have been before this one.
     """
 
     library: Store
     uploads: Uploads | None
     maps: Maps
     judging: threading.Lock = dataclasses.field(default_factory=threading.Lock)
+    version: int = 0
 
     @functools.cached_property
     def columns(self) -> dict[str, list]:
@@ -122,12 +131,19 @@ class Shared:
         self.library.find("a", 1)
 
     def seeds(self, names: Sequence[str]) -> list[Seed]:
-        """Rows of tracks and embeddings of uploads by their ids; 404 if one is unknown."""
-        return [self.seed(name) for name in names]
+        """Rows of tracks, artists and albums, and embeddings of uploads; 404 if one is unknown."""
+        return [seed for name in names for seed in self._seeds(name)]
 
-    def seed(self, name: str) -> Seed:
-        upload = self.uploads.get(name) if self.uploads else None
-        return self.row(name) if upload is None else upload
+    def _seeds(self, name: str) -> Sequence[Seed]:
+        if self.uploads and (upload := self.uploads.get(name)) is not None:
+            return [upload]
+        if self.library.row_of(name) is None:
+            try:
+                if (rows := groups.members(self.library, name)) is not None:
+                    return rows
+            except ValueError as error:
+                raise HTTPException(404, str(error)) from None
+        return [self.row(name)]
 
     def row(self, name: str) -> int:
         """The row of the track with an id; 404 if there is none."""
@@ -139,7 +155,7 @@ class Shared:
 
 
 async def _of(request: Request) -> Shared:  # async: not worth a thread
-    return request.app.state.shared
+    return request.scope[SHARED]
 
 
 Here = Annotated[Shared, Depends(_of)]

@@ -2,7 +2,7 @@
 
 import { get, post, upload } from "./api.js";
 import { combobox } from "./combobox.js";
-import { byId, html, latest, signed } from "./dom.js";
+import { announce, byId, html, latest, signed } from "./dom.js";
 import * as hits from "./hits.js";
 import * as judge from "./judge.js";
 import * as map from "./map.js";
@@ -10,7 +10,7 @@ import * as playlist from "./playlist.js";
 import { playButton } from "./player.js";
 import { markPresets, showPresets, takeNames } from "./presets.js";
 import { addSeed, changed, remembered, removeSeed, request, seed, setWeights, state } from "./state.js";
-import { named, tags } from "./tracks.js";
+import { group, named, tags } from "./tracks.js";
 
 const PAGE = 20;
 const MOST = 200;
@@ -30,7 +30,7 @@ const search = latest(async () => {
     return;
   }
   try {
-    state.answer = await post("api/search", { ...request(), top, ...state.limits });
+    state.answer = await (state.by === "track" ? post("api/search", { ...request(), top, ...state.limits }) : findGroups());
     hits.show(state.answer);
     byId("more").hidden = state.answer.hits.length < top || top >= MOST;
     byId("where-status").textContent = "";
@@ -39,6 +39,24 @@ const search = latest(async () => {
     const isCondition = error.message.startsWith("where: ");
     byId(isCondition ? "where-status" : "status").textContent = error.message;
   }
+});
+
+/** Artists or albums in the form of an answer with tracks: each by its best track. */
+async function findGroups() {
+  const began = performance.now();
+  const { groups, query } = await post("api/groups", { ...request(), by: state.by, top });
+  const hits = groups.map(({ name, tracks, best }) => ({
+    ...best,
+    track: { ...best.track, ...group(`${state.by}:${name}`), artist: `${tracks === 1 ? "1 track" : `${tracks} tracks`}; closest: ${named(best.track)}`, row: best.track.row },
+  }));
+  return { hits, query, tracks: shown.tracks, of: `tracks’ ${state.by}s`, milliseconds: performance.now() - began };
+}
+
+byId("by").addEventListener("change", ({ target }) => {
+  state.by = target.value;
+  top = PAGE;
+  hits.clear();
+  search();
 });
 
 byId("more").addEventListener("click", () => {
@@ -230,6 +248,35 @@ byId("theme").addEventListener("click", () => {
   setTheme(next);
 });
 
+// The library, which may change while the page is open
+
+const LOOK_AGAIN = 10_000; // milliseconds
+let shown;
+
+function showLibrary(library) {
+  const change = shown ? library.tracks - shown.tracks : 0;
+  const news = change > 0 ? `${change.toLocaleString("en")} new` : change < 0 ? `${(-change).toLocaleString("en")} gone` : "updated";
+  const isNews = shown && library.version !== shown.version;
+  byId("library").replaceChildren(
+    html("strong", {}, library.name),
+    ` ${library.tracks.toLocaleString("en")} tracks`,
+    ...(isNews ? [html("span", { class: "news", id: "news" }, ` (${news})`)] : []),
+  );
+  if (isNews) announce(`The library has changed: ${library.tracks} tracks, ${news}`);
+  shown = library;
+}
+
+/** Shows tracks that were embedded, or are gone, since the page was opened. */
+async function lookAgain() {
+  if (document.hidden) return;
+  const library = await get("api/library").catch(() => null); // it may be starting again
+  if (!library || library.version === shown.version) return;
+  showLibrary(library);
+  state.dimensions = library.dimensions;
+  state.fields = library.fields;
+  await search();
+}
+
 // Start
 async function begin() {
   setTheme(localStorage.getItem("theme") in THEMES ? localStorage.getItem("theme") : "auto");
@@ -239,7 +286,7 @@ async function begin() {
   const library = await get("api/library");
   state.dimensions = library.dimensions;
   state.fields = library.fields;
-  byId("library").replaceChildren(html("strong", {}, library.name), ` ${library.tracks.toLocaleString("en")} tracks`);
+  showLibrary(library);
   document.title = `jaxsim: ${library.name}`;
   const { like, weights, where } = remembered();
   state.dimensions.forEach(({ name }, i) => (state.weights[name] = weights?.[i] ?? 1));
@@ -247,7 +294,7 @@ async function begin() {
   byId("filters").open = Boolean(where);
   makeSliders();
   await Promise.all([showPresets(), suggest()]);
-  const found = await Promise.all(like.slice(0, 20).map((id) => get("api/track", { id }).catch(() => null)));
+  const found = await Promise.all(like.slice(0, 20).map((id) => get("api/track", { id }).catch(() => group(id))));
   state.seeds = found.filter(Boolean);
   for (const view of [map, playlist, judge]) view.prepare();
   showSeeds();
@@ -255,6 +302,7 @@ async function begin() {
   const view = location.hash.slice(1);
   show(view in views ? view : "search");
   await search();
+  setInterval(lookAgain, LOOK_AGAIN);
   document.body.dataset.ready = "true";
 }
 

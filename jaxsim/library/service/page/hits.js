@@ -4,7 +4,7 @@ import { announce, byId, html, reducedMotion, signed } from "./dom.js";
 import { playButton } from "./player.js";
 import { bar, radar, reachOf, scaleOf } from "./radar.js";
 import { addSeed, seed, state } from "./state.js";
-import { TAGS, degree, named, tags, why } from "./tracks.js";
+import { TAGS, degree, group, named, tags, why } from "./tracks.js";
 
 const cards = new Map(); // by row
 
@@ -29,7 +29,7 @@ export function show(answer) {
   move(before);
   const milliseconds = answer.milliseconds < 10 ? answer.milliseconds.toFixed(1) : Math.round(answer.milliseconds);
   byId("status").textContent = answer.hits.length
-    ? `${answer.hits.length} of ${answer.tracks.toLocaleString("en")} tracks, ranked in ${milliseconds} ms`
+    ? `${answer.hits.length} of ${answer.tracks.toLocaleString("en")} ${answer.of ?? "tracks"}, ranked in ${milliseconds} ms`
     : "No track meets the conditions.";
   if (answer.hits.length) announce(`First: ${named(answer.hits[0].track)}`);
 }
@@ -76,7 +76,7 @@ function make(track) {
     { class: "hit", "data-id": track.id },
     rank,
     playButton(track),
-    html("div", { class: "what" }, html("h3", {}, track.title ?? track.id), html("p", { class: "by" }, track.artist ?? ""), labels, reason, bars),
+    html("div", { class: "what" }, html("h3", {}, track.title ?? track.id), html("p", { class: "by" }, ...makers(track)), labels, reason, bars),
     picture,
     html(
       "div",
@@ -118,6 +118,14 @@ function make(track) {
   };
   cards.set(track.row, card);
   return card;
+}
+
+/** Artist and album, each of which can be searched for as a whole. */
+function makers(track) {
+  if (track.isGroup) return [track.artist];
+  return ["artist", "album"]
+    .filter((kind) => track[kind])
+    .map((kind) => html("button", { class: "maker", "aria-label": `Music like the ${kind} ${track[kind]}`, onclick: () => { seed(group(`${kind}:${track[kind]}`)); byId("main").scrollIntoView(); } }, track[kind]));
 }
 
 const drawing = (hit, { answer, scale }) => ({

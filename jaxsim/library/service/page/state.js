@@ -7,6 +7,7 @@ export const state = Object.assign(new EventTarget(), {
   weights: {}, // by dimension
   where: "",
   limits: { max_per_artist: null, max_per_album: null },
+  by: "track", // what is listed: or "artist", "album"
   answer: null, // of the last search
 });
 
@@ -46,7 +47,7 @@ export const request = () => ({
 /** Puts the query into the address, so that it can be bookmarked and shared. */
 function remember() {
   const parameters = new URLSearchParams();
-  for (const { id, row } of state.seeds) if (row !== null) parameters.append("like", id);
+  for (const { id, row, isGroup } of state.seeds) if (row !== null || isGroup) parameters.append("like", id);
   const weights = state.dimensions.map(({ name }) => state.weights[name]);
   if (weights.some((weight) => weight !== 1)) parameters.set("weights", weights.join());
   if (state.where) parameters.set("where", state.where);

@@ -6,6 +6,14 @@ export const TAGS = ["genre", "mood", "instrument", "era", "key"];
 
 export const named = (track) => [track.title ?? track.id, track.artist].filter(Boolean).join(", ");
 
+const GROUP = /^(artist|album):(.+)$/s;
+
+/** A seed that is an artist or an album, from an id such as "artist:NAME"; null for other ids. */
+export function group(id) {
+  const [, kind, name] = GROUP.exec(id) ?? [];
+  return name ? { id, title: name, artist: `all of the ${kind}’s tracks`, row: null, isGroup: true } : null;
+}
+
 /** Tags and tempo of a track, as a list of small texts; those in `shared` stand out. */
 export function tags(track, shared = []) {
   const texts = TAGS.map((field) => track[field]).filter(Boolean);

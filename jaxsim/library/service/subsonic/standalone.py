@@ -3,9 +3,11 @@
 `jaxsim.embed --subsonic=URL` makes them known. Requests may name tracks by either.
 """
 
+import contextlib
 from collections.abc import Callable
 from typing import Any
 
+from jaxsim.library.search import groups
 from jaxsim.library.search.query import Hit, Seed
 from jaxsim.library.service.shared import Shared
 from jaxsim.library.service.subsonic import methods
@@ -83,7 +85,11 @@ def _entries(here: Shared, found: list[Hit]) -> list[tuple[Hit, dict[str, Any]]]
 
 
 def _seeds(here: Shared, name: str) -> list[Seed]:
-    return [_row(here, name)]
+    rows = None
+    if here.library.row_of(name) is None:
+        with contextlib.suppress(ValueError):
+            rows = groups.members(here.library, name)
+    return [_row(here, name)] if rows is None else [*rows]
 
 
 def _row(here: Shared, name: str) -> int:

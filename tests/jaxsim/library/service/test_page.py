@@ -633,3 +633,56 @@ def test_other_pages_cannot_use_the_service(page: Page, address: str) -> None:
     page.browser.get_log("browser")
     page.open()
     assert "x" not in [p.text for p in page.all("button.preset")]
+
+
+def test_new_tracks_are_announced(browser: webdriver.Chrome, tmp_path: Path) -> None:
+    """They appear among the hits without a reload."""
+    vectors = subspaces.normalised(random_vectors(12), len(DIMENSIONS))
+
+    def add(first: int, last: int) -> None:
+        with writing.open(tmp_path / "store", describe(), b"model") as writer:
+            numbers = range(first, last)
+            writer.add([entry(i, vectors[i], title=f"Song {i}") for i in numbers])
+            writer.measure_cosines()
+
+    add(0, 8)
+    with store.open(tmp_path / "store") as opened:
+        app = create_app(opened, root_path="/music")
+        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
+        listening = socket.create_server(("127.0.0.1", 0))
+        thread = threading.Thread(target=server.run, args=([listening],))
+        thread.start()
+        try:
+            page = Page(browser, f"http://127.0.0.1:{listening.getsockname()[1]}/music")
+            page.open("/?like=0003")
+            assert page.run("return document.querySelectorAll('.hit').length") == 7
+            add(8, 12)
+            assert app.state.serving.refresh()
+            page.wait(lambda: page.run("return document.querySelectorAll('.hit').length") == 11)
+            shown = page.run("return document.getElementById('library').textContent")
+            assert shown == "store 12 tracks (4 new)"
+        finally:
+            server.should_exit = True
+            thread.join()
+
+
+def test_artists_are_queries_and_answers(page: Page, library: Store) -> None:
+    page.open(f"/?like={library.ids[3]}")
+    page.run("document.querySelector('.hit .maker').click()")
+    page.wait(lambda: "artist%3AArtist" in page.run("return location.search"))
+    (seed,) = page.wait(
+        lambda: page.run(
+            "return [...document.querySelectorAll('.seed strong')].map((e) => e.textContent)"
+        )
+    )
+    assert seed.startswith("Artist ")
+    own = [i for i in range(TRACKS) if i % 5 == int(seed.removeprefix("Artist "))]
+    expected = query.search(library, own, top=20)
+    listed = "return [...document.querySelectorAll('.hit')].map((e) => e.dataset.id)"
+    page.wait(lambda: page.run(listed) == [library.ids[hit.row] for hit in expected])
+    page.open(page.run("return location.pathname + location.search"))
+    assert page.run(listed) == [library.ids[hit.row] for hit in expected], "it can be shared"
+    choose = "const [by] = arguments; by.value = 'artist'; by.dispatchEvent(new Event('change'))"
+    page.run(choose, page.browser.find_element(By.ID, "by"))
+    artists = {f"artist:Artist {i}" for i in range(5)} - {f"artist:{seed}"}
+    page.wait(lambda: set(page.run(listed)) == artists)

@@ -423,7 +423,7 @@ def test_uploads_are_bounded(library: Store, monkeypatch: pytest.MonkeyPatch) ->
     assert client.post("/api/embed", content=np.ones(12, "f4").tobytes()).status_code == 200
     large = {"like": ["x" * guard.MAX_BODY]}
     assert client.post("/api/search", json=large).status_code == 413
-    places = client.app.state.shared.uploads
+    places = client.app.state.serving.current.uploads
     with places.place(), places.place(), places.place(), places.place():
         full = client.post("/api/embed", content=bytes(48))
     assert full.status_code == 429
