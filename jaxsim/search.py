@@ -92,6 +92,11 @@ def _search_options(parser: argparse.ArgumentParser) -> None:
         help="list tracks, or artists or albums by their best tracks",
     )
     add("--explain", action="store_true", help="show what each dimension contributes to the score")
+    add(
+        "--all_versions",
+        action="store_true",
+        help="list every version of a recording; otherwise the best one stands for all",
+    )
     add("--json", action="store_true", help="print everything known about the hits, as JSON")
     add(
         "--approximate",
@@ -140,6 +145,7 @@ def _run_search(library: Store, options: argparse.Namespace) -> None:
             max_per_artist=options.max_per_artist,
             max_per_album=options.max_per_album,
             where=options.where,
+            fold=not options.all_versions,
         )
 
     if options.by != "track":
@@ -240,6 +246,8 @@ def _table(
         numbers = (f"{hit.contributions[i]:+.2f}" for i in shown)
         # Not a plain string, in which rich would interpret markup.
         text = rich.text.Text(store.name_of(track))
+        if hit.versions:
+            text.append(f" ({1 + len(hit.versions)} versions)", "dim")
         table.add_row(str(number), f"{hit.score:+.2f}", *numbers, text)
     return table
 

@@ -19,7 +19,7 @@ OPTIONS = {
     "jaxsim.embed": "LIBRARY --store --model --workers --batch_size --max_minutes --exclude "
     "--tags --prune --confirm_gone --subsonic --subsonic_user --subsonic_password_file",
     "jaxsim.search": "STORE --like --weights --preset --top --max_per_artist --max_per_album "
-    "--where --by --explain --json --approximate --playlist --relative",
+    "--where --by --explain --all_versions --json --approximate --playlist --relative",
     "jaxsim.search path": "STORE --start --end --length --weights --where --playlist --relative",
     "jaxsim.search relocate": "STORE OLD NEW",
     "jaxsim.search presets": "STORE --save --weights --delete",
@@ -48,8 +48,8 @@ OPTIONS = {
     "benchmarks.objectives": "--width --batch_size --rounds",
     "benchmarks.pipeline": "--data_dir --data --batch_size --duration --seconds",
     "benchmarks.scaling": "--topologies --groups --batch_size_per_chip --batch_size",
-    "benchmarks.serving": "--tracks --clients --duration --seconds --kinds --library_folder --beside "
-    "--rounds",
+    "benchmarks.serving": "--tracks --clients --duration --seconds --kinds --library_folder "
+    "--beside --rounds",
     "benchmarks.step": "--width --batch_size --dtype --rounds --steps",
     "benchmarks.updating": "--tracks --rounds",
     "benchmarks.tpu": "--topology --batch_size_per_chip --batch_size --width --forms",

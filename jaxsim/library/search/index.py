@@ -77,6 +77,7 @@ class Index:
         where: str | None = None,
         exclude: Iterable[int] = (),
         include_seeds: bool = False,
+        fold: bool = False,
         width: int | None = None,
     ) -> list[Hit]:
         """Like `query.search`, but some of the best may be missing; `width`: see `search_width`.
@@ -96,13 +97,15 @@ class Index:
             where=where,
             exclude=excluded,
             include_seeds=include_seeds,
+            fold=fold,
         )
         w = query.weight_vector(store, weights)
         vector = query.vector(store, query.seed_vector(store, seeds), w)
         if (w >= 0).all() and vector.any():
             width = width or search_width(query.scales(store, w))
             # Filters and caps need more to choose from; otherwise a few more are ranked exactly.
-            limited = any(limit is not None for limit in (max_per_artist, max_per_album, where))
+            limits = (max_per_artist, max_per_album, where)
+            limited = fold or any(limit is not None for limit in limits)
             count = max(4 * top, width if limited else 0) + len(excluded) + len(seeds)
             hits = search(among=self.nearest(vector, min(count, len(store)), width))
             if len(hits) == top:

@@ -13,7 +13,7 @@ from collections.abc import Mapping
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
-from jaxsim.library.search import query
+from jaxsim.library.search import query, versions
 from jaxsim.library.search.query import Hit, Weights
 from jaxsim.library.store import Store
 from jaxsim.network import subspaces
@@ -35,9 +35,9 @@ class Step(Hit):
         by cosines, so it can lie outside; nan where both songs are alike (cosine above `ALIKE`).
     """
 
-    share: float
-    targets: np.ndarray
-    reached: np.ndarray
+    share: float = 0.0
+    targets: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
+    reached: np.ndarray = dataclasses.field(default_factory=lambda: np.zeros(0))
 
 
 def find(
@@ -70,10 +70,14 @@ def find(
     targets = positions(store, schedule or {}, shares)
     first, last = query.seed_vector(store, [start]), query.seed_vector(store, [end])
     aims = [_between(first, last, target) for target in targets]
+    # More than there are steps, for some may be other versions of the first and the last song.
     found = [
-        query.search(store, [aim], w, top=max(length - 2, 1), where=where, exclude=[start, end])
+        query.search(store, [aim], w, top=2 * length, where=where, exclude=[start, end], fold=True)
         for aim in aims[1:-1]
     ]
+    recording = _recordings(store, [start, end], found)
+    ends = recording[start], recording[end]
+    found = [[hit for hit in hits if recording[hit.row] not in ends] for hits in found]
     if found and len(found[0]) < length - 2:
         raise ValueError(
             f"length is {length}, expected at most {len(found[0]) + 2}: only {len(found[0])} "
@@ -81,10 +85,15 @@ def find(
         )
     (opening,) = query.score_tracks(store, [aims[0]], w, [start])
     (closing,) = query.score_tracks(store, [aims[-1]], w, [end])
-    hits = [opening, *_choose(found), closing]
+    hits = [opening, *_choose(found, recording), closing]
     reached = _reached(store, first, last, [hit.row for hit in hits])
     return [
-        Step(hit.row, hit.score, hit.contributions, hit.likeness, float(share), target, way)
+        Step(
+            *(hit.row, hit.score, hit.contributions, hit.likeness, hit.versions),
+            share=float(share),
+            targets=target,
+            reached=way,
+        )
         for hit, share, target, way in zip(hits, shares, targets, reached, strict=True)
     ]
 
@@ -143,25 +152,35 @@ def _between(first: np.ndarray, last: np.ndarray, target: np.ndarray) -> np.ndar
     return (of_a[:, None] * a + of_b[:, None] * b).ravel()
 
 
-def _choose(found: list[list[Hit]]) -> list[Hit]:
-    """One hit from each list, all of different tracks, with the largest sum of scores.
+def _recordings(store: Store, ends: list[int], found: list[list[Hit]]) -> dict[int, int]:
+    """Numbers of recordings by row: the same for versions of one recording."""
+    rows = [*ends, *sorted({hit.row for hits in found for hit in hits})]
+    return dict(zip(rows, versions.originals(store, np.array(rows)), strict=True))
+
+
+def _choose(found: list[list[Hit]], recording: Mapping[int, int]) -> list[Hit]:
+    """One hit from each list, all of different recordings, with the largest sum of scores.
 
     n lists of the n best are enough: whatever the other steps take, one hit is left.
     """
     if not found:
         return []
-    column = {row: i for i, row in enumerate(sorted({hit.row for hits in found for hit in hits}))}
+    chosen_from = sorted({recording[hit.row] for hits in found for hit in hits})
+    column = {number: i for i, number in enumerate(chosen_from)}
     scores = np.full((len(found), len(column)), -np.inf)
     for step, hits in enumerate(found):
-        scores[step, [column[hit.row] for hit in hits]] = [hit.score for hit in hits]
+        columns = [column[recording[hit.row]] for hit in hits]
+        scores[step, columns] = [hit.score for hit in hits]
     # The solver refuses a row of infinities; a score below all possible sums does the same job.
     lowest = scores[np.isfinite(scores)].min()
     span = np.ptp(scores[np.isfinite(scores)]) + 1
     scores[np.isinf(scores)] = lowest - len(found) * span
     steps, columns = linear_sum_assignment(scores, maximize=True)
-    by_column = {i: row for row, i in column.items()}
-    chosen = {int(s): by_column[int(c)] for s, c in zip(steps, columns, strict=True)}
-    return [next(hit for hit in hits if hit.row == chosen[step]) for step, hits in enumerate(found)]
+    chosen = {int(s): chosen_from[int(c)] for s, c in zip(steps, columns, strict=True)}
+    return [
+        next(hit for hit in hits if recording[hit.row] == chosen[step])
+        for step, hits in enumerate(found)
+    ]
 
 
 def _reached(store: Store, first: np.ndarray, last: np.ndarray, rows: list[int]) -> np.ndarray:

@@ -24,6 +24,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
+from jaxsim.library.search import versions
 from jaxsim.library.search.scanning import scan
 from jaxsim.library.store import Store
 from jaxsim.network import subspaces
@@ -45,12 +46,14 @@ class Hit:
         3.12 and later rounds differently).
       contributions: float64 [S].
       likeness: float64 [S], in standard deviations; the same for every weighting.
+      versions: rows of other versions of the same recording, if they were folded into this hit.
     """
 
     row: int
     score: float
     contributions: np.ndarray
     likeness: np.ndarray
+    versions: tuple[int, ...] = ()
 
 
 def search(
@@ -65,6 +68,7 @@ def search(
     exclude: Iterable[int] = (),
     include_seeds: bool = False,
     among: np.ndarray | None = None,
+    fold: bool = False,
 ) -> list[Hit]:
     """The `top` tracks with the highest scores, exactly; fewer only if fewer are allowed.
 
@@ -80,6 +84,8 @@ def search(
       exclude: rows that must not be found.
       include_seeds: whether rows that are seeds may be found.
       among: rows that may be found (the candidates of an approximate index); None: all.
+      fold: whether versions of one recording (see `versions`) are one hit, the best of them, and
+        those of a seed that is a row are not found.
 
     Returns:
       Hits by descending score; equal scores by id.
@@ -97,7 +103,7 @@ def search(
     allowed = np.array(store.select(where))
     allowed[list(exclude)] = False
     if not include_seeds:
-        allowed[[int(seed) for seed in seeds if not isinstance(seed, np.ndarray)]] = False
+        allowed[[int(seed) for seed in seeds if not _is_new(seed)]] = False
     if among is None:
         approximate = np.where(allowed, scan(store.vectors, vector(store, q, w)), -np.inf)
         tolerance, number = _rounding(store, q, w), int(allowed.sum())
@@ -109,11 +115,20 @@ def search(
         if among is None:
             candidates = _promising(approximate, count, tolerance)
         rows, cosines = _first(store, q, w, candidates, count)
-        kept = _within_limits(store, rows, max_per_artist, max_per_album)[:top]
+        others: dict[int, tuple[int, ...]] = dict.fromkeys(range(len(rows)), ())
+        if fold:
+            others = versions.folded(store, rows, [int(s) for s in seeds if not _is_new(s)])
+        positions = np.fromiter(others, np.int64, len(others))
+        within = _within_limits(store, rows[positions], max_per_artist, max_per_album)[:top]
+        kept = positions[within]
         if len(kept) == top or count >= number:
             break
         count *= 4
-    return _hits(store, w, rows[kept], cosines[kept])
+    found = _hits(store, w, rows[kept], cosines[kept])
+    return [
+        dataclasses.replace(hit, versions=others[position])
+        for hit, position in zip(found, kept.tolist(), strict=True)
+    ]
 
 
 def score_tracks(
@@ -175,6 +190,11 @@ def seed_vector(store: Store, seeds: Sequence[Seed]) -> np.ndarray:
     if not len(seeds):
         raise ValueError("no seed, expected at least one track or embedding to compare with")
     return np.mean([_seed(store, seed) for seed in seeds], axis=0)
+
+
+def _is_new(seed: Seed) -> bool:
+    """Whether a seed is an embedding, not a row."""
+    return isinstance(seed, np.ndarray)
 
 
 def _seed(store: Store, seed: Seed) -> np.ndarray:

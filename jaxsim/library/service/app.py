@@ -195,6 +195,7 @@ def search(request: SearchRequest, here: Here) -> Response:
         top=request.top,
         max_per_artist=request.max_per_artist,
         max_per_album=request.max_per_album,
+        fold=not request.all_versions,
         where=request.where or None,
     )
     itself = messages.of_the_query(library, seeds, weights)

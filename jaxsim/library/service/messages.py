@@ -56,6 +56,9 @@ class Hit(BaseModel):
         description="How alike the track is to the query, in standard deviations of the likeness "
         "of random tracks of the library."
     )
+    versions: list[str] = Field(
+        default=[], description="Ids of other versions of the same recording, folded into this hit."
+    )
 
 
 class Request(BaseModel):
@@ -91,6 +94,9 @@ class SearchRequest(Weighted):
         ge=1,
     )
     max_per_album: int | None = Field(default=None, ge=1)
+    all_versions: bool = Field(
+        default=False, description="Every version of a recording is a hit of its own."
+    )
 
 
 class SearchAnswer(BaseModel):

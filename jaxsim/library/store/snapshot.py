@@ -193,6 +193,24 @@ class Store:
         return Path(os.path.commonpath(folders) if folders else os.sep)
 
     @functools.cached_property
+    def seconds(self) -> np.ndarray:
+        """float64 [M]: the duration of each track's audio; nan in rows that belong to no track."""
+        result = np.full(len(self.ids), np.nan)
+        for row, seconds in self._select("SELECT row, seconds FROM tracks WHERE present"):
+            result[row] = seconds
+        return result
+
+    @functools.cached_property
+    def audio_number(self) -> np.ndarray:
+        """int64 [M]: equal for tracks with the same audio in their files; -1 if unknown."""
+        numbers: dict[str, int] = {}
+        result = np.full(len(self.ids), -1)
+        known = "SELECT row, fingerprint FROM tracks WHERE present AND fingerprint != ''"
+        for row, fingerprint in self._select(known):
+            result[row] = numbers.setdefault(fingerprint, len(numbers))
+        return result
+
+    @functools.cached_property
     def id_rank(self) -> np.ndarray:
         """int64 [M]: the position of each track when all are ordered by id."""
         rank = np.full(len(self.ids), -1)

@@ -64,6 +64,7 @@ function make(track) {
   const picture = html("div", { class: "mini" });
   const bars = html("div", { class: "bars" });
   const labels = html("div", { class: "labels" });
+  const versions = html("p", { class: "hint", hidden: true });
   const reason = html("p", { class: "why" });
   const details = html("div", { class: "details", id: `details-${track.row}`, hidden: true });
   const toggle = html(
@@ -76,7 +77,7 @@ function make(track) {
     { class: "hit", "data-id": track.id },
     rank,
     playButton(track),
-    html("div", { class: "what" }, html("h3", {}, track.title ?? track.id), html("p", { class: "by" }, ...makers(track)), labels, reason, bars),
+    html("div", { class: "what" }, html("h3", {}, track.title ?? track.id), html("p", { class: "by" }, ...makers(track)), versions, labels, reason, bars),
     picture,
     html(
       "div",
@@ -106,6 +107,9 @@ function make(track) {
       rank.textContent = index + 1;
       score.textContent = signed(hit.score);
       reason.textContent = why(hit, state.dimensions, state.weights);
+      const others = hit.versions?.length ?? 0;
+      versions.hidden = !others;
+      versions.textContent = others ? `The best of ${others + 1} versions of this recording` : "";
       const common = sharedTags(track);
       if (shownTags !== common.join()) {
         shownTags = common.join();

@@ -45,7 +45,9 @@ def similar(
         weights = weights_of(library, given)
         where = given.get("where") or None
         if count:
-            return query.search(library, seeds, weights, top=count, where=where, exclude=hidden)
+            return query.search(
+                library, seeds, weights, top=count, where=where, exclude=hidden, fold=True
+            )
         return []
     except ValueError as error:
         raise Refused(FAILED, str(error)) from None
@@ -119,6 +121,7 @@ def match(library: Store, weights: query.Weights, hit: Hit, entry: dict[str, Any
         "score": hit.score,
         "contributions": library.by_dimension(hit.contributions),
         "likeness": library.by_dimension(hit.likeness),
+        "versions": [library.ids[row] for row in hit.versions],
     }
 
 

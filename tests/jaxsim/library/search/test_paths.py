@@ -69,11 +69,11 @@ def test_a_dimension_that_stays_still_arrives(make_store: MakeStore) -> None:
 
 def test_on_a_circle_the_playlist_walks_along_it(make_store: MakeStore) -> None:
     """Tracks at equal angles from one song to the other: all are passed, in their order."""
-    angles = np.linspace(0, np.pi / 2, 9)
+    angles = np.linspace(0, np.pi / 2, 6)
     circle = np.stack([np.cos(angles), np.sin(angles), 0 * angles, 0 * angles], 1)
     store = make_store(np.concatenate([np.tile(circle, (1, 3)), random_vectors(60)]))
-    steps = paths.find(store, 0, 8, length=9)
-    assert [step.row for step in steps] == list(range(9))
+    steps = paths.find(store, 0, 5, length=6)
+    assert [step.row for step in steps] == list(range(6))
     # cos(90° - x) - cos(x), from -1 to 1, as a share of the way
     expected = (np.sin(angles) - np.cos(angles) + 1) / 2
     for step, way in zip(steps, expected, strict=True):
