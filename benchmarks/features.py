@@ -3,10 +3,12 @@
 Needs madmom and MusiCNN too, whose estimates are timed as stages.
 
 python -m benchmarks.features --clips=32 --copies=6 --rounds=3
+python -m benchmarks.features --against=../another-checkout --clips=12 --seconds=60 --rounds=15
 
 Speeds are multiples of real time: seconds of audio per second. Both ways read the same files; the
 rounds alternate, and the ratio is their median. The time includes starting the processes, so every
-clip is copied: real collections are larger than what can be rendered here in a minute.
+clip is copied: real collections are larger than what can be rendered here in a minute. With
+`--against`, only extraction is timed, in turns with that of another checkout.
 """
 
 import argparse
@@ -24,7 +26,7 @@ import rich.console
 import rich.table
 import threadpoolctl
 
-from benchmarks import clips
+from benchmarks import against, clips
 from input_pipeline import command_line
 from input_pipeline.command_line import number, positive_integer
 from input_pipeline.datasets import pool, workers
@@ -104,6 +106,16 @@ def _seconds(function: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
+def compare(other: Path, *, count: int, seconds: float, rounds: int) -> None:
+    """Extraction alone, in turns with another checkout."""
+    with tempfile.TemporaryDirectory() as folder:
+        samples = []
+        for path in clips.write(clips.tracks(count, seconds=seconds), Path(folder)):
+            samples.append(path.with_suffix(".npy"))
+            np.save(samples[-1], audio.load_audio(path, RATE))
+        against.compare(other.resolve(), samples, sample_rate=RATE, rounds=rounds)
+
+
 def measure(*, count: int, copies: int, seconds: float, processes: int, rounds: int) -> None:
     """Times every stage, then alternates between both ways."""
     with tempfile.TemporaryDirectory() as folder:
@@ -145,8 +157,13 @@ def measure(*, count: int, copies: int, seconds: float, processes: int, rounds: 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     os.environ |= pool.ENVIRONMENT  # XLA's threads are counted when JAX starts
+    fields = vars(options)
+    other = fields.pop("against")
     with command_line.problems_in_one_line():
-        measure(**vars(options))
+        if other is None:
+            measure(**fields)
+        else:
+            compare(other, **{name: fields[name] for name in ("count", "seconds", "rounds")})
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -164,6 +181,11 @@ def _parser() -> argparse.ArgumentParser:
         help="processes that extract features",
     )
     add("--rounds", type=positive_integer, default=3, help="rounds of timing")
+    add(
+        "--against",
+        type=Path,
+        help="another checkout, whose extraction takes turns with this one's",
+    )
     return parser
 
 

@@ -38,7 +38,7 @@ OPTIONS = {
     "benchmarks.composing": "--tracks --batch_size",
     "benchmarks.embedding": "--clips --seconds --workers --processes",
     "benchmarks.faults": "--kills --saves --signals --disks --soak_minutes --only",
-    "benchmarks.features": "--clips --copies --seconds --workers --processes --rounds",
+    "benchmarks.features": "--clips --copies --seconds --workers --processes --rounds --against",
     "benchmarks.hits": "--pieces_per_genre --music",
     "benchmarks.musicnn_excerpts": "",
     "benchmarks.same_recording": "--split --count --seconds --model",

@@ -1,18 +1,21 @@
 """From samples to features: mel spectrogram, CENS chroma and onset envelope of a whole track.
 
-Nothing here imports TensorFlow or JAX, so that worker processes start quickly.
+Nothing here imports TensorFlow, JAX or librosa, so that worker processes start quickly.
 """
 
 import dataclasses
+import functools
 from collections.abc import Sequence
 from typing import Any
 
-import librosa
 import numpy as np
+import scipy.fft
 import threadpoolctl
 
 from input_pipeline.hearing import chroma, level
 from input_pipeline.hearing.audio import UnusableTrack
+from input_pipeline.hearing.blocks import Samples
+from input_pipeline.hearing.mel import mel_and_onset
 from input_pipeline.hearing.segments import SEGMENT_FRAMES
 
 FEATURE_VERSION = 1  # Raise it whenever the same configuration gives different numbers.
@@ -111,8 +114,6 @@ def parse_feature_config(options: Sequence[str]) -> FeatureConfig:
     return FeatureConfig(**values)
 
 
-# Matrix products round differently with more threads: one thread gives the same bytes everywhere.
-@threadpoolctl.threadpool_limits.wrap(limits=1)
 def extract(samples: np.ndarray, config: FeatureConfig) -> dict[str, np.ndarray]:
     """Extracts all features of a track.
 
@@ -128,32 +129,41 @@ def extract(samples: np.ndarray, config: FeatureConfig) -> dict[str, np.ndarray]
     Raises:
       UnusableTrack: the samples are too short, silent or not finite.
     """
+    # Products round differently with more threads: one thread gives the same bytes everywhere.
+    with _thread_pools().limit(limits=1):
+        return _extract(samples, config)
+
+
+@functools.cache
+def _thread_pools() -> threadpoolctl.ThreadpoolController:
+    """Of the libraries that are loaded by now; looking for them takes milliseconds."""
+    return threadpoolctl.ThreadpoolController()
+
+
+def _extract(samples: np.ndarray, config: FeatureConfig) -> dict[str, np.ndarray]:
     samples = np.ascontiguousarray(samples, dtype=np.float32)
     _check_samples(samples, config)
-    samples = _as_ears_hear(samples, config)
-    magnitude = np.abs(
-        librosa.stft(samples, n_fft=config.n_fft, hop_length=config.hop_length)
-    )  # [1 + n_fft / 2, T]
-    filters = librosa.filters.mel(sr=config.sample_rate, n_fft=config.n_fft, n_mels=config.n_mels)
-    mel = np.log10(1.0 + config.log_gain * (filters @ magnitude))
-    onset = librosa.onset.onset_strength(
-        S=librosa.power_to_db(filters @ magnitude**2),
-        sr=config.sample_rate,
+    heard = _as_ears_hear(samples, config)
+    mel, onset = mel_and_onset(
+        heard,
+        sample_rate=config.sample_rate,
         n_fft=config.n_fft,
         hop_length=config.hop_length,
+        n_mels=config.n_mels,
+        log_gain=config.log_gain,
     )
     cens = chroma.cens(
-        samples,
+        heard,
         sample_rate=config.sample_rate,
         hop_length=config.hop_length,
         n_chroma=config.n_chroma,
         bins_per_octave=config.bins_per_octave,
     )
-    frames = min(mel.shape[1], cens.shape[1], len(onset))
+    frames = min(len(mel), cens.shape[1])
     return {
-        "mel": np.ascontiguousarray(mel.T[:frames], dtype=np.float16),
+        "mel": mel[:frames],
         "cens": np.ascontiguousarray(cens.T[:frames], dtype=np.float16),
-        "onset": np.ascontiguousarray(onset[:frames], dtype=np.float32),
+        "onset": onset[:frames],
     }
 
 
@@ -167,35 +177,37 @@ def mfcc_statistics(mel: np.ndarray, *, count: int = 20) -> np.ndarray:
     Returns:
       float64 [count + count (count + 1) / 2].
     """
-    mfcc = librosa.feature.mfcc(S=mel.T.astype(np.float64), n_mfcc=count)
+    mfcc = scipy.fft.dct(mel.astype(np.float64), norm="ortho").T[:count]
     covariance = np.cov(mfcc)[np.triu_indices(count)]
     return np.concatenate([mfcc.mean(axis=1), covariance])
 
 
-def _as_ears_hear(samples: np.ndarray, config: FeatureConfig) -> np.ndarray:
+def _as_ears_hear(samples: np.ndarray, config: FeatureConfig) -> Samples:
     """The samples at the loudness and without the silence that `config` asks for."""
     if (config.loudness, config.silence) == ("none", "kept"):
         return samples
+    heard: Samples = samples
     loudness = level.loudness(samples, config.sample_rate)
     if not np.isfinite(loudness):
         raise UnusableTrack("silent: nothing is louder than -70 LUFS")
     if config.silence == "left_out":
-        samples = level.sounding(samples, config.sample_rate, loudness)
-        _check_length(samples, config, "too short without silence")
-    return level.at_level(samples, loudness) if config.loudness == "track" else samples
+        heard = level.sounding(samples, config.sample_rate, loudness)
+        _check_length(heard, config, "too short without silence")
+    return level.at_level(heard, loudness) if config.loudness == "track" else heard
 
 
 def _check_samples(samples: np.ndarray, config: FeatureConfig) -> None:
     if samples.ndim != 1:
         raise UnusableTrack(f"has samples of shape {samples.shape}, expected one dimension")
-    if not np.isfinite(samples).all():
+    lowest, highest = samples.min(initial=0), samples.max(initial=0)  # NaN if any sample is
+    if not np.isfinite([lowest, highest]).all():
         raise UnusableTrack("has samples that are not finite")
     _check_length(samples, config, "too short")
-    if np.abs(samples).max() < SILENCE_PEAK:
+    if max(-lowest, highest) < SILENCE_PEAK:
         raise UnusableTrack(f"silent: no sample is above {SILENCE_PEAK}")
 
 
-def _check_length(samples: np.ndarray, config: FeatureConfig, problem: str) -> None:
+def _check_length(samples: Samples, config: FeatureConfig, problem: str) -> None:
     frames = 1 + len(samples) // config.hop_length
     if frames < config.segment_frames:
         raise UnusableTrack(
