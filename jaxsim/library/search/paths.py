@@ -11,8 +11,6 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
-
 from jaxsim.library.search import query
 from jaxsim.library.search.query import Hit, Weights
 from jaxsim.library.store import Store
@@ -148,6 +146,8 @@ def _choose(found: list[list[Hit]]) -> list[Hit]:
 
     n lists of the n best are enough: whatever the other steps take, one hit is left.
     """
+    from scipy.optimize import linear_sum_assignment  # takes a second to import
+
     if not found:
         return []
     column = {row: i for i, row in enumerate(sorted({hit.row for hits in found for hit in hits}))}
