@@ -27,7 +27,7 @@ from input_pipeline.command_line import positive_integer
 from jaxsim.library import store
 from jaxsim.library.search import exports, hits, paths, playlists, presets, query
 from jaxsim.library.search.query import Hit, Seed
-from jaxsim.library.store import Store, writing
+from jaxsim.library.store import Store
 
 if TYPE_CHECKING:
     import rich.table
@@ -239,6 +239,8 @@ def _relocate_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_relocate(library: Store, options: argparse.Namespace) -> None:
+    from jaxsim.library.store import writing
+
     old, new = os.path.abspath(options.old), os.path.abspath(options.new)
     with writing.open(library.path) as writer:
         count = writer.relocate(old, new)

@@ -112,9 +112,7 @@ def _naive(built: "_Graph", name: str, x: str, strides: Sequence[int]) -> str:
     deep = built.convolve(f"{name}/deep_reduce", x)
     deep = built.convolve(f"{name}/deep_1", deep)
     deep = built.convolve(f"{name}/deep_2", deep, strides)
-    pooled = built.add(
-        "MaxPool", [x], kernel_shape=(3, 3), strides=strides, auto_pad="SAME_UPPER"
-    )
+    pooled = built.add("MaxPool", [x], kernel_shape=(3, 3), strides=strides, auto_pad="SAME_UPPER")
     return built.joined([point, deep, pooled])
 
 

@@ -26,7 +26,6 @@ from jaxsim.library.search import query
 from jaxsim.library.search.query import Hit, Seed, Weights
 from jaxsim.library.store import Store
 
-
 FILE, DESCRIPTION = "index.usearch", "index.json"
 CONNECTIVITY, EXPANSION = 16, 64  # of the graph: links per track, and width while it is built
 PART = 1024  # tracks added at once

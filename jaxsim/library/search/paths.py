@@ -11,6 +11,7 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
+
 from jaxsim.library.search import query
 from jaxsim.library.search.query import Hit, Weights
 from jaxsim.library.store import Store
