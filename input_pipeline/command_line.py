@@ -7,11 +7,14 @@ error and exits with 1.
 import argparse
 import contextlib
 import csv
+import re
 import sqlite3
 import sys
 from collections.abc import Callable, Iterator
 
 EXPECTED = (OSError, ValueError, ImportError, sqlite3.Error)
+PROGRAM = "jaxsim"  # the command that runs all the others
+_runs_as_program = False
 
 
 class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescriptionHelpFormatter):
@@ -24,10 +27,28 @@ class _Formatter(argparse.ArgumentDefaultsHelpFormatter, argparse.RawDescription
         return super()._get_help_string(action)
 
 
+def run_as_program() -> None:
+    """Has every command spelled `jaxsim COMMAND` from now on, as its user spells it."""
+    global _runs_as_program
+    _runs_as_program = True
+
+
+def spelled(text: str) -> str:
+    """A text with its commands, such as `python -m jaxsim.embed`, as the user spells commands."""
+    if not _runs_as_program:
+        return text
+    return re.sub(r"python -m (?:jaxsim|input_pipeline)\.", f"{PROGRAM} ", text)
+
+
+class _Parser(argparse.ArgumentParser):
+    def format_help(self) -> str:
+        return spelled(super().format_help())
+
+
 def parser(module: str, description: str | None) -> argparse.ArgumentParser:
     """A parser for `python -m MODULE`; the description is the module's docstring."""
-    return argparse.ArgumentParser(
-        prog=f"python -m {module}",
+    return _Parser(
+        prog=spelled(f"python -m {module}"),
         description=description,
         formatter_class=_Formatter,
         allow_abbrev=False,
@@ -79,4 +100,4 @@ def problems_in_one_line() -> Iterator[None]:
     try:
         yield
     except EXPECTED as error:
-        sys.exit(f"error: {error}")
+        sys.exit(spelled(f"error: {error}"))

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from input_pipeline import command_line, manifest, scores
+from input_pipeline import command_line, extras, manifest, scores
 from input_pipeline.collection import Collection, Problem, summarise
 from input_pipeline.hearing.features import FeatureConfig, parse_feature_config
 from input_pipeline.sources import dimsim, fma, folder, jamendo, magnatagatune, mirdata, msd
@@ -43,6 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     with command_line.problems_in_one_line():
         try:
+            _need_extras(options)
             feature_config = parse_feature_config(options.feature)
             if options.source == SCORES:
                 config = scores.ScoresConfig(
@@ -171,6 +172,17 @@ def _tag_thresholds(text: str) -> dict[str, float]:
     return found
 
 
+def _need_extras(options: argparse.Namespace) -> None:
+    """Makes sure that everything that the options ask for is installed."""
+    if options.source in (SCORES, "mirdata"):
+        extras.need(options.source)
+    if options.dry_run:
+        return
+    extras.need("train")
+    if options.beam_options:
+        extras.need("beam")
+
+
 def prepare_scores(
     config: scores.ScoresConfig,
     feature_config: FeatureConfig,
@@ -226,6 +238,9 @@ def prepare_music(
     print(summarise(collection), flush=True)
     if dry_run:
         return
+    unknown = {"tempo", "key"} & {*estimate}
+    if any(getattr(track, label) is None for track in collection.tracks for label in unknown):
+        extras.need("madmom")
     from input_pipeline.datasets import builder, tag_labels  # imports TensorFlow
     from input_pipeline.scores import default_data  # imports TensorFlow
 

@@ -26,8 +26,6 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from absl import logging
-
 from input_pipeline import command_line, folders
 from input_pipeline.datasets import pool
 from input_pipeline.hearing import audio
@@ -37,15 +35,12 @@ from jaxsim.library.intake import matching, music_server
 from jaxsim.library.intake.embedding import BATCH_SIZE, Embedder
 from jaxsim.library.intake.updating import update
 from jaxsim.library.store import subsonic_ids
-from jaxsim.network import compilation
 
 FAULT = 3  # exit code when files are missing in a way that may be a fault
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
-    compilation.prepare()
-    logging.set_verbosity(logging.WARNING)  # JAX and orbax log through absl
     with command_line.problems_in_one_line():
         server = _server(options)
         try:

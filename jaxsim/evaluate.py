@@ -8,19 +8,21 @@ Writes `evaluation.json` (every number) and its report, `report.html` and `repor
 import argparse
 from collections.abc import Sequence
 
-from absl import logging
-
-from input_pipeline import command_line
+from input_pipeline import command_line, extras
 from jaxsim.command_line import add_evaluation_options
-from jaxsim.evaluation.evaluating import evaluate
-from jaxsim.network import compilation
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
-    compilation.prepare()
-    logging.set_verbosity(logging.WARNING)  # JAX and orbax log through absl
     with command_line.problems_in_one_line():
+        extras.need("train")
+        from absl import logging
+
+        from jaxsim.evaluation.evaluating import evaluate
+        from jaxsim.network import compilation
+
+        compilation.prepare()
+        logging.set_verbosity(logging.WARNING)  # JAX and orbax log through absl
         evaluate(
             options.checkpoint,
             models=options.model,

@@ -8,18 +8,15 @@ python -m jaxsim.export --checkpoint=runs/demo --out=model.npz --whiten=0.1
 import argparse
 import functools
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
-import jax.numpy as jnp
 import numpy as np
 
-from input_pipeline import command_line
-from jaxsim.evaluation import track_embeddings
+from input_pipeline import command_line, extras
 from jaxsim.exported import model_format, whitening
-from jaxsim.network import compilation
-from jaxsim.training.data import open_splits
-from jaxsim.training.saving.checkpoints import Restored
-from jaxsim.training.saving.exporting import export_checkpoint
-from jaxsim.training.train_step import State
+
+if TYPE_CHECKING:
+    from jaxsim.training.saving.checkpoints import Restored
 
 BATCH_SIZE = 64  # segments that are embedded at once, on all devices together
 
@@ -27,6 +24,11 @@ BATCH_SIZE = 64  # segments that are embedded at once, on all devices together
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     with command_line.problems_in_one_line():
+        extras.need("train")
+        if options.out.endswith(".safetensors"):
+            extras.need("safetensors")
+        from jaxsim.training.saving.exporting import export_checkpoint
+
         whiten = None
         if options.whiten:
             whiten = functools.partial(
@@ -68,8 +70,17 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def whitening_of(restored: Restored, *, strength: float, data_dir: str) -> Mapping[str, np.ndarray]:
+def whitening_of(
+    restored: "Restored", *, strength: float, data_dir: str
+) -> Mapping[str, np.ndarray]:
     """The whitening of a checkpoint's network over the tracks of the training split."""
+    import jax.numpy as jnp
+
+    from jaxsim.evaluation import track_embeddings
+    from jaxsim.network import compilation
+    from jaxsim.training.data import open_splits
+    from jaxsim.training.train_step import State
+
     compilation.prepare()
     config = restored.config
     data = open_splits(config, ("train",), directory=data_dir)["train"]

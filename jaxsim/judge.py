@@ -102,9 +102,10 @@ def _summary(fitted: Fit, name: str, library: store.Store) -> str:
             f"; weights fitted to all the others predict {fitted.agreement:.0%} of the answers "
             "correctly (chance: 50%; the questions asked are the hardest)"
         )
+    search = command_line.spelled("python -m jaxsim.search")
     return (
         f"{fitted.answers} answers{agreement}\n"
-        f"saved: python -m jaxsim.search {library.path} --like SONG --preset {name}"
+        f"saved: {search} {library.path} --like SONG --preset {name}"
     )
 
 

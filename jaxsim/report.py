@@ -7,13 +7,15 @@ import argparse
 from collections.abc import Sequence
 from pathlib import Path
 
-from input_pipeline import command_line
-from jaxsim.evaluation.reporting import write_merged
+from input_pipeline import command_line, extras
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     with command_line.problems_in_one_line():
+        extras.need("train")
+        from jaxsim.evaluation.reporting import write_merged
+
         for path in write_merged(options.evaluation, Path(options.out)):
             print(path)
 

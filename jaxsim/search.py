@@ -19,20 +19,20 @@ import json
 import os
 import sys
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import rich.console
-import rich.table
-import rich.text
 
-from input_pipeline import command_line
+from input_pipeline import command_line, extras
 from input_pipeline.command_line import positive_integer
 from jaxsim.library import store
 from jaxsim.library.search import exports, groups, hits, paths, playlists, presets, query
 from jaxsim.library.search.query import Hit, Seed
 from jaxsim.library.store import Store, writing
 from jaxsim.library.store.matching import folded
+
+if TYPE_CHECKING:
+    import rich.table
 
 CANDIDATES = 10  # listed when a title is not unique
 
@@ -42,8 +42,18 @@ def main(arguments: Sequence[str] | None = None) -> None:
     command = arguments.pop(0) if arguments and arguments[0] in COMMANDS else "search"
     run = COMMANDS[command][1]
     options = _parser(command).parse_args(arguments)
-    with command_line.problems_in_one_line(), store.open(options.store) as library:
-        run(library, options)
+    with command_line.problems_in_one_line():
+        if extra := _extra(command, options):
+            extras.need(extra)
+        with store.open(options.store) as library:
+            run(library, options)
+
+
+def _extra(command: str, options: argparse.Namespace) -> str | None:
+    """What must be installed beyond the library."""
+    if command in ("index", "recall") or getattr(options, "approximate", False):
+        return "ann"
+    return "qdrant" if getattr(options, "format", None) == "qdrant" else None
 
 
 def _parser(command: str = "search") -> argparse.ArgumentParser:
@@ -163,6 +173,9 @@ def _run_search(library: Store, options: argparse.Namespace) -> None:
 def _show_groups(
     library: Store, found: Sequence[groups.Group], options: argparse.Namespace
 ) -> None:
+    import rich.table
+    import rich.text
+
     best = hits.as_json(library, [group.best for group in found])
     if options.json:
         described = [
@@ -223,9 +236,7 @@ def _exact(library: Store, words: str) -> list[int]:
 def _embed(library: Store, path: str) -> np.ndarray:
     from input_pipeline.hearing.audio import UnusableTrack
     from jaxsim.library.intake.embedding import Embedder
-    from jaxsim.network import compilation
 
-    compilation.prepare()
     try:
         return Embedder(library.path / store.MODEL)(path)
     except UnusableTrack as error:
@@ -234,8 +245,11 @@ def _embed(library: Store, path: str) -> np.ndarray:
 
 def _table(
     library: Store, found: Sequence[Hit], weights: np.ndarray, *, explain: bool
-) -> rich.table.Table:
+) -> "rich.table.Table":
     """The hits and, if `explain`, what each dimension with a weight contributes."""
+    import rich.table
+    import rich.text
+
     shown = np.flatnonzero(weights) if explain else np.zeros(0, int)
     table = rich.table.Table()
     for name in ("", "score", *(library.dimensions[i] for i in shown)):
@@ -252,8 +266,10 @@ def _table(
     return table
 
 
-def _print(table: rich.table.Table) -> None:
+def _print(table: "rich.table.Table") -> None:
     """Fits the table to a terminal; files and pipes get whole lines."""
+    import rich.console
+
     rich.console.Console(width=None if sys.stdout.isatty() else 200).print(table)
 
 
@@ -285,6 +301,7 @@ def _relocate_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_relocate(library: Store, options: argparse.Namespace) -> None:
+
     old, new = os.path.abspath(options.old), os.path.abspath(options.new)
     with writing.open(library.path) as writer:
         count = writer.relocate(old, new)
@@ -301,6 +318,8 @@ def _presets_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_presets(library: Store, options: argparse.Namespace) -> None:
+    import rich.table
+
     if options.save:
         presets.save(library, options.save, query.parse_weights(options.weights))
     if options.delete:
@@ -325,6 +344,8 @@ def _recall_options(parser: argparse.ArgumentParser) -> None:
 
 
 def _run_recall(library: Store, options: argparse.Namespace) -> None:
+    import rich.table
+
     from jaxsim.library.search import index
 
     measured = index.measure(index.Index(library), queries=options.queries, top=options.top)
@@ -356,11 +377,9 @@ def _run_export(library: Store, options: argparse.Namespace) -> None:
 
 
 def _export_to_qdrant(library: Store, place: str) -> None:
-    try:
-        import qdrant_client
-        from qdrant_client.http.exceptions import ApiException
-    except ImportError:
-        raise ImportError("this needs `pip install 'jaxsim[qdrant]'`") from None
+    import qdrant_client
+    from qdrant_client.http.exceptions import ApiException
+
     is_url = place.startswith(("http://", "https://"))
     # The check would be made beside the export, and warn about a server that is not there.
     where: dict[str, Any] = (

@@ -93,11 +93,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def run(library: store.Store, options: argparse.Namespace) -> None:
     """Serves until it is interrupted."""
-    try:
-        import fastapi  # noqa: F401
-        import uvicorn
-    except ImportError as error:
-        raise ImportError(f"{error.name} is missing: pip install 'jaxsim[serve]'") from None
+    import uvicorn
+
     from jaxsim.library.service import guard, proxies
     from jaxsim.library.service.app import create_app
     from jaxsim.library.service.uploads import UploadEmbedder

@@ -15,7 +15,7 @@ from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
 
-from input_pipeline import command_line
+from input_pipeline import command_line, extras
 from jaxsim.command_line import add_evaluation_options
 
 TRAIN = "jaxsim.train"
@@ -85,6 +85,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     end = arguments.index("--") if "--" in arguments else len(arguments)
     options = _parser().parse_args(arguments[:end])
     with command_line.problems_in_one_line():
+        extras.need("train")
         sweep(
             options.configs,
             Path(options.workdir),

@@ -9,20 +9,13 @@ import functools
 import sys
 from collections.abc import Sequence
 from pathlib import Path
-
-import jax
-from absl import logging
-from ml_collections import ConfigDict
+from typing import TYPE_CHECKING
 
 from input_pipeline import command_line
 from jaxsim.command_line import config_name, parse_with_config
-from jaxsim.evaluation.validation import Validation
-from jaxsim.network import compilation
-from jaxsim.training import profiling, run
-from jaxsim.training.config import check
-from jaxsim.training.data import open_splits, standardised
-from jaxsim.training.machines import processes, stopping
-from jaxsim.training.saving.starting import adopted
+
+if TYPE_CHECKING:
+    from ml_collections import ConfigDict
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -41,6 +34,12 @@ def main(arguments: Sequence[str] | None = None) -> None:
         parser.error("--distributed needs a --workdir that all processes share")
     if not options.workdir:
         print(f"{workdir}: the run; --workdir chooses another folder", file=sys.stderr)
+    from absl import logging
+
+    from jaxsim.network import compilation
+    from jaxsim.training import run
+    from jaxsim.training.machines import processes, stopping
+
     compilation.prepare()
     logging.set_verbosity(logging.WARNING)  # JAX and orbax log through absl
     if options.distributed:
@@ -51,8 +50,17 @@ def main(arguments: Sequence[str] | None = None) -> None:
     stopping.leave(run.guarded(functools.partial(train, config, workdir, profile=options.profile)))
 
 
-def train(config: ConfigDict, workdir: Path, *, profile: str) -> int:
+def train(config: "ConfigDict", workdir: Path, *, profile: str) -> int:
     """Checks the configuration, opens its data and trains; returns the exit code."""
+    import jax
+
+    from jaxsim.evaluation.validation import Validation
+    from jaxsim.training import profiling, run
+    from jaxsim.training.config import check
+    from jaxsim.training.data import open_splits, standardised
+    from jaxsim.training.machines import processes
+    from jaxsim.training.saving.starting import adopted
+
     config = adopted(config)
     check(config, devices=jax.device_count())
     profiled = profiling.parse(profile, num_steps=config.num_steps) if profile else range(0)

@@ -16,6 +16,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from input_pipeline import extras
 from input_pipeline.files import replacing
 from input_pipeline.hearing.features import FEATURE_VERSION, FeatureConfig
 from input_pipeline.hearing.segments import pad_onset
@@ -311,6 +312,7 @@ def _save_index(path: Path, index: dict[str, np.ndarray]) -> None:
 
 def _build_index(directory: Path, split: str, shards: list[Path]) -> dict[str, np.ndarray]:
     """Reads all records once, checking their checksums; sorted by track_id."""
+    extras.need("train")
     import tensorflow_datasets as tfds
 
     builder = tfds.builder_from_directory(directory)

@@ -3,6 +3,7 @@
 import pickle
 from collections.abc import Iterator, Sequence
 
+from input_pipeline import extras
 from input_pipeline.datasets import workers
 
 
@@ -17,13 +18,10 @@ def analyse_all(
     Raises:
       ImportError: Apache Beam is not installed.
     """
-    try:
-        import apache_beam as beam
-        from apache_beam.options.pipeline_options import PipelineOptions
-    except ImportError as error:
-        raise ImportError(
-            f"--beam_options needs Apache Beam ({error}): pip install 'jaxsim[beam]'"
-        ) from None
+    extras.need("beam")
+    import apache_beam as beam
+    from apache_beam.options.pipeline_options import PipelineOptions
+
     workers.compile_librosa(job.feature_config)
     with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
         _ = (

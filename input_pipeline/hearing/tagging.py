@@ -11,7 +11,6 @@ import importlib.util
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
-import librosa
 import numpy as np
 import threadpoolctl
 
@@ -107,6 +106,8 @@ def patches(samples: np.ndarray, rate: float) -> np.ndarray:
     Returns:
       float32 [P, 187, 96], log10(1 + 10000 * Slaney mel of the STFT's power).
     """
+    import librosa  # takes a second, and only who trains has it
+
     samples = audio.resample(samples, rate, SAMPLE_RATE)
     least = (PATCH_FRAMES - 1) * HOP_LENGTH
     samples = np.pad(samples, (0, max(0, least - len(samples)))).astype(np.float32)

@@ -7,7 +7,7 @@ import json
 import sys
 from pathlib import Path
 
-from input_pipeline import scores
+from input_pipeline import extras, scores
 from input_pipeline.cache import cache_directory
 from input_pipeline.collection import Collection
 from input_pipeline.datasets import builder, dataset
@@ -19,7 +19,12 @@ _DISTRIBUTIONS = ("librosa", "music21", "pretty_midi", "midirenderer")
 
 
 def default_directory(scores_config: scores.ScoresConfig, feature_config: FeatureConfig) -> Path:
-    """Where the scores of these configurations are kept, below `cache_directory`."""
+    """Where the scores of these configurations are kept, below `cache_directory`.
+
+    Raises:
+      ImportError: what makes them is not installed.
+    """
+    extras.need("scores")
     identity = {
         "scores": dataclasses.asdict(scores_config),
         "features": feature_config.described(),

@@ -7,7 +7,6 @@ import io
 from typing import NamedTuple
 
 import numpy as np
-import soundfile
 import soxr
 
 from input_pipeline.scores.pieces import Note
@@ -148,6 +147,7 @@ def _sound_font() -> bytes:
 def _synthesise(rendering: Rendering) -> np.ndarray:
     """Returns mono samples at `SAMPLE_RATE`; how many depends on the decay of the last notes."""
     import midirenderer
+    import soundfile
 
     wave = midirenderer.render_wave_from(_sound_font(), midi_bytes(rendering))
     samples, rate = soundfile.read(io.BytesIO(wave))

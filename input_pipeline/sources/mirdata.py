@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from input_pipeline import extras
 from input_pipeline.collection import Collection, Collector, split_of_group
 from input_pipeline.tracks import TAG_DIMENSIONS
 
@@ -51,10 +52,9 @@ def read(path: str | Path, *, dataset: str, version: str = "default") -> Collect
 
 
 def _initialise(dataset: str, path: str | Path, version: str) -> Any:
-    try:
-        import mirdata
-    except ImportError as error:
-        raise ImportError(f"mirdata is not installed ({error}): pip install mirdata") from error
+    extras.need("mirdata")
+    import mirdata
+
     return mirdata.initialize(dataset, data_home=str(path), version=version)
 
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 import jaxsim
+from input_pipeline import extras
 from input_pipeline.files import replacing
 from jaxsim.exported import model_format, safetensors_format
 from jaxsim.network.plan import PUBLISHED_DEPTH, Plan, plan_of
@@ -198,11 +199,8 @@ def _described(model: dict[str, Any]) -> dict[str, Any]:
 
 
 def _safetensors(metadata: str, arrays: Mapping[str, np.ndarray]) -> bytes:
-    try:
-        import safetensors.numpy
-    except ModuleNotFoundError:
-        raise ValueError(
-            "a .safetensors file needs the package safetensors: pip install '.[safetensors]'"
-        ) from None
+    extras.need("safetensors")
+    import safetensors.numpy
+
     contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     return safetensors.numpy.save(contiguous, {model_format.METADATA: metadata})

@@ -6,6 +6,7 @@ import pytest
 
 from jaxsim import train
 from jaxsim.command_line import config_name
+from jaxsim.network import compilation
 from jaxsim.training.machines import stopping
 
 
@@ -19,7 +20,7 @@ def workdirs(monkeypatch):
         return stopping.FINISHED
 
     monkeypatch.setattr(train, "train", start)
-    monkeypatch.setattr(train.compilation, "prepare", lambda: None)
+    monkeypatch.setattr(compilation, "prepare", lambda: None)
     monkeypatch.setattr(stopping, "leave", lambda code: None)
     return started
 

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from input_pipeline.hearing.audio import UnusableTrack
-from input_pipeline.hearing.features import FeatureConfig
+from input_pipeline.hearing.features import FeatureConfig, extract
 from input_pipeline.hearing.listening import listen
 
 MEMORY = 4 << 30  # bytes that the process may use
@@ -81,10 +81,10 @@ def _broken(error: BaseException) -> dict[str, Any]:
 
 
 def _warm() -> None:
-    """Loads and compiles what the first file would otherwise wait for."""
-    from input_pipeline.datasets import workers
-
-    workers.compile_librosa(FeatureConfig())
+    """Loads what the first file would otherwise wait for."""
+    config = FeatureConfig()
+    noise = np.random.default_rng(0).uniform(-1, 1, config.segment_frames * config.hop_length)
+    extract(noise, config)
 
 
 if __name__ == "__main__":

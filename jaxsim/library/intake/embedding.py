@@ -1,6 +1,5 @@
-"""From audio to embeddings, with a trained run or an exported model: one path for both, in JAX."""
+"""From audio to embeddings, with a trained run or an exported model: one path for both."""
 
-import functools
 import hashlib
 import json
 import tempfile
@@ -8,28 +7,28 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
-import jax
 import numpy as np
-from flax.traverse_util import unflatten_dict
 
+from input_pipeline import extras
 from input_pipeline.hearing import features
 from input_pipeline.hearing.audio import LONGEST
 from input_pipeline.hearing.listening import listen
 from input_pipeline.hearing.segments import segments
 from jaxsim.exported import numpy_model
 from jaxsim.library import store
-from jaxsim.network import compilation, folded, subspaces
+from jaxsim.library.intake import onnx_network
+from jaxsim.network import subspaces
 
 Key = TypeVar("Key")
 Features = dict[str, np.ndarray]
-BATCH_SIZE = 16  # segments; a CPU gains nothing from more
+BATCH_SIZE = 16  # segments; more are no faster
 
 
 class Embedder:
     """Embeds tracks: the mean over non-overlapping segments (A §4.1), sub-spaces at length 1.
 
-    The network is the exported one, with all batch normalisation folded, run by JAX in float32 on
-    one device; reading audio takes far longer than the network does.
+    The network is the exported one, with all batch normalisation folded, run by ONNX Runtime in
+    float32 on this machine's processors; reading audio takes far longer than the network does.
 
     Attributes:
       model: the exported model.
@@ -48,6 +47,7 @@ class Embedder:
         Raises:
           FileNotFoundError: there is no such file, or no checkpoint.
           ValueError: it is not a model, or this version extracts different features.
+          ImportError: it is a run, and what reads checkpoints is not installed.
         """
         self.model, self.file = _read(Path(source))
         if self.model.feature_version != features.FEATURE_VERSION:
@@ -58,15 +58,7 @@ class Embedder:
         self.digest = _digest(self.model)
         self.feature_config = features.FeatureConfig(**self.model.feature_config)
         self.batch_size = batch_size
-        self._params = jax.device_put(unflatten_dict(self.model.arrays, sep="/"))
-        config = folded.config_of(
-            self.model.config,
-            self.model.feature_config,
-            self.model.standardise,
-            self.model.tempogram,
-        )
-        forward = jax.jit(functools.partial(folded.forward, config))
-        self._forward = compilation.announced(forward, "the network")
+        self._network = onnx_network.Network(self.model)
 
     def __call__(
         self, audio: str | Path | np.ndarray, *, max_seconds: float = LONGEST
@@ -131,10 +123,8 @@ class Embedder:
         )
 
     def _embed(self, ready: list[Features]) -> np.ndarray:
-        """Embeddings [n, E] of segments; a batch is filled up so that only one size is compiled."""
-        filled = ready + ready[:1] * (self.batch_size - len(ready))
-        batch = {name: np.stack([segment[name] for segment in filled]) for name in ready[0]}
-        return np.asarray(self._forward(self._params, batch))[: len(ready)]
+        """Embeddings [n, E] of segments."""
+        return self._network({name: np.stack([one[name] for one in ready]) for name in ready[0]})
 
     def _track(self, embedded: np.ndarray) -> np.ndarray:
         """The embedding [E] of a track from those of its segments [L, E]."""
@@ -146,6 +136,7 @@ def _read(source: Path) -> tuple[numpy_model.Model, bytes]:
     """A model and the bytes of its exported file; a checkpoint is exported first."""
     if not source.is_dir():
         return numpy_model.load(source), source.read_bytes()
+    extras.need("train")
     from jaxsim.training.saving.exporting import export_checkpoint
 
     with tempfile.TemporaryDirectory() as folder:

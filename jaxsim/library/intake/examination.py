@@ -130,7 +130,6 @@ def examine_all(
 
     A file that kills its worker is unusable.
     """
-    workers.compile_librosa(feature_config)
     examined = functools.partial(_examine, feature_config=feature_config, max_seconds=max_seconds)
     for (path, _), found in pool.in_order(examined, files, processes=workers_count):
         yield found or Examined(path, reason="cannot be read (its worker process died)")

@@ -19,16 +19,12 @@ from pathlib import Path
 
 import numpy as np
 import tqdm
+import usearch.index
 
 from input_pipeline.files import replacing
 from jaxsim.library.search import query
 from jaxsim.library.search.query import Hit, Seed, Weights
 from jaxsim.library.store import Store
-
-try:
-    import usearch.index
-except ImportError as error:
-    raise ImportError("the approximate index needs `pip install 'jaxsim[ann]'`") from error
 
 FILE, DESCRIPTION = "index.usearch", "index.json"
 CONNECTIVITY, EXPANSION = 16, 64  # of the graph: links per track, and width while it is built

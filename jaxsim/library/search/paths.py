@@ -11,7 +11,6 @@ import dataclasses
 from collections.abc import Mapping
 
 import numpy as np
-from scipy.optimize import linear_sum_assignment
 
 from jaxsim.library.search import query, versions
 from jaxsim.library.search.query import Hit, Weights
@@ -163,6 +162,8 @@ def _choose(found: list[list[Hit]], recording: Mapping[int, int]) -> list[Hit]:
 
     n lists of the n best are enough: whatever the other steps take, one hit is left.
     """
+    from scipy.optimize import linear_sum_assignment  # takes a second to import
+
     if not found:
         return []
     chosen_from = sorted({recording[hit.row] for hits in found for hit in hits})

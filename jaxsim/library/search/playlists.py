@@ -2,7 +2,6 @@
 
 import os
 import urllib.parse
-import xml.etree.ElementTree as ElementTree
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -66,6 +65,8 @@ def _m3u(tracks: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
 
 
 def _xspf(tracks: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
+    import xml.etree.ElementTree as ElementTree
+
     playlist = ElementTree.Element("playlist", {"version": "1", "xmlns": NAMESPACE})
     listed = ElementTree.SubElement(playlist, "trackList")
     for track, name in zip(tracks, names, strict=True):

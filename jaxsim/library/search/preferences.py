@@ -10,8 +10,6 @@ import dataclasses
 from collections.abc import Sequence
 
 import numpy as np
-from scipy.optimize import minimize
-from scipy.special import expit
 
 from jaxsim.library.search import query
 from jaxsim.library.store import Store, saved
@@ -78,6 +76,9 @@ def fit(store: Store, answers: Sequence[Answer]) -> Fit:
 
 def fit_weights(x: np.ndarray, chose_a: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Weights [S] and covariance [S, S] from differences [n, S] and choices bool [n]."""
+    from scipy.optimize import minimize  # takes a second to import
+    from scipy.special import expit
+
     sign = np.where(chose_a, 1.0, -1.0)
     precision = 1 / PRIOR_DEVIATION**2
 
@@ -115,6 +116,8 @@ def next_question(store: Store, answers: Sequence[Answer], *, seed: int = 0) -> 
     Raises:
       ValueError: the library has fewer than three tracks.
     """
+    from scipy.special import expit
+
     if len(store) < 3:
         raise ValueError(f"{store.path}: has {len(store)} tracks, expected at least 3 to compare")
     random = np.random.default_rng((seed, len(answers)))

@@ -16,6 +16,7 @@ from jaxsim.network import subspaces
 
 ALIKE = 0.97  # cosine in every sub-space, at least
 NEAR = 0.06  # distance (1 - cosine) as a share of that of random tracks, at most
+FEWEST = 30  # tracks of a library whose random pairs tell what is more alike than usual
 SECONDS, SHARE = 5.0, 0.03  # by which their lengths may differ, at least and of the longer
 
 
@@ -48,7 +49,7 @@ def _same_recording(store: Store, rows: np.ndarray) -> np.ndarray:
     """Whether two tracks are versions of one recording: bool [n, n]."""
     vectors = np.asarray(store.vectors[rows], np.float32)
     parts = subspaces.split(vectors, len(store.dimensions)).transpose(1, 0, 2)
-    alike = np.ones((len(rows), len(rows)), bool)
+    alike = np.full((len(rows), len(rows)), len(store) >= FEWEST)
     for part, mean in zip(parts, store.mean, strict=True):
         # A model may find all tracks alike: what counts is how much more alike these are.
         alike &= part @ part.T > max(ALIKE, 1 - NEAR * (1 - mean))

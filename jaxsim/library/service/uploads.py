@@ -83,7 +83,7 @@ class UploadEmbedder:
         self._patience = patience
         self._turn = threading.Lock()
         self._decoder: Decoder | None = None
-        self._embedder: Any = None  # an Embedder; importing it imports JAX
+        self._embedder: Any = None  # an Embedder; importing it imports ONNX Runtime
 
     def __call__(self, path: Path) -> tuple[np.ndarray, float]:
         """The embedding [E] and the seconds of a file; may raise UnusableTrack."""
@@ -104,7 +104,7 @@ class UploadEmbedder:
             return vector, seconds
 
     def warm(self) -> None:
-        """Starts the decoder and loads and compiles the model, before the first file needs them."""
+        """Starts the decoder and loads the model, before the first file needs them."""
         with self._turn:
             _, embedder = self._ready()
             frames = embedder.feature_config.segment_frames
@@ -120,9 +120,7 @@ class UploadEmbedder:
             self._decoder = Decoder()
         if self._embedder is None:
             from jaxsim.library.intake.embedding import Embedder
-            from jaxsim.network import compilation
 
-            compilation.prepare()
             self._embedder = Embedder(self._model)
         return self._decoder, self._embedder
 

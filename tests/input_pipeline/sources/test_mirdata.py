@@ -156,7 +156,7 @@ def test_errors(tmp_path, monkeypatch):
     with pytest.raises(ValueError, match="dataset is 'gtzan', expected one of gtzan_genre, giant"):
         adapter.read(tmp_path, dataset="gtzan")
     monkeypatch.setitem(sys.modules, "mirdata", None)
-    with pytest.raises(ImportError, match=r"mirdata is not installed .*: pip install mirdata"):
+    with pytest.raises(ImportError, match=r"this needs `pip install 'jaxsim\[mirdata\]'`"):
         adapter.read(tmp_path, dataset="gtzan_genre")
 
 

@@ -230,7 +230,7 @@ def test_safetensors_need_the_package_to_be_written(
     single: tuple[ConfigDict, train_step.State], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, "safetensors", None)
-    with pytest.raises(ValueError, match=r"needs the package safetensors: pip install"):
+    with pytest.raises(ImportError, match=r"this needs `pip install 'jaxsim\[safetensors\]'`"):
         write(*single, tmp_path / "model.safetensors")
     assert not list(tmp_path.iterdir())
 

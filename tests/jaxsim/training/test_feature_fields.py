@@ -51,10 +51,12 @@ def config(other_directory):
 def test_other_features_are_trained_exported_and_embedded(config, tmp_path, monkeypatch):
     """From the command to the library, with README's chain of functions."""
 
-    def training_alone(config, splits):  # the other splits have too few tracks
-        return dict.fromkeys(splits, data.open_splits(config, ("train",))["train"])
+    open_splits = data.open_splits
 
-    monkeypatch.setattr(train, "open_splits", training_alone)
+    def training_alone(config, splits):  # the other splits have too few tracks
+        return dict.fromkeys(splits, open_splits(config, ("train",))["train"])
+
+    monkeypatch.setattr(data, "open_splits", training_alone)
     assert train.train(config, tmp_path, profile="") == stopping.FINISHED
     model = numpy_model.load(tmp_path / "model.npz")
     assert FeatureConfig(**model.feature_config) == OTHER

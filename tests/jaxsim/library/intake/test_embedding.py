@@ -8,9 +8,9 @@ import pytest
 
 from input_pipeline.hearing import audio as audio_files
 from input_pipeline.hearing import features
-from jaxsim import export
 from jaxsim.exported import numpy_model
 from jaxsim.library.intake.embedding import Embedder
+from jaxsim.training.saving.exporting import export_checkpoint
 from tests.helpers.audio import SAMPLE_RATE, pulsed_tone
 from tests.helpers.models import metadata_of, model_file, parts, write
 
@@ -75,7 +75,7 @@ def test_a_file_and_its_samples(embedder: Embedder, track_rows) -> None:
 
 
 def test_a_checkpoint_is_its_export(finished: Path, tmp_path: Path) -> None:
-    export.export_checkpoint(finished, tmp_path / "model.npz")
+    export_checkpoint(finished, tmp_path / "model.npz")
     of_run, of_file = Embedder(finished), Embedder(tmp_path / "model.npz")
     assert of_run.digest == of_file.digest
     assert of_run.description() == of_file.description()
