@@ -9,8 +9,8 @@ weights, some 230 numbers in readings.json, were fitted by `benchmarks.fit_readi
   transform at the beat's rate and at multiples of that (Peeters, "Template-based estimation of
   time-varying tempo", 2007). Each candidate is judged by both at simple ratios to itself, and by a
   log-normal prior.
-- Key: the candidate is judged by how strong each pitch class is, counted from its tonic, as with the
-  profiles of Krumhansl; and by which pitch classes sound together.
+- Key: the candidate is judged by how strong each pitch class is, counted from its tonic, as with
+  the profiles of Krumhansl; and by which pitch classes sound together.
 """
 
 import dataclasses
