@@ -93,7 +93,7 @@ def readings_of(model: Path, data_dir: str) -> dict[str, Prototypes]:
     """What can be read from a model's embeddings, fitted to a data set's first two splits."""
     compilation.prepare()
     embedder = Embedder(model)
-    splits = []
+    splits = {}
     for split in ("train", "validation"):
         data = dataset.open(data_dir, split, embedder.feature_config)
         stream = embedder.stream((row, data.stored(row)) for row in range(len(data)))
@@ -106,9 +106,10 @@ def readings_of(model: Path, data_dir: str) -> dict[str, Prototypes]:
         # A track in which no tag stood out was heard to have none.
         known = {n: data.tags[n].any(axis=1) | data.has_tag_estimate for n in TAG_DIMENSIONS}
         known |= {"tempo": data.tempo > 0, "key": data.key >= 0}
-        splits.append(readings.Tracks(of_dimension, weights, known))
+        splits[split] = readings.Tracks(of_dimension, weights, known)
     names = dict(data.tag_names) | {"tempo": readings.TEMPI, "key": KEYS}
-    return readings.fit(*splits, {n: names[n] for n in embedder.model.dimensions if n in names})
+    own = {name: names[name] for name in embedder.model.dimensions if name in names}
+    return readings.fit(splits["train"], splits["validation"], own)
 
 
 def whitening_of(restored: Restored, *, strength: float, data_dir: str) -> Mapping[str, np.ndarray]:

@@ -113,7 +113,7 @@ def key_weights(keys: np.ndarray) -> np.ndarray:
 
 def arrays(readings: Mapping[str, Prototypes]) -> dict[str, np.ndarray]:
     """The arrays of a model's file, by name; prototypes in float16."""
-    found = {}
+    found: dict[str, np.ndarray] = {}
     for dimension, one in readings.items():
         values = one.prototypes.astype(np.float16), one.slope, one.offset
         found |= {
