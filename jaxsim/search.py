@@ -6,6 +6,7 @@ SONG is a track's id, words that only one track has in its title, artist and alb
 file. Several --like options form one query. Other commands are given before STORE:
 
 python -m jaxsim.search path STORE --start SONG --end SONG --playlist FILE
+python -m jaxsim.search describe STORE SONG          what is heard in a track
 python -m jaxsim.search relocate STORE OLD NEW    the music is found in another folder now
 python -m jaxsim.search presets STORE [--save NAME --weights ... | --delete NAME]
 python -m jaxsim.search index STORE         builds an approximate index for large libraries
@@ -27,7 +28,7 @@ import rich.text
 from input_pipeline import command_line
 from input_pipeline.command_line import positive_integer
 from jaxsim.library import store
-from jaxsim.library.search import exports, hits, paths, playlists, presets, query
+from jaxsim.library.search import exports, hits, paths, playlists, presets, query, readings
 from jaxsim.library.search.query import Hit, Seed
 from jaxsim.library.store import Store, writing
 
@@ -219,6 +220,24 @@ def _run_path(library: Store, options: argparse.Namespace) -> None:
     _print(_table(library, steps, vector, explain=False))
 
 
+def _describe_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("song", metavar="SONG", help="a track of the library")
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+
+
+def _run_describe(library: Store, options: argparse.Namespace) -> None:
+    row = resolve(library, options.song)
+    if not isinstance(row, int):
+        raise ValueError(f"{options.song!r}: not a track of the library, but another file")
+    (track,), (heard,) = library.metadata([row]), library.heard([row])
+    if options.json:
+        print(json.dumps({"track": track, "heard": heard}, indent=1))
+        return
+    print(store.name_of(track))
+    for line in readings.described(track, heard):
+        print(f"  {line}")
+
+
 def _relocate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("old", metavar="OLD", help="the folder in which the music was")
     parser.add_argument("new", metavar="NEW", help="the folder in which it is now")
@@ -306,6 +325,7 @@ def _run_export(library: Store, options: argparse.Namespace) -> None:
 COMMANDS = {
     "search": (_search_options, _run_search),
     "path": (_path_options, _run_path),
+    "describe": (_describe_options, _run_describe),
     "relocate": (_relocate_options, _run_relocate),
     "presets": (_presets_options, _run_presets),
     "index": (lambda parser: None, _run_index),

@@ -2,6 +2,7 @@
 
 import functools
 import itertools
+import json
 import os
 import threading
 from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
@@ -13,7 +14,7 @@ import numpy as np
 from jaxsim.library.store import conditions
 from jaxsim.library.store.connecting import ATTEMPTS, connect
 from jaxsim.library.store.matching import folded, limited_album, limited_artist
-from jaxsim.library.store.schema import METADATA, open_matrix, read_description
+from jaxsim.library.store.schema import HEARD, METADATA, open_matrix, read_description
 from jaxsim.network import subspaces
 from jaxsim.network.likeness import cosine_statistics
 
@@ -114,14 +115,36 @@ class Store:
         Raises:
           KeyError: a row does not belong to a track.
         """
-        query = f"SELECT {', '.join(METADATA)} FROM tracks WHERE present AND row = ?"
+        return self._columns(METADATA, rows)
+
+    def heard(self, rows: Iterable[int] | np.ndarray) -> list[dict[str, Any]]:
+        """What was read from the sound of the tracks in `rows`, in that order.
+
+        tempo (beats per minute, None if unknown), tempo_confidence, tempo_level (the probability of
+        its metrical level), key, key_confidence, and tags: probabilities by dimension and tag, the
+        most probable first. Empty for tracks that were embedded before there were readings.
+
+        Raises:
+          KeyError: a row does not belong to a track.
+        """
+        result = []
+        for columns in self._columns(HEARD, rows):
+            tags = columns["heard_tags"]
+            values = {name.removeprefix("heard_"): value for name, value in columns.items()}
+            result.append({} if tags is None else values | {"tags": json.loads(tags)})
+        return result
+
+    def _columns(
+        self, names: Sequence[str], rows: Iterable[int] | np.ndarray
+    ) -> list[dict[str, Any]]:
+        query = f"SELECT {', '.join(names)} FROM tracks WHERE present AND row = ?"
         result = []
         with self._lock:
             for row in rows:
                 values = self._connection.execute(query, (int(row),)).fetchone()
                 if values is None:
                     raise KeyError(f"{self.path}: row {row} does not belong to a track")
-                result.append(dict(zip(METADATA, values, strict=True)))
+                result.append(dict(zip(names, values, strict=True)))
         return result
 
     def path_of(self, row: int) -> Path:

@@ -80,6 +80,31 @@ def test_search_as_a_table(library: store.Store, capsys: pytest.CaptureFixture) 
     assert "tempo" in out and "genre" not in out, "only what has a weight is explained"
 
 
+def test_describe(make_store: Callable[..., store.Store], capsys: pytest.CaptureFixture) -> None:
+    heard = {
+        "heard_tempo": 90.04,
+        "heard_tempo_confidence": 0.9,
+        "heard_tempo_level": 0.6,
+        "heard_key": "A minor",
+        "heard_key_confidence": 0.81,
+        "heard_tags": '{"genre": {"rock": 0.6}, "mood": {}}',
+    }
+    tracks = [{"title": "One", "artist": "Us", "heard": heard, "key": "C major"}, {"title": "Two"}]
+    library = make_store(random_vectors(2), tracks)
+    assert run(capsys, search.main, "describe", library.path, "one").splitlines() == [
+        "One, Us",
+        "  tempo: 90.0 BPM (probability 0.90; this metrical level 0.60)",
+        "  key: A minor, 8A (probability 0.81)",
+        "  genre: rock 0.60",
+        "  mood: no tag stands out",
+        "  its tags say: key C major",
+    ]
+    assert "nothing was heard" in run(capsys, search.main, "describe", library.path, "two")
+    found = json.loads(run(capsys, search.main, "describe", library.path, "one", "--json"))
+    assert found == {"track": library.metadata([0])[0], "heard": library.heard([0])[0]}
+    assert "neither a track" in refused(capsys, search.main, "describe", library.path, "three")
+
+
 def test_presets(library: store.Store, capsys: pytest.CaptureFixture) -> None:
     saving = ["--save", "dance", "--weights", "tempo=2,key=1"]
     assert "dance" in run(capsys, search.main, "presets", library.path, *saving)
