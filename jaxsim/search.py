@@ -28,7 +28,7 @@ import rich.text
 from input_pipeline import command_line
 from input_pipeline.command_line import positive_integer
 from jaxsim.library import store
-from jaxsim.library.search import exports, hits, paths, playlists, presets, query, readings
+from jaxsim.library.search import exports, hits, paths, playlists, presets, query, readings, reasons
 from jaxsim.library.search.query import Hit, Seed
 from jaxsim.library.store import Store, writing
 
@@ -134,10 +134,11 @@ def _run_search(library: Store, options: argparse.Namespace) -> None:
     )
     _write_playlist(library, found, options)
     if options.json:
-        print(json.dumps(hits.as_json(library, found), indent=1))
+        print(json.dumps(hits.as_json(library, found, seeds), indent=1))
     else:
         vector = query.weight_vector(library, weights)
-        _print(_table(library, found, vector, explain=options.explain))
+        why = reasons.sentences(library, seeds, found) if options.explain else ()
+        _print(_table(library, found, vector, explain=options.explain, why=why))
 
 
 def resolve(library: Store, song: str) -> Seed:
@@ -176,9 +177,14 @@ def _embed(library: Store, path: str) -> np.ndarray:
 
 
 def _table(
-    library: Store, found: Sequence[Hit], weights: np.ndarray, *, explain: bool
+    library: Store,
+    found: Sequence[Hit],
+    weights: np.ndarray,
+    *,
+    explain: bool,
+    why: Sequence[str] = (),
 ) -> rich.table.Table:
-    """The hits and, if `explain`, what each dimension with a weight contributes."""
+    """The hits and, if `explain`, what each dimension with a weight contributes, and why."""
     shown = np.flatnonzero(weights) if explain else np.zeros(0, int)
     table = rich.table.Table()
     for name in ("", "score", *(library.dimensions[i] for i in shown)):
@@ -189,6 +195,8 @@ def _table(
         numbers = (f"{hit.contributions[i]:+.2f}" for i in shown)
         # Not a plain string, in which rich would interpret markup.
         text = rich.text.Text(store.name_of(track))
+        if why:
+            text.append(f"\n{why[number - 1]}", style="dim")
         table.add_row(str(number), f"{hit.score:+.2f}", *numbers, text)
     return table
 

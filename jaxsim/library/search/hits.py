@@ -3,22 +3,28 @@
 from collections.abc import Sequence
 from typing import Any
 
-from jaxsim.library.search.query import Hit
+from jaxsim.library.search import reasons
+from jaxsim.library.search.query import Hit, Seed
 from jaxsim.library.store import Store
 
 
-def as_json(store: Store, hits: Sequence[Hit]) -> list[dict[str, Any]]:
-    """The hits, in order, as {"track", "score", "contributions", "likeness"}.
+def as_json(store: Store, hits: Sequence[Hit], seeds: Sequence[Seed] = ()) -> list[dict[str, Any]]:
+    """The hits, in order, as {"track", "heard", "score", "contributions", "likeness", "reason"}.
 
-    track is what `Store.metadata` returns; contributions and likeness are numbers by dimension.
+    track is what `Store.metadata` returns, heard what `Store.heard` does; contributions and
+    likeness are numbers by dimension; reason is a sentence (`reasons`), if seeds are given.
     """
-    tracks = store.metadata([hit.row for hit in hits])
+    rows = [hit.row for hit in hits]
+    tracks, heard = store.metadata(rows), store.heard(rows)
+    why = reasons.sentences(store, seeds, hits) if seeds else [""] * len(hits)
     return [
         {
             "track": track,
+            "heard": read,
             "score": hit.score,
             "contributions": store.by_dimension(hit.contributions),
             "likeness": store.by_dimension(hit.likeness),
+            "reason": reason,
         }
-        for track, hit in zip(tracks, hits, strict=True)
+        for track, read, hit, reason in zip(tracks, heard, hits, why, strict=True)
     ]

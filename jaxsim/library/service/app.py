@@ -173,7 +173,7 @@ def search(request: SearchRequest, here: Here) -> SearchAnswer:
     )
     itself = messages.of_the_query(library, seeds, weights)
     return SearchAnswer(
-        hits=messages.hits(library, found),
+        hits=messages.hits(library, found, seeds),
         query=library.by_dimension(itself),
         tracks=len(library),
         milliseconds=1000 * (time.perf_counter() - began),

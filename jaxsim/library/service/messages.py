@@ -55,6 +55,12 @@ class Hit(BaseModel):
         description="How alike the track is to the query, in standard deviations of the likeness "
         "of random tracks of the library."
     )
+    heard: dict[str, Any] = Field(
+        default={},
+        description="What was read from its sound, whatever its tags say: tempo, key, tags with "
+        "their probabilities.",
+    )
+    reason: str = Field(default="", description="Why it was found, in a sentence.")
 
 
 class Request(BaseModel):
@@ -219,9 +225,9 @@ def weights_of(library: Store, request: Weighted) -> dict[str, float] | None:
     return (chosen or {}) | request.weights
 
 
-def hits(library: Store, found: Sequence[query.Hit]) -> list[Hit]:
-    """What a search found."""
-    described = as_json(library, found)
+def hits(library: Store, found: Sequence[query.Hit], seeds: Sequence[query.Seed] = ()) -> list[Hit]:
+    """What a search with these seeds found."""
+    described = as_json(library, found, seeds)
     return [
         Hit(**one | {"track": track(one["track"], hit.row)})
         for one, hit in zip(described, found, strict=True)

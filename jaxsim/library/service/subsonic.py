@@ -5,7 +5,7 @@ https://opensubsonic.netlify.app/docs/extensions/sonicsimilarity: answers are JS
 (genre=1,tempo=2), preset and where, and score, contributions and likeness in every match.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -57,7 +57,7 @@ def similar_tracks(
         asked = Weighted(weights=_weights(weights), preset=preset or None)
         w = messages.weights_of(here.library, asked)
         found = query.search(here.library, seeds, w, top=count, where=where or None)
-        return _found(here.library, w, found)
+        return _found(here.library, w, found, seeds)
 
     return _answer_with(matches, id=id)
 
@@ -83,7 +83,7 @@ def sonic_path(
         length = min(count, between + 2 - int(library.select(where or None)[[start, end]].sum()))
         steps = paths.find(library, start, end, length=length, weights=w, where=where or None)
         to_first = query.score_tracks(library, [start], w, [step.row for step in steps])
-        return _found(library, w, to_first)
+        return _found(library, w, to_first, [start])
 
     return _answer_with(matches, startSongId=startSongId, endSongId=endSongId)
 
@@ -122,10 +122,12 @@ def _failure(code: int, message: str) -> JSONResponse:
     return JSONResponse(answer)
 
 
-def _found(library: Store, weights: query.Weights, found: list[Hit]) -> list[dict[str, Any]]:
+def _found(
+    library: Store, weights: query.Weights, found: list[Hit], seeds: Sequence[query.Seed]
+) -> list[dict[str, Any]]:
     """The protocol's sonicMatch for every hit, an entry and its similarity, and our additions."""
     matches = []
-    for hit in hits.as_json(library, found):
+    for hit in hits.as_json(library, found, seeds):
         entry = _entry(hit.pop("track"))
         matches.append(
             {"entry": entry, "similarity": similarity(library, weights, hit["score"])} | hit

@@ -68,6 +68,7 @@ def test_search_as_json(library: store.Store, capsys: pytest.CaptureFixture) -> 
         assert one["score"] == hit.score == np.sum(list(one["contributions"].values()))
         assert list(one["likeness"].values()) == hit.likeness.tolist()
         assert one["track"] == library.metadata([hit.row])[0]
+        assert one["heard"] == {} and one["reason"].endswith(".")
         assert one["track"]["path"] == f"/music/{hit.row}.wav" and one["track"]["tempo"] >= 101
 
 

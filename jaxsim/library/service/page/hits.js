@@ -105,7 +105,7 @@ function make(track) {
       last = [hit, shared];
       rank.textContent = index + 1;
       score.textContent = signed(hit.score);
-      reason.textContent = why(hit, state.dimensions, state.weights);
+      reason.textContent = hit.reason || why(hit, state.dimensions, state.weights);
       const common = sharedTags(track);
       if (shownTags !== common.join()) {
         shownTags = common.join();
