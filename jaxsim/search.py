@@ -2,8 +2,9 @@
 
 python -m jaxsim.search STORE --like SONG --weights genre=1,tempo=2,mood=-0.5 --explain
 
-SONG is a track's id, words that only one track has in its title, artist and album, or any audio
-file. Several --like options form one query. Other commands are given before STORE:
+SONG is a track's id, words that only one track has in its title, artist and album, any audio file,
+or words about the sound such as "instrument:violin tempo:90 mood:sad". Several --like options form
+one query. Other commands are given before STORE:
 
 python -m jaxsim.search path STORE --start SONG --end SONG --playlist FILE
 python -m jaxsim.search describe STORE SONG          what is heard in a track
@@ -28,7 +29,17 @@ import rich.text
 from input_pipeline import command_line
 from input_pipeline.command_line import positive_integer
 from jaxsim.library import store
-from jaxsim.library.search import exports, hits, paths, playlists, presets, query, readings, reasons
+from jaxsim.library.search import (
+    exports,
+    hits,
+    paths,
+    playlists,
+    presets,
+    query,
+    readings,
+    reasons,
+    words,
+)
 from jaxsim.library.search.query import Hit, Seed
 from jaxsim.library.store import Store, writing
 
@@ -116,6 +127,8 @@ def _run_search(library: Store, options: argparse.Namespace) -> None:
     if options.weights:
         weights = (weights or {}) | query.parse_weights(options.weights)
     seeds = [resolve(library, song) for song in options.like]
+    if weights is None:
+        weights = words.weights(library, seeds)
     search: Callable[..., list[Hit]]
     if options.approximate:
         from jaxsim.library.search.index import Index
@@ -142,12 +155,14 @@ def _run_search(library: Store, options: argparse.Namespace) -> None:
 
 
 def resolve(library: Store, song: str) -> Seed:
-    """The row of a track, or the embedding of an audio file.
+    """The row of a track, or the embedding of an audio file or of words.
 
     Raises:
       ValueError: there is no such track, or several, which the message lists.
     """
     row = library.row_of(song)
+    if row is None and (asked := words.terms(song, library.dimensions)):
+        return words.vector(library, asked)
     if row is None and os.path.isfile(song):
         row = library.row_of_path(song)
         return _embed(library, song) if row is None else row

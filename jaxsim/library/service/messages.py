@@ -85,7 +85,8 @@ class Weighted(Request):
 
 class SearchRequest(Weighted):
     like: list[str] = Field(
-        description="Ids of tracks or uploads; several form one query.",
+        description="Ids of tracks or uploads, or words such as 'mood:sad tempo:90' (then give "
+        "weights for what they say); several form one query.",
         min_length=1,
         max_length=20,
     )

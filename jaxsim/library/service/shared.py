@@ -9,7 +9,7 @@ from typing import Annotated
 import numpy as np
 from fastapi import Depends, HTTPException, Request
 
-from jaxsim.library.search import projection
+from jaxsim.library.search import projection, words
 from jaxsim.library.search.query import Seed
 from jaxsim.library.service.uploads import Uploads
 from jaxsim.library.store import NUMBERS, TEXTS, Store
@@ -100,12 +100,17 @@ class Shared:
         self.library.find("a", 1)
 
     def seeds(self, names: Sequence[str]) -> list[Seed]:
-        """Rows of tracks and embeddings of uploads by their ids; 404 if one is unknown."""
+        """Rows of tracks and embeddings of uploads by their ids, and of words; 404 if unknown."""
         return [self.seed(name) for name in names]
 
     def seed(self, name: str) -> Seed:
         upload = self.uploads.get(name) if self.uploads else None
-        return self.row(name) if upload is None else upload
+        if upload is not None:
+            return upload
+        asked = words.terms(name, self.library.dimensions)
+        if asked and self.library.row_of(name) is None:
+            return words.vector(self.library, asked)
+        return self.row(name)
 
     def row(self, name: str) -> int:
         """The row of the track with an id; 404 if there is none."""
