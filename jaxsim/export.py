@@ -3,17 +3,22 @@
 python -m jaxsim.export --checkpoint=runs/demo --out=model.npz
 python -m jaxsim.export --checkpoint=runs/demo --out=model.safetensors
 python -m jaxsim.export --checkpoint=runs/demo --out=model.npz --whiten=0.1
+python -m jaxsim.export --checkpoint=runs/demo --out=model.npz --readings=data/music
+python -m jaxsim.export --model=old.npz --out=model.npz --readings=data/music
 """
 
 import argparse
 import functools
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from input_pipeline import command_line, extras
-from jaxsim.exported import model_format, whitening
+from input_pipeline.tracks import KEYS, TAG_DIMENSIONS
+from jaxsim.exported import model_format, readings, whitening
+from jaxsim.exported.readings import Prototypes
 
 if TYPE_CHECKING:
     from jaxsim.training.saving.checkpoints import Restored
@@ -34,19 +39,28 @@ def main(arguments: Sequence[str] | None = None) -> None:
             whiten = functools.partial(
                 whitening_of, strength=options.whiten, data_dir=options.data_dir
             )
-        export_checkpoint(options.checkpoint, options.out, dtype=options.dtype, whiten=whiten)
+        if options.model and not options.readings:
+            raise ValueError("--model: needs --readings, the data set to fit them to")
+        if options.checkpoint:
+            export_checkpoint(options.checkpoint, options.out, dtype=options.dtype, whiten=whiten)
+        if options.readings:
+            from jaxsim.exported import model_writing
+
+            source = Path(options.model or options.out)
+            model_writing.add_readings(source, readings_of(source, options.readings), options.out)
     print(f"model: {options.out}")
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.parser("jaxsim.export", __doc__)
     add = parser.add_argument
-    add(
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument(
         "--checkpoint",
-        required=True,
         metavar="RUN",
         help="a run's directory; RUN/checkpoints/STEP selects the checkpoint of one step",
     )
+    source.add_argument("--model", metavar="FILE", help="an exported model that gets --readings")
     add("--out", required=True, metavar="FILE", help="the .npz or .safetensors file to write")
     add(
         "--dtype",
@@ -67,7 +81,40 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FOLDER",
         help="the prepared data set to whiten over; default: the one that it was trained on",
     )
+    add(
+        "--readings",
+        default="",
+        metavar="FOLDER",
+        help="a prepared data set: tags, tempo and key can then be read from embeddings, by "
+        "prototypes of its training tracks that are calibrated on its validation split",
+    )
     return parser
+
+
+def readings_of(model: Path, data_dir: str) -> dict[str, Prototypes]:
+    """What can be read from a model's embeddings, fitted to a data set's first two splits."""
+    from input_pipeline.datasets import dataset
+    from jaxsim.library.intake.embedding import Embedder
+    from jaxsim.network import subspaces
+
+    embedder = Embedder(model)
+    splits = {}
+    for split in ("train", "validation"):
+        data = dataset.open(data_dir, split, embedder.feature_config)
+        stream = embedder.stream((row, data.stored(row)) for row in range(len(data)))
+        vectors = np.array([vector for _, vector in stream])
+        parts = subspaces.split(vectors, len(embedder.model.dimensions)).swapaxes(0, 1)
+        of_dimension = dict(zip(embedder.model.dimensions, parts, strict=True))
+        weights = {name: data.tags[name].astype(float) for name in TAG_DIMENSIONS}
+        weights |= {"tempo": readings.tempo_weights(data.tempo)}
+        weights |= {"key": readings.key_weights(data.key)}
+        # A track in which no tag stood out was heard to have none.
+        known = {n: data.tags[n].any(axis=1) | data.has_tag_estimate for n in TAG_DIMENSIONS}
+        known |= {"tempo": data.tempo > 0, "key": data.key >= 0}
+        splits[split] = readings.Tracks(of_dimension, weights, known)
+    names = dict(data.tag_names) | {"tempo": readings.TEMPI, "key": KEYS}
+    own = {name: names[name] for name in embedder.model.dimensions if name in names}
+    return readings.fit(splits["train"], splits["validation"], own)
 
 
 def whitening_of(

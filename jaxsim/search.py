@@ -2,11 +2,13 @@
 
 python -m jaxsim.search STORE --like SONG --weights genre=1,tempo=2,mood=-0.5 --explain
 
-SONG is a track's id, its title, words that only one track has in its title, artist and album, or
-any audio file; artist:NAME and album:NAME are all tracks of an artist or an album. Several --like
-options form one query. Other commands are given before STORE:
+SONG is a track's id, its title, words that only one track has in its title, artist and album, any
+audio file, or words about the sound such as "instrument:violin tempo:90 mood:sad"; artist:NAME and
+album:NAME are all tracks of an artist or an album. Several --like options form one query. Other
+commands are given before STORE:
 
 python -m jaxsim.search path STORE --start SONG --end SONG --playlist FILE
+python -m jaxsim.search describe STORE SONG          what is heard in a track
 python -m jaxsim.search relocate STORE OLD NEW    the music is found in another folder now
 python -m jaxsim.search presets STORE [--save NAME --weights ... | --delete NAME]
 python -m jaxsim.search index STORE         builds an approximate index for large libraries
@@ -26,7 +28,18 @@ import numpy as np
 from input_pipeline import command_line, extras
 from input_pipeline.command_line import positive_integer
 from jaxsim.library import store
-from jaxsim.library.search import exports, groups, hits, paths, playlists, presets, query
+from jaxsim.library.search import (
+    exports,
+    groups,
+    hits,
+    paths,
+    playlists,
+    presets,
+    query,
+    readings,
+    reasons,
+    words,
+)
 from jaxsim.library.search.query import Hit, Seed
 from jaxsim.library.store import Store, writing
 from jaxsim.library.store.matching import folded
@@ -138,6 +151,8 @@ def _run_search(library: Store, options: argparse.Namespace) -> None:
     given = query.parse_weights(options.weights) if options.weights else None
     weights = presets.choose(library, options.preset, given)
     seeds = [seed for song in options.like for seed in resolve_all(library, song)]
+    if weights is None:
+        weights = words.weights(library, seeds)
     search: Callable[..., list[Hit]]
     if options.approximate:
         from jaxsim.library.search.index import Index
@@ -164,10 +179,11 @@ def _run_search(library: Store, options: argparse.Namespace) -> None:
     found = find(options.top)
     _write_playlist(library, found, options)
     if options.json:
-        print(json.dumps(hits.as_json(library, found), indent=1))
+        print(json.dumps(hits.as_json(library, found, seeds), indent=1))
     else:
         vector = query.weight_vector(library, weights)
-        _print(_table(library, found, vector, explain=options.explain))
+        why = reasons.sentences(library, seeds, found) if options.explain else ()
+        _print(_table(library, found, vector, explain=options.explain, why=why))
 
 
 def _show_groups(
@@ -203,12 +219,14 @@ def resolve_all(library: Store, song: str) -> Sequence[Seed]:
 
 
 def resolve(library: Store, song: str) -> Seed:
-    """The row of a track, or the embedding of an audio file.
+    """The row of a track, or the embedding of an audio file or of words.
 
     Raises:
       ValueError: there is no such track, or several, which the message lists.
     """
     row = library.row_of(song)
+    if row is None and (asked := words.terms(song, library.dimensions)):
+        return words.vector(library, asked)
     if row is None and os.path.isfile(song):
         row = library.row_of_path(song)
         return _embed(library, song) if row is None else row
@@ -244,9 +262,14 @@ def _embed(library: Store, path: str) -> np.ndarray:
 
 
 def _table(
-    library: Store, found: Sequence[Hit], weights: np.ndarray, *, explain: bool
+    library: Store,
+    found: Sequence[Hit],
+    weights: np.ndarray,
+    *,
+    explain: bool,
+    why: Sequence[str] = (),
 ) -> "rich.table.Table":
-    """The hits and, if `explain`, what each dimension with a weight contributes."""
+    """The hits and, if `explain`, what each dimension with a weight contributes, and why."""
     import rich.table
     import rich.text
 
@@ -262,6 +285,8 @@ def _table(
         text = rich.text.Text(store.name_of(track))
         if hit.versions:
             text.append(f" ({1 + len(hit.versions)} versions)", "dim")
+        if why:
+            text.append(f"\n{why[number - 1]}", style="dim")
         table.add_row(str(number), f"{hit.score:+.2f}", *numbers, text)
     return table
 
@@ -293,6 +318,24 @@ def _run_path(library: Store, options: argparse.Namespace) -> None:
     _write_playlist(library, steps, options)
     vector = query.weight_vector(library, weights)
     _print(_table(library, steps, vector, explain=False))
+
+
+def _describe_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("song", metavar="SONG", help="a track of the library")
+    parser.add_argument("--json", action="store_true", help="print it as JSON")
+
+
+def _run_describe(library: Store, options: argparse.Namespace) -> None:
+    row = resolve(library, options.song)
+    if not isinstance(row, int):
+        raise ValueError(f"{options.song!r}: not a track of the library, but another file")
+    (track,), (heard,) = library.metadata([row]), library.heard([row])
+    if options.json:
+        print(json.dumps({"track": track, "heard": heard}, indent=1))
+        return
+    print(store.name_of(track))
+    for line in readings.described(track, heard):
+        print(f"  {line}")
 
 
 def _relocate_options(parser: argparse.ArgumentParser) -> None:
@@ -397,6 +440,7 @@ def _export_to_qdrant(library: Store, place: str) -> None:
 COMMANDS = {
     "search": (_search_options, _run_search),
     "path": (_path_options, _run_path),
+    "describe": (_describe_options, _run_describe),
     "relocate": (_relocate_options, _run_relocate),
     "presets": (_presets_options, _run_presets),
     "index": (lambda parser: None, _run_index),

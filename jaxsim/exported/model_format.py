@@ -3,7 +3,7 @@
 An `.npz` archive without pickles, or a safetensors file. The archive's array `metadata` (uint8),
 or the text of that name in the safetensors header, is UTF-8 JSON:
 
-  format, format_version: "jaxsim-model"; and 2, or 3 if the model has what is marked so below.
+  format, format_version: "jaxsim-model"; and 2, or 3 or 4 if the model has what is marked so below.
   jaxsim_version: of the exporting program.
   dimensions: names of the similarity dimensions; each owns an equal slice of the embedding.
   tag_names: per tag dimension, the names of its tags.
@@ -13,9 +13,12 @@ or the text of that name in the safetensors header, is UTF-8 JSON:
   standardise: per input, mean and deviation of its z-scoring.
   feature_config, feature_version: how the features that the model takes are extracted.
   tempogram (3): "cyclic" if the tempogram's rows are tempi within an octave; else absent.
+  readings (4): per dimension that can be read from an embedding, the names that are read.
 
-Every other array is a parameter, named by its path in the network (see `expected_shapes`): float32,
-or float16 for half the size. Both become float32 when read.
+For each of these dimensions there are arrays "readings/<dimension>/prototypes" [C, D], "slope" and
+"offset" [C]; see `jaxsim.exported.readings`. Every other array is a parameter, named by its path in
+the network (see `expected_shapes`): float32, or float16 for half the size. Both become float32 when
+read.
 All batch normalisation is folded into the kernels and biases around it: `model.norm` and
 `model.branch_norm` say only how the network was trained, and an `embedding_norm` "batch_layer" has
 become "layer".
@@ -28,7 +31,7 @@ from typing import Any
 
 import numpy as np
 
-from jaxsim.exported import archives, safetensors_format, whitening
+from jaxsim.exported import archives, readings, safetensors_format, whitening
 from jaxsim.network.plan import (
     CHROMA_ROWS,
     EMBEDDING_NORMS,
@@ -41,7 +44,11 @@ from jaxsim.network.plan import (
 )
 
 FORMAT = "jaxsim-model"
-FORMAT_VERSIONS = (2, 3)  # Raise it whenever the metadata, the array names or the network change.
+FORMAT_VERSIONS = (
+    2,
+    3,
+    4,
+)  # Raise it whenever the metadata, the array names or the network change.
 METADATA = "metadata"
 
 TEMPOGRAMS = ("autocorrelation", "cyclic")
@@ -71,23 +78,29 @@ def read(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     """Reads and checks a file; executes nothing in it.
 
     Returns:
-      The metadata and the parameters by name.
+      The metadata, and the parameters and the arrays of readings by name, all in float32.
 
     Raises:
       FileNotFoundError: there is no such file.
       ValueError: it is not an export, has another format version, is damaged, or has missing,
         extra, misshapen or non-finite arrays; the message names the file and the field.
     """
+    metadata, arrays = stored(path)
+    return metadata, check(metadata, arrays, path)
+
+
+def stored(path: str | Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """The metadata and the arrays of a file as they are stored; raises as `read` does."""
     try:
         if safetensors_format.is_one(path):
             texts, arrays = safetensors_format.read(path)
             metadata = _parsed(texts.get(METADATA, "null"), path)
-            return metadata, check(metadata, arrays, path)
+            return metadata, {name: arrays[name] for name in check(metadata, arrays, path)}
         with archives.opened(path, "a jaxsim export") as file:
             if METADATA not in file.files:
                 raise ValueError(f"{path}: not a jaxsim export (it has no array {METADATA!r})")
             metadata = _parsed(_read_array(file, METADATA, ("uint8",), path).tobytes(), path)
-            return metadata, check(metadata, file, path)
+            return metadata, {name: file[name] for name in check(metadata, file, path)}
     except RecursionError:
         raise ValueError(f"{path}: {METADATA} is nested too deeply") from None
 
@@ -100,7 +113,7 @@ def _parsed(text: str | bytes, path: str | Path) -> Any:
 
 
 def check(metadata: Any, arrays: Mapping[str, Any], source: str | Path) -> dict[str, np.ndarray]:
-    """Returns the parameters, in the network's order, if everything is valid.
+    """Returns the parameters, in the network's order, and readings, if everything is valid.
 
     Args:
       metadata: as described above.
@@ -111,7 +124,7 @@ def check(metadata: Any, arrays: Mapping[str, Any], source: str | Path) -> dict[
       ValueError: see `read`.
     """
     _check_metadata(metadata, source)
-    expected = expected_shapes(metadata)
+    expected = expected_shapes(metadata) | reading_shapes(metadata)
     found = set(arrays) - {METADATA}
     for problem, names in (("lacks", set(expected) - found), ("has extra", found - set(expected))):
         if names:
@@ -189,6 +202,7 @@ def _conditions(metadata: dict[str, Any]) -> Iterator[tuple[str, Any, str, bool]
     rows = metadata["feature_config"]["n_chroma"]
     yield "feature_config.n_chroma", rows, f"1 to {CHROMA_ROWS}", 1 <= rows <= CHROMA_ROWS
     yield from _tempogram_conditions(metadata)
+    yield from _reading_conditions(metadata)
     plan, images = _plan(metadata), image_sizes(metadata["feature_config"])
     sizes = {kind: plan.branch_map(kind, images[kind]) for kind in inputs}
     right = len(set(sizes.values())) == 1 and min(sizes[inputs[0]]) > 0
@@ -203,6 +217,19 @@ def _tempogram_conditions(metadata: dict[str, Any]) -> Iterator[tuple[str, Any, 
             value = metadata["feature_config"].get(field)
             right = _is_number(value) and value > 0
             yield f"feature_config.{field}", value, "a positive number", right
+
+
+def _reading_conditions(metadata: dict[str, Any]) -> Iterator[tuple[str, Any, str, bool]]:
+    found = metadata.get("readings", {})
+    yield "readings", found, "names by dimension", isinstance(found, dict)
+    for dimension, names in found.items():
+        known = dimension in metadata["dimensions"]
+        yield "readings", dimension, f"one of {metadata['dimensions']}", known
+        right = _are_names(names) and len(set(names)) == len(names) < MAX_SIZE
+        yield f"readings.{dimension}", names, "different names", right
+    if "tempo" in found:
+        tempi = list(readings.TEMPI)
+        yield "readings.tempo", found["tempo"], f"{tempi}", found["tempo"] == tempi
 
 
 def _are_names(value: Any) -> bool:
@@ -253,4 +280,15 @@ def expected_shapes(metadata: dict[str, Any]) -> dict[str, tuple[int, ...]]:
         size = plan.embedding_size // plan.whitened
         shapes |= {whitening.KERNEL: (plan.whitened, size, size)}
         shapes |= {whitening.BIAS: (plan.embedding_size,)}
+    return shapes
+
+
+def reading_shapes(metadata: dict[str, Any]) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every array of the readings that this metadata describes."""
+    size = metadata["model"]["embedding_size"] // len(metadata["dimensions"])
+    shapes: dict[str, tuple[int, ...]] = {}
+    for dimension, names in metadata.get("readings", {}).items():
+        count = len(names)
+        sizes = {"prototypes": (count, size), "slope": (count,), "offset": (count,)}
+        shapes |= {f"{readings.PREFIX}{dimension}/{part}": sizes[part] for part in readings.PARTS}
     return shapes

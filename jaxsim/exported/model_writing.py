@@ -11,6 +11,8 @@ import jaxsim
 from input_pipeline import extras
 from input_pipeline.files import replacing
 from jaxsim.exported import model_format, safetensors_format
+from jaxsim.exported.readings import PREFIX, Prototypes
+from jaxsim.exported.readings import arrays as readings_arrays
 from jaxsim.network.plan import PUBLISHED_DEPTH, Plan, plan_of
 
 if TYPE_CHECKING:
@@ -63,9 +65,25 @@ def write(
                 parameters(params, batch_stats, config) | dict(whitening or {})
             ).items()
         }
+    _write(metadata, arrays, Path(path))
+
+
+def add_readings(path: str | Path, readings: Mapping[str, Prototypes], out: str | Path) -> None:
+    """Writes the model of a file with these readings to `out`; its network stays bit by bit.
+
+    Raises:
+      FileNotFoundError, ValueError: as `model_format.read`; or the readings are not of this model.
+    """
+    metadata, arrays = model_format.stored(path)
+    network = {name: array for name, array in arrays.items() if not name.startswith(PREFIX)}
+    metadata |= {"format_version": 4}
+    metadata["readings"] = {dimension: list(one.names) for dimension, one in readings.items()}
+    _write(metadata, network | readings_arrays(readings), Path(out))
+
+
+def _write(metadata: dict[str, Any], arrays: Mapping[str, np.ndarray], path: Path) -> None:
     model_format.check(metadata, arrays, path)
     text = json.dumps(metadata, sort_keys=True)
-    path = Path(path)
     if path.suffix == safetensors_format.SUFFIX:
         content = _safetensors(text, arrays)
     stored = {model_format.METADATA: np.frombuffer(text.encode(), np.uint8), **arrays}

@@ -18,6 +18,8 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from jaxsim.exported import model_format
+from jaxsim.exported import readings as readings_of_model
+from jaxsim.exported.readings import Prototypes
 from jaxsim.network import subspaces
 from jaxsim.network.plan import CHROMA_ROWS, INPUTS, Block, Plan, plan_of, stem_name
 
@@ -41,6 +43,7 @@ class Model:
       standardise: per input, the mean and deviation of its z-scoring.
       arrays: float32 kernels and biases by their path in the network.
       tempogram: its rows: lags ("autocorrelation") or tempi within an octave ("cyclic").
+      readings: what can be read from an embedding, by dimension; older models read nothing.
     """
 
     config: dict[str, Any]
@@ -51,6 +54,7 @@ class Model:
     standardise: dict[str, tuple[float, float]]
     arrays: dict[str, np.ndarray]
     tempogram: str = "autocorrelation"
+    readings: dict[str, Prototypes] = dataclasses.field(default_factory=dict)
 
     @property
     def plan(self) -> Plan:
@@ -222,6 +226,11 @@ def load(path: str | Path = SHIPPED) -> Model:
         message names the file and the field.
     """
     metadata, arrays = model_format.read(path)
+    network = {
+        name: array
+        for name, array in arrays.items()
+        if not name.startswith(readings_of_model.PREFIX)
+    }
     return Model(
         config=metadata["model"],
         dimensions=tuple(metadata["dimensions"]),
@@ -229,8 +238,9 @@ def load(path: str | Path = SHIPPED) -> Model:
         feature_config=metadata["feature_config"],
         feature_version=metadata["feature_version"],
         standardise={name: (m, d) for name, (m, d) in metadata["standardise"].items()},
-        arrays=arrays,
+        arrays=network,
         tempogram=metadata.get("tempogram", "autocorrelation"),
+        readings=readings_of_model.from_arrays(metadata.get("readings", {}), arrays),
     )
 
 

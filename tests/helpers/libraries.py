@@ -27,6 +27,7 @@ def entry(number: int, vector: np.ndarray, **given: Any) -> Entry:
     return Entry(
         path=f"/music/{number}.wav",
         track_id=given.pop("id", f"{number:04d}"),
+        heard=given.pop("heard", {}),
         given=given,
         size=1,
         modified=1,

@@ -7,6 +7,8 @@ import numpy as np
 import soundfile
 
 from input_pipeline.hearing.features import FeatureConfig
+from input_pipeline.hearing.readings import Evidence
+from input_pipeline.tracks import KEYS
 from jaxsim.library import store
 from jaxsim.library.intake.updating import Report, update
 from jaxsim.network import subspaces
@@ -30,6 +32,10 @@ class Embedder:
         for key, arrays in tracks:
             self.embedded.append(Path(key[0].path).name)
             yield key, vector_of(arrays["mel"])
+
+    def read(self, vector: np.ndarray, evidence: Evidence) -> dict:
+        reading = evidence.reading()
+        return {"heard_tempo": reading.tempo, "heard_key": KEYS[reading.key], "heard_tags": "{}"}
 
 
 def vector_of(mel: np.ndarray) -> np.ndarray:

@@ -13,10 +13,11 @@ from input_pipeline import extras
 from input_pipeline.hearing import features
 from input_pipeline.hearing.audio import LONGEST
 from input_pipeline.hearing.listening import listen
+from input_pipeline.hearing.readings import Evidence
 from input_pipeline.hearing.segments import segments
 from jaxsim.exported import numpy_model
 from jaxsim.library import store
-from jaxsim.library.intake import onnx_network
+from jaxsim.library.intake import heard, onnx_network
 from jaxsim.network import subspaces
 
 Key = TypeVar("Key")
@@ -110,6 +111,10 @@ class Embedder:
         for key, count in waiting:
             yield key, self._track(embedded[:count])
             embedded = embedded[count:]
+
+    def read(self, vector: np.ndarray, evidence: Evidence) -> dict[str, Any]:
+        """What is heard in a track, from its embedding and its features; see `heard.columns`."""
+        return heard.columns(self.model, vector, evidence)
 
     def description(self) -> dict:
         """The content of `library.json` for a library that this model embeds."""

@@ -18,6 +18,7 @@ from input_pipeline.hearing import audio
 from input_pipeline.hearing.audio import LONGEST, UnusableTrack, check_file
 from input_pipeline.hearing.features import FeatureConfig
 from input_pipeline.hearing.listening import listen
+from input_pipeline.hearing.readings import Evidence, evidence
 from jaxsim.library.intake import tags
 from jaxsim.library.intake.sources import Record
 
@@ -36,6 +37,7 @@ class Examined:
       tags: see `tags.read`.
       seconds: duration of the audio.
       features: as `features.extract` returns them; None if the content is known or unusable.
+      evidence: what these say about tempo and key.
       reason: why it is unusable; empty if it is not.
       note: what is odd about it, although it can be used.
     """
@@ -48,6 +50,7 @@ class Examined:
     tags: Mapping[str, Any] = dataclasses.field(default_factory=dict)
     seconds: float = 0.0
     features: dict[str, np.ndarray] | None = None
+    evidence: Evidence = dataclasses.field(default_factory=Evidence)
     reason: str = ""
     note: str = ""
 
@@ -81,6 +84,7 @@ def examine(
             found,
             fingerprint=heard.fingerprint,
             features=heard.features,
+            evidence=_evidence(heard.features, feature_config),
             seconds=heard.seconds,
             note=heard.note,
         )
@@ -90,6 +94,10 @@ def examine(
         return dataclasses.replace(found, reason=error.reason)
     except OSError as error:
         return Examined(path, reason=error.strerror or type(error).__name__)
+
+
+def _evidence(arrays: Mapping[str, np.ndarray], config: FeatureConfig) -> Evidence:
+    return evidence(arrays["onset"], arrays["cens"], config.frame_rate)
 
 
 def identify(path: str) -> Examined:
@@ -151,6 +159,7 @@ def recall(path: str, record: Record) -> Examined:
     with contextlib.suppress(UnusableTrack):
         was_heard = workers.digest(path) == record.content
     size, modified = status if status and was_heard else (NO_FILE, NO_FILE)
+    arrays = record.features()
     return Examined(
         path,
         size=size,
@@ -158,7 +167,8 @@ def recall(path: str, record: Record) -> Examined:
         digest=record.content,
         tags=tags.read(path),
         seconds=record.seconds,
-        features=record.features(),
+        features=arrays,
+        evidence=_evidence(arrays, record.data.feature_config),
     )
 
 

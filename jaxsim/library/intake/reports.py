@@ -25,6 +25,7 @@ class Report:
       ignored: how many files were not taken for music, by reason.
       labels_left_out: reasons, by place in a manifest, for rows that only lost a label.
       missing: tracks whose file is missing, but which were not hidden.
+      unheard: tracks that were embedded before there were readings.
       faults: why tracks whose files are missing were not taken for gone.
     """
 
@@ -42,6 +43,7 @@ class Report:
     ignored: Mapping[str, int] = dataclasses.field(default_factory=dict)
     labels_left_out: dict[str, str] = dataclasses.field(default_factory=dict)
     missing: int = 0
+    unheard: int = 0
     faults: list[str] = dataclasses.field(default_factory=list)
 
     def describe(self) -> str:
@@ -69,6 +71,11 @@ class Report:
             "ignored": sum(self.ignored.values()),
         }
         lines.append(", ".join(f"{number} {name}" for name, number in counts.items() if number))
+        if self.unheard:
+            lines.append(
+                f"{self.unheard} tracks of an older version have no readings (tempo, key, tags) "
+                "until they are embedded again, into a new store"
+            )
         return "\n".join(filter(None, lines))
 
 

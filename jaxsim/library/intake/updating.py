@@ -6,7 +6,7 @@ import itertools
 import os
 import sys
 import time
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -79,6 +79,7 @@ def update(
             writer.measure_cosines()
         if prune and not job.report.faults:
             job.report.forgotten = writer.prune()
+        job.report.unheard = writer.unheard()
     return job.report
 
 
@@ -347,19 +348,21 @@ class _Update:
     def _take_known(self, source: Source, found: Examined) -> None:
         kept = self.released.get(found.digest) or self.writer.vector_of(found.digest)
         found = dataclasses.replace(found, seconds=kept.seconds, fingerprint=kept.fingerprint)
-        self._add(source, found, kept.vector)
+        self._add(source, found, kept.vector, kept.heard)
         self.report.copied += 1
 
     def _take(self, source: Source, found: Examined, vector: np.ndarray) -> None:
         if not np.isfinite(vector).all():
             self._skip(dataclasses.replace(found, reason="its embedding is not finite"))
             return
-        self._add(source, found, vector)
+        self._add(source, found, vector, self.embedder.read(vector, found.evidence))
         self.report.embedded += 1
         self.report.seconds += found.seconds
         self._show_progress(files=0)
 
-    def _add(self, source: Source, found: Examined, vector: np.ndarray) -> None:
+    def _add(
+        self, source: Source, found: Examined, vector: np.ndarray, read: Mapping[str, Any]
+    ) -> None:
         file = self.known.get(source.path)
         track_id = source.track_id or (file.id if file else sources.new_id(source.path, self.ids))
         self.ids.add(track_id)
@@ -375,6 +378,7 @@ class _Update:
             vector=vector,
             fingerprint=found.fingerprint,
             real_path=writing.real_path(source.path),
+            heard=read,
         )
         self.pending.append(entry)
         waited = time.monotonic() - self.committed

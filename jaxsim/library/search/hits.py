@@ -3,24 +3,30 @@
 from collections.abc import Sequence
 from typing import Any
 
-from jaxsim.library.search.query import Hit
+from jaxsim.library.search import reasons
+from jaxsim.library.search.query import Hit, Seed
 from jaxsim.library.store import Store
 
 
-def as_json(store: Store, hits: Sequence[Hit]) -> list[dict[str, Any]]:
-    """The hits, in order, as {"track", "score", "contributions", "likeness", "versions"}.
+def as_json(store: Store, hits: Sequence[Hit], seeds: Sequence[Seed] = ()) -> list[dict[str, Any]]:
+    """The hits, in order, each with these fields:
 
-    track is what `Store.metadata` returns; contributions and likeness are numbers by dimension;
-    versions are the ids of other versions of the same recording.
+    track, what `Store.metadata` returns; heard, what `Store.heard` does; score; contributions and
+    likeness, numbers by dimension; versions, the ids of other versions of the same recording; and
+    reason, a sentence (`reasons`), if seeds are given.
     """
-    tracks = store.metadata([hit.row for hit in hits])
+    rows = [hit.row for hit in hits]
+    tracks, heard = store.metadata(rows), store.heard(rows)
+    why = reasons.sentences(store, seeds, hits) if seeds else [""] * len(hits)
     return [
         {
             "track": track,
+            "heard": read,
             "score": hit.score,
             "contributions": store.by_dimension(hit.contributions),
             "likeness": store.by_dimension(hit.likeness),
             "versions": [store.ids[row] for row in hit.versions],
+            "reason": reason,
         }
-        for track, hit in zip(tracks, hits, strict=True)
+        for track, read, hit, reason in zip(tracks, heard, hits, why, strict=True)
     ]

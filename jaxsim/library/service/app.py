@@ -200,7 +200,7 @@ def search(request: SearchRequest, here: Here) -> Response:
     )
     itself = messages.of_the_query(library, seeds, weights)
     answer = {
-        "hits": messages.hits(library, found),
+        "hits": messages.hits(library, found, seeds),
         "query": library.by_dimension(itself),
         "tracks": len(library),
         "milliseconds": 1000 * (time.perf_counter() - began),

@@ -59,6 +59,12 @@ class Hit(BaseModel):
     versions: list[str] = Field(
         default=[], description="Ids of other versions of the same recording, folded into this hit."
     )
+    heard: dict[str, Any] = Field(
+        default={},
+        description="What was read from its sound, whatever its tags say: tempo, key, tags with "
+        "their probabilities.",
+    )
+    reason: str = Field(default="", description="Why it was found, in a sentence.")
 
 
 class Request(BaseModel):
@@ -83,7 +89,8 @@ class Weighted(Request):
 
 class SearchRequest(Weighted):
     like: list[str] = Field(
-        description="Ids of tracks or uploads, artist:NAME or album:NAME; several form one query.",
+        description="Ids of tracks or uploads, artist:NAME, album:NAME, or words such as "
+        "'mood:sad tempo:90' (then give weights for what they say); several form one query.",
         min_length=1,
         max_length=20,
     )
@@ -257,9 +264,11 @@ def weights_of(library: Store, request: Weighted) -> dict[str, float] | None:
     return presets.choose(library, request.preset, request.weights)
 
 
-def hits(library: Store, found: Sequence[query.Hit]) -> list[dict[str, Any]]:
-    """What a search found, each as the fields of a `Hit`."""
-    described = as_json(library, found)
+def hits(
+    library: Store, found: Sequence[query.Hit], seeds: Sequence[query.Seed] = ()
+) -> list[dict[str, Any]]:
+    """What a search with these seeds found, each as the fields of a `Hit`."""
+    described = as_json(library, found, seeds)
     return [
         one | {"track": track(one["track"], hit.row)}
         for one, hit in zip(described, found, strict=True)

@@ -9,7 +9,7 @@ from typing import Annotated, Any, TypeVar
 import numpy as np
 from fastapi import APIRouter, Depends, HTTPException, Request
 
-from jaxsim.library.search import groups, projection
+from jaxsim.library.search import groups, projection, words
 from jaxsim.library.search.query import Seed
 from jaxsim.library.service.uploads import Uploads
 from jaxsim.library.store import NUMBERS, TEXTS, Store, subsonic_ids
@@ -131,7 +131,7 @@ class Shared:
         self.library.find("a", 1)
 
     def seeds(self, names: Sequence[str]) -> list[Seed]:
-        """Rows of tracks, artists and albums, and embeddings of uploads; 404 if one is unknown."""
+        """Rows of tracks, artists, albums; embeddings of uploads and words; 404 if unknown."""
         return [seed for name in names for seed in self._seeds(name)]
 
     def _seeds(self, name: str) -> Sequence[Seed]:
@@ -143,6 +143,8 @@ class Shared:
                     return rows
             except ValueError as error:
                 raise HTTPException(404, str(error)) from None
+            if asked := words.terms(name, self.library.dimensions):
+                return [words.vector(self.library, asked)]
         return [self.row(name)]
 
     def row(self, name: str) -> int:

@@ -15,6 +15,11 @@ Keys are compared as keys, whatever their spelling: `key='8A'`, `key='Am'` and `
 the same, and `key~'8A'` finds the keys that go with it when DJs mix (8A, 8B, 7A and 9A). What is no
 key, such as 'minor', is looked for by ~ in the names of the keys.
 
+Where a file has no tag, what was heard counts: `tempo>120` reads the tag where there is one and the
+reading otherwise, and so do `key`, `genre`, `mood`, `instrument` and `era`. `tag.tempo` is the tag
+alone and `heard.tempo` the reading alone; `heard.tempo_confidence` and `heard.key_confidence` are
+its probability. A tag counts as heard from a probability of `matching.PROBABLE` on.
+
 A condition becomes SQL with parameters: field names come from the schema, operators from the tables
 here, and values never enter the SQL text.
 """
@@ -22,7 +27,7 @@ here, and values never enter the SQL text.
 import re
 from typing import Any, NoReturn
 
-from input_pipeline.tracks import KEYS, parse_key
+from input_pipeline.tracks import KEYS, TAG_DIMENSIONS, parse_key
 from jaxsim.library.store.schema import METADATA, NUMBERS
 
 NUMBER_OPERATORS = {name: name for name in ("=", "!=", "<", "<=", ">", ">=")}
@@ -34,11 +39,23 @@ MAX_DEPTH = 20  # of brackets and negations
 _TOKEN = re.compile(
     r"""\s*(?: (?P<text>'(?:[^']|'')*'|"(?:[^"]|"")*")
              | (?P<number>[-+]?(?:\d+\.?\d*|\.\d+)(?![\w.]))
-             | (?P<word>[A-Za-z_]+)
+             | (?P<word>[A-Za-z_]+(?:\.[A-Za-z_]+)?)
              | (?P<operator><=|>=|!=|<>|==|[<>=~])
              | (?P<bracket>[()]) )""",
     re.VERBOSE,
 )
+_HEARD = {"tempo": "heard_tempo", "key": "heard_key"} | {
+    name: f"heard_as(heard_tags, '{name}')" for name in TAG_DIMENSIONS
+}
+# SQL of every field that a condition may name, and those that are numbers.
+FIELDS = (
+    {name: f"coalesce({name}, {_HEARD[name]})" if name in _HEARD else name for name in METADATA}
+    | {f"tag.{name}": name for name in _HEARD}
+    | {f"heard.{name}": sql for name, sql in _HEARD.items()}
+    | {f"heard.{name}_confidence": f"heard_{name}_confidence" for name in ("tempo", "key")}
+)
+_NUMBERS = {*NUMBERS, "tag.tempo", "heard.tempo", "heard.tempo_confidence", "heard.key_confidence"}
+_KEYS = {"key", "tag.key", "heard.key"}
 _SPELLINGS = {"<>": "!=", "==": "="}
 
 
@@ -109,25 +126,25 @@ class _Parser:
         return sql
 
     def _comparison(self) -> str:
-        field = self._take("word", METADATA, "a field")
-        operators = NUMBER_OPERATORS if field in NUMBERS else TEXT_OPERATORS
+        field = self._take("word", FIELDS, "a field")
+        operators = NUMBER_OPERATORS if field in _NUMBERS else TEXT_OPERATORS
         operator = self._take("operator", operators, f"an operator for {field}")
         operator = _SPELLINGS.get(operator, operator)
-        kind = "number" if field in NUMBERS else "text"
+        kind = "number" if field in _NUMBERS else "text"
         value = self._text()
         if self._kind() not in ("number", kind):
             self._refuse(value, "a number" if kind == "number" else "a text in quotes")
         self.place += 1
         if kind == "number":
             self.values.append(float(value))
-            return f"{field} {operator} ?"
+            return f"{FIELDS[field]} {operator} ?"
         quote = value[0]
         text = value[1:-1].replace(quote * 2, quote) if quote in "'\"" else value
         templates = TEXT_OPERATORS
-        if field == "key":
+        if field in _KEYS:
             text, templates = self._key(text, operator)
         self.values.append(text)
-        return templates[operator].format(field)
+        return templates[operator].format(FIELDS[field])
 
     def _key(self, text: str, operator: str) -> tuple[str, dict[str, str]]:
         """A key in the spelling of `KEYS`, or the text to look for, and the operators for it."""

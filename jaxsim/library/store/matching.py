@@ -6,7 +6,9 @@ one or several values, separated by ";". They are NULL, which matches nothing, w
 # ruff: noqa: RUF001  the letters that look like others are what this is about
 
 import functools
+import json
 import unicodedata
+from collections.abc import Callable
 
 from input_pipeline.spellings import main_artist
 from input_pipeline.tracks import KEYS, compatible_keys, parse_key
@@ -21,6 +23,7 @@ _TYPED = str.maketrans(
     | {"⁄": "/", "∕": "/", "×": "x"}
     | dict.fromkeys("\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff", "")  # invisible
 )
+PROBABLE = 0.3  # from which on a tag counts as heard; few are more probable than one half
 _VARIOUS = frozenset(
     ("various artists", "various", "various artist", "va", "v.a.", "v/a", "[various artists]")
 )
@@ -106,10 +109,19 @@ def _key_named(values: str | None, part: str) -> bool | None:
     return _contains("; ".join([values, *(KEYS[key] for key in _keys(values))]), part)
 
 
-FUNCTIONS = {
+@functools.lru_cache(maxsize=65536)
+def _heard_as(tags: str | None, dimension: str) -> str | None:
+    """The tags of a dimension that are heard with a probability of at least `PROBABLE`."""
+    found = json.loads(tags or "{}").get(dimension, {})
+    likely = [tag for tag, probability in found.items() if probability >= PROBABLE]
+    return "; ".join(likely) or None
+
+
+FUNCTIONS: dict[str, Callable[[str | None, str], str | bool | None]] = {
     "holds": _holds,
     "contains": _contains,
     "in_key": _in_key,
     "goes_with": _goes_with,
     "key_named": _key_named,
+    "heard_as": _heard_as,
 }

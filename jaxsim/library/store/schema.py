@@ -33,7 +33,9 @@ CREATE TABLE tracks (
   feature_version INTEGER NOT NULL, tags TEXT NOT NULL, given TEXT NOT NULL,
   title TEXT, artist TEXT, album TEXT, genre TEXT, mood TEXT, instrument TEXT, era TEXT, key TEXT,
   year INTEGER, tempo REAL, seconds REAL, album_artist TEXT, track_number INTEGER,
-  disc_number INTEGER, compilation INTEGER);
+  disc_number INTEGER, compilation INTEGER,
+  heard_tempo REAL, heard_tempo_confidence REAL, heard_tempo_level REAL,
+  heard_key TEXT, heard_key_confidence REAL, heard_tags TEXT);
 CREATE INDEX tracks_row ON tracks (row);
 CREATE INDEX tracks_digest ON tracks (digest);
 CREATE TABLE skipped (path TEXT PRIMARY KEY, reason TEXT NOT NULL,
@@ -53,6 +55,12 @@ ALTER TABLE tracks ADD COLUMN album_artist TEXT;
 ALTER TABLE tracks ADD COLUMN track_number INTEGER;
 ALTER TABLE tracks ADD COLUMN disc_number INTEGER;
 ALTER TABLE tracks ADD COLUMN compilation INTEGER;
+ALTER TABLE tracks ADD COLUMN heard_tempo REAL;
+ALTER TABLE tracks ADD COLUMN heard_tempo_confidence REAL;
+ALTER TABLE tracks ADD COLUMN heard_tempo_level REAL;
+ALTER TABLE tracks ADD COLUMN heard_key TEXT;
+ALTER TABLE tracks ADD COLUMN heard_key_confidence REAL;
+ALTER TABLE tracks ADD COLUMN heard_tags TEXT;
 CREATE INDEX tracks_digest ON tracks (digest);
 ALTER TABLE skipped ADD COLUMN size INTEGER NOT NULL DEFAULT -1;
 ALTER TABLE skipped ADD COLUMN modified INTEGER NOT NULL DEFAULT -1;
@@ -64,6 +72,17 @@ TEXTS = ("title", "artist", "album", "album_artist", "genre", "mood", "instrumen
 # compilation: whether the album is one, 1 or 0.
 NUMBERS = ("year", "tempo", "seconds", "track_number", "disc_number", "compilation")
 METADATA = ("id", "path", *TEXTS, *NUMBERS)  # columns of a track that users see
+# What was read from the sound, beside the tags: confidences are probabilities, heard_tempo_level
+# that of the metrical level, and heard_tags is JSON, {dimension: {tag: probability}}, NULL in
+# tracks that were embedded before there were readings.
+HEARD = (
+    "heard_tempo",
+    "heard_tempo_confidence",
+    "heard_tempo_level",
+    "heard_key",
+    "heard_key_confidence",
+    "heard_tags",
+)
 
 
 def describe(

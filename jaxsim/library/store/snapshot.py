@@ -14,7 +14,7 @@ import numpy as np
 from jaxsim.library.store import conditions
 from jaxsim.library.store.connecting import ATTEMPTS, connect
 from jaxsim.library.store.matching import folded, limited_album, limited_artist
-from jaxsim.library.store.schema import METADATA, open_matrix, read_description
+from jaxsim.library.store.schema import HEARD, METADATA, open_matrix, read_description
 from jaxsim.network import subspaces
 from jaxsim.network.likeness import cosine_statistics
 
@@ -115,9 +115,31 @@ class Store:
         Raises:
           KeyError: a row does not belong to a track.
         """
+        return self._columns(METADATA, rows)
+
+    def heard(self, rows: Iterable[int] | np.ndarray) -> list[dict[str, Any]]:
+        """What was read from the sound of the tracks in `rows`, in that order.
+
+        tempo (beats per minute, None if unknown), tempo_confidence, tempo_level (the probability of
+        its metrical level), key, key_confidence, and tags: probabilities by dimension and tag, the
+        most probable first. Empty for tracks that were embedded before there were readings.
+
+        Raises:
+          KeyError: a row does not belong to a track.
+        """
+        result = []
+        for columns in self._columns(HEARD, rows):
+            tags = columns["heard_tags"]
+            values = {name.removeprefix("heard_"): value for name, value in columns.items()}
+            result.append({} if tags is None else values | {"tags": json.loads(tags)})
+        return result
+
+    def _columns(
+        self, names: Sequence[str], rows: Iterable[int] | np.ndarray
+    ) -> list[dict[str, Any]]:
         wanted = [int(row) for row in rows]
         found = self._select(
-            f"SELECT row, {', '.join(METADATA)} FROM tracks "
+            f"SELECT row, {', '.join(names)} FROM tracks "
             "WHERE present AND row IN (SELECT value FROM json_each(?))",
             (json.dumps(wanted),),
         )
@@ -125,7 +147,7 @@ class Store:
         for row in wanted:
             if row not in values:
                 raise KeyError(f"{self.path}: row {row} does not belong to a track")
-        return [dict(zip(METADATA, values[row], strict=True)) for row in wanted]
+        return [dict(zip(names, values[row], strict=True)) for row in wanted]
 
     def path_of(self, row: int) -> Path:
         """The audio file of a track; it may have vanished since it was embedded."""

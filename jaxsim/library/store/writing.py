@@ -18,7 +18,7 @@ import numpy as np
 from input_pipeline.files import replacing
 from jaxsim.library.store import connecting, schema
 from jaxsim.library.store.connecting import transaction
-from jaxsim.library.store.schema import DATABASE, DESCRIPTION, METADATA, MODEL
+from jaxsim.library.store.schema import DATABASE, DESCRIPTION, HEARD, METADATA, MODEL
 from jaxsim.network.likeness import cosine_statistics
 
 LOCK = ".lock"
@@ -43,11 +43,18 @@ class Known:
 
 @dataclasses.dataclass(frozen=True, eq=False)
 class Vector:
-    """The embedding [E] of a track, the duration of its audio, and the latter's fingerprint."""
+    """The embedding [E] of a track, and what else its audio alone determines.
+
+    Attributes:
+      vector: the embedding.
+      seconds, fingerprint: of the audio.
+      heard: what was read from it, the columns `schema.HEARD`.
+    """
 
     vector: np.ndarray
     seconds: float
     fingerprint: str
+    heard: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -69,6 +76,7 @@ class Entry:
       size, modified, digest, fingerprint, tags, seconds: from its `examination.Examined`.
       real_path: where its path leads, if that is elsewhere.
       vector: [E], sub-spaces at length 1.
+      heard: what was read from its audio, the columns `schema.HEARD`.
     """
 
     path: str
@@ -82,6 +90,7 @@ class Entry:
     vector: np.ndarray
     fingerprint: str = ""
     real_path: str | None = None
+    heard: Mapping[str, Any] = dataclasses.field(default_factory=dict)
 
 
 class Writer:
@@ -126,11 +135,18 @@ class Writer:
 
     def vector_of(self, digest: str) -> Vector:
         """The embedding of a known file with this content, and what else does not change."""
-        row, seconds, fingerprint = self._connection.execute(
-            "SELECT row, seconds, fingerprint FROM tracks WHERE digest = ?", (digest,)
+        names = ", ".join(("row", "seconds", "fingerprint", *HEARD))
+        row, seconds, fingerprint, *heard = self._connection.execute(
+            f"SELECT {names} FROM tracks WHERE digest = ?", (digest,)
         ).fetchone()
         matrix = schema.open_matrix(self._matrix, self._rows, self.embedding_size)
-        return Vector(np.array(matrix[row]), seconds, fingerprint)
+        own = dict(zip(HEARD, heard, strict=True))
+        return Vector(np.array(matrix[row]), seconds, fingerprint, own)
+
+    def unheard(self) -> int:
+        """How many tracks were embedded before there were readings."""
+        count = "SELECT count(*) FROM tracks WHERE present AND heard_tags IS NULL"
+        return self._connection.execute(count).fetchone()[0]
 
     def add(self, entries: Sequence[Entry]) -> None:
         """Adds tracks, replacing those of the same files; all of them or none."""
@@ -174,6 +190,7 @@ class Writer:
             "given": json.dumps(dict(entry.given)),
             "seconds": entry.seconds,
         } | _metadata(entry.path, entry.tags, entry.given)
+        columns |= {name: entry.heard.get(name) for name in HEARD}
         names, marks = ", ".join(columns), ", ".join("?" * len(columns))
         self._connection.execute(
             f"INSERT OR REPLACE INTO tracks ({names}) VALUES ({marks})", list(columns.values())

@@ -69,6 +69,7 @@ def test_search_as_json(library: store.Store, capsys: pytest.CaptureFixture) -> 
         assert one["score"] == hit.score == np.sum(list(one["contributions"].values()))
         assert list(one["likeness"].values()) == hit.likeness.tolist()
         assert one["track"] == library.metadata([hit.row])[0]
+        assert one["heard"] == {} and one["reason"].endswith(".")
         assert one["track"]["path"] == f"/music/{hit.row}.wav" and one["track"]["tempo"] >= 101
 
 
@@ -79,6 +80,31 @@ def test_search_as_a_table(library: store.Store, capsys: pytest.CaptureFixture) 
     options = ["--weights", "tempo=1", "--explain"]
     out = run(capsys, search.main, library.path, "--like", "0000", *options)
     assert "tempo" in out and "genre" not in out, "only what has a weight is explained"
+
+
+def test_describe(make_store: Callable[..., store.Store], capsys: pytest.CaptureFixture) -> None:
+    heard = {
+        "heard_tempo": 90.04,
+        "heard_tempo_confidence": 0.9,
+        "heard_tempo_level": 0.6,
+        "heard_key": "A minor",
+        "heard_key_confidence": 0.81,
+        "heard_tags": '{"genre": {"rock": 0.6}, "mood": {}}',
+    }
+    tracks = [{"title": "One", "artist": "Us", "heard": heard, "key": "C major"}, {"title": "Two"}]
+    library = make_store(random_vectors(2), tracks)
+    assert run(capsys, search.main, "describe", library.path, "one").splitlines() == [
+        "One, Us",
+        "  tempo: 90.0 BPM (probability 0.90; this metrical level 0.60)",
+        "  key: A minor, 8A (probability 0.81)",
+        "  genre: rock 0.60",
+        "  mood: no tag stands out",
+        "  its tags say: key C major",
+    ]
+    assert "nothing was heard" in run(capsys, search.main, "describe", library.path, "two")
+    found = json.loads(run(capsys, search.main, "describe", library.path, "one", "--json"))
+    assert found == {"track": library.metadata([0])[0], "heard": library.heard([0])[0]}
+    assert "neither a track" in refused(capsys, search.main, "describe", library.path, "three")
 
 
 def test_presets(library: store.Store, capsys: pytest.CaptureFixture) -> None:

@@ -106,7 +106,7 @@ function make(track) {
       last = [hit, shared];
       rank.textContent = index + 1;
       score.textContent = signed(hit.score);
-      reason.textContent = why(hit, state.dimensions, state.weights);
+      reason.textContent = hit.reason || why(hit, state.dimensions, state.weights);
       const others = hit.versions?.length ?? 0;
       versions.hidden = !others;
       versions.textContent = others ? `The best of ${others + 1} versions of this recording` : "";

@@ -5,12 +5,13 @@ weights (genre=1,tempo=2), preset and where, and score, contributions and likene
 """
 
 import collections
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
 
 from jaxsim.library.search import paths, presets, query
+from jaxsim.library.search.hits import as_json
 from jaxsim.library.search.query import Hit, Seed
 from jaxsim.library.service.messages import MAX_TOP
 from jaxsim.library.service.subsonic.answers import FAILED, NOT_FOUND, Refused
@@ -113,16 +114,17 @@ def similarity(library: Store, weights: query.Weights, score: float) -> float:
     return float(np.clip((1 + (score - query.offset(library, w)) / size) / 2, 0, 1))
 
 
-def match(library: Store, weights: query.Weights, hit: Hit, entry: dict[str, Any]) -> dict:
+def match(
+    library: Store,
+    weights: query.Weights,
+    hit: Hit,
+    entry: dict[str, Any],
+    seeds: Sequence[Seed] = (),
+) -> dict[str, Any]:
     """The protocol's sonicMatch: an entry and its similarity, and our additions."""
-    return {
-        "entry": entry,
-        "similarity": similarity(library, weights, hit.score),
-        "score": hit.score,
-        "contributions": library.by_dimension(hit.contributions),
-        "likeness": library.by_dimension(hit.likeness),
-        "versions": [library.ids[row] for row in hit.versions],
-    }
+    (described,) = as_json(library, [hit], seeds)
+    del described["track"]
+    return {"entry": entry, "similarity": similarity(library, weights, hit.score)} | described
 
 
 def entry(track: dict[str, Any], name: str) -> dict[str, Any]:

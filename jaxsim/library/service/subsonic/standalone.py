@@ -4,7 +4,7 @@
 """
 
 import contextlib
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from jaxsim.library.search import groups
@@ -43,14 +43,16 @@ def similar_songs2(here: Shared, given: Parameters) -> dict[str, Any]:
 
 def similar_tracks(here: Shared, given: Parameters) -> dict[str, Any]:
     """Tracks that sound alike. similarity, by the weights: 1 is equal, 0 the most different."""
-    found = methods.similar(here.library, _seeds(here, given.need("id")), given, default=10)
-    return _matches(here, given, found)
+    seeds = _seeds(here, given.need("id"))
+    found = methods.similar(here.library, seeds, given, default=10)
+    return _matches(here, given, found, seeds)
 
 
 def sonic_path(here: Shared, given: Parameters) -> dict[str, Any]:
     """Tracks on the way from one to another. similarity, by the weights, is to the first one."""
     ends = [_row(here, given.need(name)) for name in ("startSongId", "endSongId")]
-    return _matches(here, given, methods.way(here.library, ends[0], ends[1], given))
+    found = methods.way(here.library, ends[0], ends[1], given)
+    return _matches(here, given, found, ends[:1])
 
 
 ANSWERS: dict[str, Callable[[Shared, Parameters], dict[str, Any]]] = {
@@ -69,10 +71,13 @@ def _similar_songs(here: Shared, given: Parameters) -> list[dict[str, Any]]:
     return [entry for _, entry in _entries(here, found)]
 
 
-def _matches(here: Shared, given: Parameters, found: list[Hit]) -> dict[str, Any]:
+def _matches(
+    here: Shared, given: Parameters, found: list[Hit], seeds: Sequence[Seed]
+) -> dict[str, Any]:
     weights = methods.weights_of(here.library, given)
     matches = [
-        methods.match(here.library, weights, hit, entry) for hit, entry in _entries(here, found)
+        methods.match(here.library, weights, hit, entry, seeds)
+        for hit, entry in _entries(here, found)
     ]
     return {"sonicMatch": matches}
 

@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 import soundfile
 
+from input_pipeline.tracks import KEYS
 from jaxsim.library import store
 from jaxsim.library.intake import examination, updating
 from jaxsim.library.intake.updating import update
@@ -514,3 +515,26 @@ def test_an_interruption_keeps_what_was_embedded(music: Path) -> None:
 
 def _tracks(opened: store.Store):
     return zip(opened.rows, opened.metadata(opened.rows.tolist()), strict=True)
+
+
+def test_what_is_heard_follows_the_audio(music: Path) -> None:
+    """Copied and moved files keep it; tracks of older versions have none until embedded again."""
+    config = Embedder.feature_config
+    found = examination.examine(str(music / "1.wav"), config)
+    expected = found.evidence.reading()
+    report, _, opened = run(music)
+    before = {Path(t["path"]).name: opened.heard([row])[0] for row, t in _tracks(opened)}
+    assert before["1.wav"]["tempo"] == pytest.approx(expected.tempo) and expected.tempo > 0
+    assert before["1.wav"]["key"] == KEYS[expected.key]
+    assert all(track["tempo"] is track["key"] is None for _, track in _tracks(opened))
+    shutil.copy(music / "1.wav", music / "copy.wav")
+    (music / "0.wav").rename(music / "moved.wav")
+    report, embedded, opened = run(music)
+    after = {Path(t["path"]).name: opened.heard([row])[0] for row, t in _tracks(opened)}
+    assert (embedded, report.copied, report.moved, report.unheard) == ([], 1, 1, 0)
+    assert after["copy.wav"] == before["1.wav"] and after["moved.wav"] == before["0.wav"]
+    with sqlite3.connect(music.parent / "store" / "library.sqlite") as connection:
+        connection.execute("UPDATE tracks SET heard_tempo = NULL, heard_tags = NULL")
+    report, _, opened = run(music)
+    assert report.unheard == 5 and "5 tracks of an older version have no" in report.describe()
+    assert opened.heard(opened.rows) == [{}] * 5

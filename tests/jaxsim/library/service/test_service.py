@@ -589,10 +589,9 @@ def test_a_hit_has_one_form_everywhere(
 ) -> None:
     """In the command, the service and OpenSubsonic, to the last bit."""
     like, weights = metadata(3)["id"], {"genre": 1, "key": -2}
-    expected = hits.as_json(library, query.search(library, [3], weights, top=5))
-    assert [list(hit) for hit in expected] == 5 * [
-        ["track", "score", "contributions", "likeness", "versions"]
-    ]
+    expected = hits.as_json(library, query.search(library, [3], weights, top=5), [3])
+    names = ["track", "heard", "score", "contributions", "likeness", "versions", "reason"]
+    assert [list(hit) for hit in expected] == 5 * [names]
     arguments = ["--like", like, "--weights", "genre=1,key=-2", "--top", "5", "--json"]
     search.main([str(library.path), *arguments])
     assert json.loads(capsys.readouterr().out) == expected

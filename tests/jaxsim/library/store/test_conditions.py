@@ -149,3 +149,51 @@ def test_albums_and_numbers(make_store: Callable[..., Store]) -> None:
     ):
         assert np.flatnonzero(store.select(condition)).tolist() == expected
     assert store.find('don\'t "STOP"') == [2]
+
+
+HEARD = [
+    {"heard_tempo": 90.0, "heard_tempo_confidence": 0.9, "heard_key": "A minor",
+     "heard_key_confidence": 0.8, "heard_tags": '{"genre": {"rock": 0.6, "blues": 0.2}}'},
+    {"heard_tempo": 141.0, "heard_tempo_confidence": 0.4, "heard_key": "C major",
+     "heard_key_confidence": 0.6, "heard_tags": '{"genre": {"jazz": 0.31, "pop": 0.3}}'},
+    {"heard_tags": "{}"},
+    {},
+]  # fmt: skip
+STATED = [{"tempo": 120.0, "genre": "jazz"}, {}, {"key": "A minor"}, {}]
+
+
+@pytest.mark.parametrize(
+    ("condition", "expected"),
+    [
+        ("tempo>=120", [0, 1]),  # the tag of 0, what is heard of 1
+        ("tempo<100", []),
+        ("heard.tempo<100", [0]),
+        ("tag.tempo>1", [0]),
+        ("tempo>1", [0, 1]),
+        ("not tempo>130", [0]),
+        ("heard.tempo_confidence>0.5", [0]),
+        ("heard.key_confidence>=0.6 and HEARD.KEY='C'", [1]),
+        ("key='Am'", [0, 2]),
+        ("tag.key='8A'", [2]),
+        ("heard.key='a-Moll'", [0]),
+        ("key~'8A'", [0, 1, 2]),
+        ("heard.key~'minor'", [0]),
+        ("genre='jazz'", [0, 1]),
+        ("heard.genre='jazz'", [1]),
+        ("heard.genre='blues'", []),  # hardly heard
+        ("heard.genre='pop' and tag.genre!='x' or heard.genre~'RO'", [0]),
+        ("heard.genre!='jazz'", [0]),
+    ],
+)
+def test_what_was_heard_counts_where_there_is_no_tag(
+    make_store: Callable[..., Store], condition: str, expected: list[int]
+) -> None:
+    both = [{**tags, "heard": heard} for tags, heard in zip(STATED, HEARD, strict=True)]
+    library = make_store(random_vectors(4), both)
+    assert np.flatnonzero(library.select(condition)).tolist() == expected
+
+
+def test_what_is_heard_of_cannot_be_anything() -> None:
+    for field in ("heard.title", "tag.year", "heard.", "heard_tempo", "tempo.heard"):
+        with pytest.raises(ValueError, match="expected"):
+            conditions.to_sql(f"{field}=1")

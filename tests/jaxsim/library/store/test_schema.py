@@ -30,7 +30,9 @@ TABLES = """CREATE TABLE tracks (
   feature_version INTEGER NOT NULL, tags TEXT NOT NULL, given TEXT NOT NULL,
   title TEXT, artist TEXT, album TEXT, genre TEXT, mood TEXT, instrument TEXT, era TEXT, key TEXT,
   year INTEGER, tempo REAL, seconds REAL, album_artist TEXT, track_number INTEGER,
-  disc_number INTEGER, compilation INTEGER);
+  disc_number INTEGER, compilation INTEGER,
+  heard_tempo REAL, heard_tempo_confidence REAL, heard_tempo_level REAL,
+  heard_key TEXT, heard_key_confidence REAL, heard_tags TEXT);
 CREATE INDEX tracks_row ON tracks (row);
 CREATE INDEX tracks_digest ON tracks (digest);
 CREATE TABLE skipped (path TEXT PRIMARY KEY, reason TEXT NOT NULL,

@@ -1,0 +1,165 @@
+"""Why a hit is a hit, in one sentence of words and numbers.
+
+    Alike most of all in tempo (this one at 60 BPM, half time), key (both A minor, 8A) and genre
+    (both electronic 0.71); against it: mood (this one sad 0.44).
+
+Contributions decide what is said, and readings only how: dimensions come in the order of what they
+contribute, and a dimension that speaks against a hit is never called the same, whatever is read.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+
+import numpy as np
+
+from input_pipeline.tracks import KEYS
+from jaxsim.library.search import readings
+from jaxsim.library.search.query import Hit, Seed
+from jaxsim.library.search.readings import Sound
+from jaxsim.library.store import Store
+
+MOST_NAMED = 3  # dimensions of one kind in a sentence
+MOST_TAGS = 2  # of one dimension
+TELLING = 0.2  # of the largest contribution; less is not worth saying
+SAME_TEMPO = 0.04  # relative
+MULTIPLES = {2.0: "double time", 0.5: "half time"}
+NOTHING = "No dimension sets it apart from the others."
+UNKNOWN = Sound(None, None, {}, {})
+
+
+def sentences(store: Store, seeds: Sequence[Seed], hits: Sequence[Hit]) -> list[str]:
+    """A sentence for every hit of a search with these seeds."""
+    rows = [int(seed) for seed in seeds if not isinstance(seed, np.ndarray)]
+    every_seed = len(rows) == len(seeds)  # of other audio, only its embedding is known
+    query = _common(_sounds(store, rows)) if every_seed and rows else UNKNOWN
+    both = "both" if len(rows) == 1 else "all"
+    sounds = _sounds(store, [hit.row for hit in hits])
+    return [
+        _sentence(store.dimensions, hit, query, sound, both)
+        for hit, sound in zip(hits, sounds, strict=True)
+    ]
+
+
+def _sounds(store: Store, rows: Sequence[int]) -> list[Sound]:
+    pairs = zip(store.metadata(rows), store.heard(rows), strict=True)
+    return [readings.of(track, heard) for track, heard in pairs]
+
+
+def _common(sounds: Sequence[Sound]) -> Sound:
+    """What is true of all tracks of a query."""
+    first, *others = sounds
+    if not others:
+        return first
+    same_tempo = all(_times(first.tempo, one.tempo) == 1 for one in others)
+    same_key = all(first.key == one.key for one in others)
+    tags = {
+        dimension: {
+            tag: p for tag, p in own.items() if all(tag in o.tags[dimension] for o in others)
+        }
+        for dimension, own in first.tags.items()
+    }
+    return Sound(first.tempo if same_tempo else None, first.key if same_key else None, tags, {})
+
+
+def _sentence(dimensions: Sequence[str], hit: Hit, query: Sound, found: Sound, both: str) -> str:
+    most = np.abs(hit.contributions).max(initial=0.0)
+    if not most > 0:
+        return NOTHING
+    kinds: dict[str, list[str]] = {}
+    for number in np.argsort(-np.abs(hit.contributions), kind="stable"):
+        value = hit.contributions[number]
+        if abs(value) > TELLING * most:
+            alike = value > 0 and hit.likeness[number] > 0
+            kind = "alike" if alike else "unlike" if value > 0 else "against"
+            name = dimensions[number]
+            detail = _detail(name, query, found, both, alike=alike)
+            kinds.setdefault(kind, []).append(f"{name} ({detail})" if detail else name)
+    against = kinds.pop("against", [])
+    parts = []
+    for kind, named in kinds.items():  # that of the largest contribution first
+        some = "most of all " if len(named) > MOST_NAMED else ""
+        asked = ", as asked" if kind == "unlike" else ""
+        parts.append(f"{kind} {some}in {_listed(named[:MOST_NAMED])}{asked}")
+    if against:
+        parts.append(f"against it: {_listed(against[:MOST_NAMED])}")
+    text = "; ".join(parts)
+    return f"{text[0].upper()}{text[1:]}."
+
+
+def _detail(dimension: str, query: Sound, found: Sound, both: str, *, alike: bool) -> str:
+    """What is read in a dimension, in words; empty if it is unknown or would contradict."""
+    words: dict[str, Callable[..., str]] = {"tempo": _tempo, "key": _key}
+    if dimension in words:
+        return words[dimension](query, found, both, alike=alike)
+    return _tags(dimension, query, found, both, alike=alike)
+
+
+def _tempo(query: Sound, found: Sound, both: str, *, alike: bool) -> str:
+    if found.tempo is None:
+        return ""
+    times = _times(query.tempo, found.tempo)
+    if query.tempo is None or times is None:
+        own = f"this one at {found.tempo:.0f} BPM"
+        return own if query.tempo is None else f"{own}, not {query.tempo:.0f}"
+    if not alike:
+        return ""
+    if times == 1:
+        return f"{both} about {found.tempo:.0f} BPM"
+    return f"this one at {found.tempo:.0f} BPM, {MULTIPLES[times]}"
+
+
+def _times(tempo: float | None, other: float | None) -> float | None:
+    """1, 2 or 0.5: how many times a tempo another is; None if it is none of these."""
+    if not tempo or not other:
+        return None
+    for multiple in (1.0, *MULTIPLES):
+        if abs(other / (multiple * tempo) - 1) <= SAME_TEMPO:
+            return multiple
+    return None
+
+
+def _key(query: Sound, found: Sound, both: str, *, alike: bool) -> str:
+    if found.key is None:
+        return ""
+    name = f"{KEYS[found.key]}, {readings.camelot(found.key)}"
+    if query.key is None:
+        return f"this one in {name}"
+    relation = _relation(query.key, found.key)
+    if not relation:
+        return f"this one in {name}, not {KEYS[query.key]}, {readings.camelot(query.key)}"
+    if not alike:
+        return ""
+    return f"{both} {name}" if relation == "same" else f"this one {relation}: {name}"
+
+
+def _relation(key: int, other: int) -> str:
+    """How DJs name what another key is to a key; empty if it is nothing to them."""
+    tonic, up = key % 12, (other - key) % 12
+    if key // 12 == other // 12:
+        return {0: "same", 7: "a fifth up", 5: "a fifth down"}.get(up, "")
+    relative = (tonic + 3) % 12 if key >= 12 else (tonic + 9) % 12
+    if other % 12 == relative:
+        return "in the relative key"
+    return "in the parallel key" if up == 0 else ""
+
+
+def _tags(dimension: str, query: Sound, found: Sound, both: str, *, alike: bool) -> str:
+    own, asked = found.tags.get(dimension, {}), query.tags.get(dimension, {})
+    folded = {tag.casefold() for tag in asked}
+    shared = [tag for tag in own if tag.casefold() in folded]
+    other = [tag for tag in own if tag.casefold() not in folded]
+    if alike:
+        return f"{both} {_named(own, shared)}" if shared else ""
+    missing = [tag for tag in asked if tag.casefold() not in {one.casefold() for one in own}]
+    if other:
+        return f"this one {_named(own, other)}"
+    return f"this one not {_named(dict.fromkeys(missing, 1.0), missing)}" if missing else ""
+
+
+def _named(tags: Mapping[str, float], chosen: Sequence[str]) -> str:
+    """Tags, and how probable they are if they were heard."""
+    texts = [f"{tag} {tags[tag]:.2f}" if tags[tag] < 1 else tag for tag in chosen[:MOST_TAGS]]
+    return " and ".join(texts)
+
+
+def _listed(names: Sequence[str]) -> str:
+    return " and ".join(filter(None, (", ".join(names[:-1]), names[-1])))

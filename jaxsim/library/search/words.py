@@ -1,0 +1,92 @@
+"""Queries in words, without an example: "instrument:violin tempo:90 mood:dark".
+
+A word stands for its prototype, the mean direction of the tracks that have it in the sub-space of
+its dimension (`jaxsim.exported.readings`). A tempo means its octave: 90 finds 180 too. Dimensions
+of which nothing is said stay zero, and so contribute the same to all tracks.
+"""
+
+import difflib
+import re
+from collections.abc import Iterable
+
+import numpy as np
+
+from input_pipeline.tracks import parse_key, parse_tempo
+from jaxsim.exported import numpy_model
+from jaxsim.exported.numpy_model import Model
+from jaxsim.exported.readings import Prototypes
+from jaxsim.library import store
+from jaxsim.library.search.query import Seed
+from jaxsim.library.store import Store
+from jaxsim.library.store.matching import folded
+
+# dimension:word; a word with spaces stands in quotes.
+_TERM = re.compile(r"""\s*(?P<dimension>[a-z]+):(?:"(?P<quoted>[^"]+)"|(?P<word>\S+))""", re.I)
+NEAREST = 3  # known words that an unknown one is answered with
+
+
+def terms(text: str, dimensions: Iterable[str]) -> list[tuple[str, str]] | None:
+    """The (dimension, word) pairs of a query in words; None if the text is something else."""
+    known, found, position = set(dimensions), [], 0
+    text = text.rstrip()
+    while position < len(text):
+        match = _TERM.match(text, position)
+        if match is None or match["dimension"].lower() not in known:
+            return None
+        found.append((match["dimension"].lower(), match["quoted"] or match["word"]))
+        position = match.end()
+    return found or None
+
+
+def vector(library: Store, asked: Iterable[tuple[str, str]]) -> np.ndarray:
+    """The embedding [E] that words ask for; several words of a dimension are averaged.
+
+    Raises:
+      ValueError: the library's model reads nothing, or does not know a word; the message names the
+        nearest ones.
+    """
+    model = numpy_model.load(library.path / store.MODEL)
+    if not model.readings:
+        raise ValueError(
+            f"{library.path}: its model has no readings, so words mean nothing to it; embed the "
+            "library with a model that was exported with --readings"
+        )
+    result = np.zeros(model.embedding_size)
+    for dimension, word in asked:
+        result[model.subspaces[dimension]] += _direction(model, dimension, word)
+    return result
+
+
+def weights(library: Store, seeds: Iterable[Seed]) -> dict[str, float] | None:
+    """Weight 1 for the dimensions that words ask for; None if a seed is more than words."""
+    asked = set[str]()
+    for seed in seeds:
+        if not isinstance(seed, np.ndarray):
+            return None
+        asked |= {name for name, own in library.subspaces.items() if seed[own].any()}
+    return None if len(asked) == len(library.dimensions) else dict.fromkeys(asked, 1.0)
+
+
+def _direction(model: Model, dimension: str, word: str) -> np.ndarray:
+    if dimension not in model.readings:
+        known = ", ".join(model.readings)
+        raise ValueError(f"{dimension}:{word}: this model reads only {known}")
+    own = model.readings[dimension]
+    return own.prototypes[_place(own, dimension, word)]
+
+
+def _place(own: Prototypes, dimension: str, word: str) -> int:
+    """Which of the names a word is."""
+    if dimension == "tempo":
+        octaves = np.log2(parse_tempo(word) / np.array(own.names, float))
+        return int(np.argmin(np.abs((octaves + 0.5) % 1 - 0.5)))
+    if dimension == "key":
+        keys = [parse_key(name) for name in own.names]
+        if parse_key(word) in keys:
+            return keys.index(parse_key(word))
+    by_name = {folded(name): number for number, name in enumerate(own.names)}
+    if folded(word) in by_name:
+        return by_name[folded(word)]
+    near = difflib.get_close_matches(folded(word), by_name, NEAREST, cutoff=0.0)
+    names = ", ".join(own.names[by_name[name]] for name in near)
+    raise ValueError(f"{dimension}:{word}: not a known word, expected one such as {names}")

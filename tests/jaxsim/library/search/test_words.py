@@ -1,0 +1,88 @@
+"""Queries in words: what they are made of, and what is answered to words that mean nothing."""
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from jaxsim import search
+from jaxsim.exported import model_writing, readings
+from jaxsim.exported.readings import Prototypes
+from jaxsim.library.search import query, words
+from jaxsim.library.store import Store
+from tests.helpers.libraries import random_vectors
+from tests.helpers.models import model_file
+
+
+def prototypes(names: tuple[str, ...]) -> Prototypes:
+    angles = np.linspace(0.1, 6, len(names))
+    both = np.stack([np.cos(angles), np.sin(angles)], axis=1).astype(np.float16)
+    one = np.ones(len(names), np.float32)
+    return Prototypes(names, both.astype(np.float32), one, one)
+
+
+GIVEN = {
+    "genre": prototypes(("hard rock", "jazz", "Bebop")),
+    "tempo": prototypes(readings.TEMPI),
+    "key": prototypes(("C major", "A minor")),
+}
+
+
+@pytest.fixture
+def library(make_store: Callable[..., Store], monkeypatch: pytest.MonkeyPatch) -> Store:
+    """Its model has embeddings of another size, as the one that reads here."""
+    opened = make_store(random_vectors(30))
+    source = model_file(opened.path / "old.npz")
+    (opened.path / "model.npz").unlink()
+    model_writing.add_readings(source, GIVEN, opened.path / "model.npz")
+    return opened
+
+
+def test_terms() -> None:
+    dimensions = ("genre", "tempo", "key")
+    asked = words.terms(' genre:"hard rock"  TEMPO:90 key:8A ', dimensions)
+    assert asked == [("genre", "hard rock"), ("tempo", "90"), ("key", "8A")]
+    for text in ("", "so what", "mood:sad", "genre:jazz more", "genre: jazz", "re:genre"):
+        assert words.terms(text, dimensions) is None, text
+
+
+def test_words_stand_for_their_prototypes(library: Store) -> None:
+    asked = [("genre", "JAZZ"), ("genre", "bebop"), ("tempo", "61,7"), ("key", "8A")]
+    found = words.vector(library, asked).reshape(3, 2)
+    genre, tempo, key = (GIVEN[name].prototypes for name in ("genre", "tempo", "key"))
+    np.testing.assert_allclose(found[0], genre[1] + genre[2])
+    np.testing.assert_allclose(found[1], tempo[1], err_msg="61.76 BPM is twice the second one")
+    np.testing.assert_allclose(found[2], key[1])
+    only = words.vector(library, [("tempo", "240")]).reshape(3, 2)
+    assert not only[[0, 2]].any() and np.allclose(only[1], tempo[0])
+
+
+def test_unknown_words_are_answered_with_known_ones(library: Store, capsys) -> None:
+    for asked, answer in (
+        (("genre", "jaz"), "expected one such as jazz"),
+        (("key", "F# minor"), "not a known word, expected one such as"),
+        (("tempo", "fast"), "tempo is 'fast'"),
+    ):
+        with pytest.raises(ValueError, match=answer):
+            words.vector(library, [asked])
+    with pytest.raises(SystemExit):
+        search.main([str(library.path), "--like", "genre:jaz"])
+
+
+def test_a_model_without_readings_says_so(library: Store, tmp_path: Path) -> None:
+    (library.path / "old.npz").replace(library.path / "model.npz")
+    with pytest.raises(ValueError, match="its model has no readings"):
+        words.vector(library, [("genre", "jazz")])
+
+
+def test_only_what_is_said_counts(make_store: Callable[..., Store]) -> None:
+    library = make_store(random_vectors(30))
+    seed = np.zeros(12)
+    seed[4:8] = 1.0, 2.0, 0.0, -1.0  # tempo
+    assert words.weights(library, [seed]) == {"tempo": 1.0}
+    assert words.weights(library, [seed, 3]) is None
+    assert words.weights(library, [np.ones(12)]) is None
+    found = query.search(library, [seed], words.weights(library, [seed]), top=30)
+    unit = np.asarray(library.vectors[:, 4:8], np.float64) @ seed[4:8]
+    assert [hit.row for hit in found] == np.argsort(-unit).tolist()
