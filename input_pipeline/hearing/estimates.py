@@ -5,6 +5,7 @@ madmom's trained models are licensed under CC BY-NC-SA 4.0: not for commercial u
 
 import dataclasses
 import functools
+import warnings
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -101,10 +102,11 @@ def _madmom() -> Any:
 @functools.cache
 def _tempo_processors() -> tuple[Any, Any]:
     madmom = _madmom()
-    return (
-        madmom.features.beats.RNNBeatProcessor(),
-        madmom.features.tempo.TempoEstimationProcessor(fps=BEAT_RATE),
-    )
+    with warnings.catch_warnings():
+        # madmom warns of what its own defaults pass on, in the midst of a progress bar.
+        warnings.filterwarnings("ignore", message="Usage of `method` is deprecated")
+        tempo = madmom.features.tempo.TempoEstimationProcessor(fps=BEAT_RATE)
+    return madmom.features.beats.RNNBeatProcessor(), tempo
 
 
 @functools.cache
