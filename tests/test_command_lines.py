@@ -15,12 +15,13 @@ OPTIONS = {
     "jaxsim.train": "--config --workdir --profile --distributed --config.FIELD=VALUE",
     "jaxsim.evaluate": f"--checkpoint --model --data_dir --data --out --triplets_per_dimension "
     f"--count --batch_size --excerpt {JUDGED}",
-    "jaxsim.export": "--checkpoint --out --dtype --whiten --data_dir",
+    "jaxsim.export": "--checkpoint --model --out --dtype --whiten --data_dir --readings",
     "jaxsim.embed": "LIBRARY --store --model --workers --batch_size --max_minutes --exclude "
     "--tags --prune --confirm_gone --subsonic --subsonic_user --subsonic_password_file",
     "jaxsim.search": "STORE --like --weights --preset --top --max_per_artist --max_per_album "
     "--where --by --explain --all_versions --json --approximate --playlist --relative",
     "jaxsim.search path": "STORE --start --end --length --weights --where --playlist --relative",
+    "jaxsim.search describe": "STORE SONG --json",
     "jaxsim.search relocate": "STORE OLD NEW",
     "jaxsim.search presets": "STORE --save --weights --delete",
     "jaxsim.search index": "STORE",
@@ -42,6 +43,8 @@ OPTIONS = {
     "benchmarks.features": "--clips --copies --seconds --workers --processes --rounds --against",
     "benchmarks.hits": "--pieces_per_genre --music",
     "benchmarks.musicnn_excerpts": "",
+    "benchmarks.readings": "DATA --split --model",
+    "benchmarks.fit_readings": "DATA --out",
     "benchmarks.same_recording": "--split --count --seconds --model",
     "benchmarks.library": "--tracks --like --queries",
     "benchmarks.mining": "--sizes",

@@ -21,6 +21,7 @@ MOST_NAMED = 3  # dimensions of one kind in a sentence
 MOST_TAGS = 2  # of one dimension
 TELLING = 0.2  # of the largest contribution; less is not worth saying
 SAME_TEMPO = 0.04  # relative
+CLOSE_TEMPO = 2.0  # BPM, between tempi that one number stands for
 MULTIPLES = {2.0: "double time", 0.5: "half time"}
 NOTHING = "No dimension sets it apart from the others."
 UNKNOWN = Sound(None, None, {}, {})
@@ -102,6 +103,8 @@ def _tempo(query: Sound, found: Sound, both: str, *, alike: bool) -> str:
         return own if query.tempo is None else f"{own}, not {query.tempo:.0f}"
     if not alike:
         return ""
+    if times == 1 and abs(query.tempo - found.tempo) > CLOSE_TEMPO:
+        return f"about {query.tempo:.0f} and {found.tempo:.0f} BPM"
     if times == 1:
         return f"{both} about {found.tempo:.0f} BPM"
     return f"this one at {found.tempo:.0f} BPM, {MULTIPLES[times]}"

@@ -24,7 +24,7 @@ def with_readings(folder: Path) -> numpy_model.Model:
     two = np.float32([[1, 0], [0, 1]])
     given = {
         "genre": Prototypes(("jazz", "rock"), two, np.float32([2, 3]), np.float32([-1, -2])),
-        "tempo": Prototypes(readings.TEMPI, around, np.full(24, 5), np.zeros(24)),
+        "tempo": Prototypes(readings.TEMPI, around, *np.float32([[5] * 24, [0] * 24])),
     }  # fmt: skip
     source = model_file(folder / "old.npz")
     model_writing.add_readings(source, given, folder / "new.npz")
@@ -54,6 +54,6 @@ def test_a_model_without_readings_leaves_it_to_the_features(tmp_path: Path) -> N
 
 
 def test_improbable_tags_are_not_kept(tmp_path: Path) -> None:
-    vector = np.float32([-1, 0, 1, 0, 1, 0])
+    vector = np.float32([-0.8, -0.6, 1, 0, 1, 0])
     found = heard.columns(with_readings(tmp_path), vector, EVIDENCE)
     assert json.loads(found["heard_tags"]) == {"genre": {}}

@@ -35,11 +35,16 @@ SOUNDS = [
     heard(93.0, "E minor", ambient=0.2),
     heard(241.0, "F# major"),
 ]
+FASTER = {"tempo": 124.0, "genre": "Rock; Soul"}
 
 
 @pytest.fixture
 def library(make_store: Callable[..., Store]) -> Store:
-    known = [{"heard": one} for one in SOUNDS] + [{"tempo": 119.0, "genre": "Rock; Soul"}, {}]
+    known = [{"heard": one} for one in SOUNDS] + [
+        {"tempo": 119.0, "genre": "Rock; Soul"},
+        {},
+        FASTER,
+    ]
     return make_store(random_vectors(len(known)), known)
 
 
@@ -65,6 +70,7 @@ def sentence(library: Store, row: int, *contributions: float, seeds=(0,), signs=
                         "F# major, 2B, not A minor, 8A)."),
         (5, (3, 1, 0), "Alike in genre (both Rock) and tempo (both about 119 BPM)."),
         (6, (3, 1, 2), "Alike in genre, key and tempo."),
+        (7, (0, 2, 0), "Alike in tempo (about 120 and 124 BPM)."),
         (2, (0, 0, 0), "No dimension sets it apart from the others."),
     ],
 )  # fmt: skip
