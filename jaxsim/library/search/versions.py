@@ -1,10 +1,11 @@
 """Versions of one recording: another format, another place, a remaster.
 
 Two tracks are versions of one recording if the audio in their files is the same, or if they are as
-long as each other and alike in every sub-space. Of 24 recordings, all versions at MP3 64 kbit/s,
-MP3 320 kbit/s and Opus 48 kbit/s had cosines above 0.985 in every sub-space, half of those that
-were compressed, equalised and made louder above 0.99; of 2,346 pairs of different recordings, none
-above 0.92 (the model that comes with jaxsim).
+long as each other and alike in every sub-space: much more than random tracks of the library are.
+With the model that comes with jaxsim, the largest distance (1 - cosine) of a sub-space, as a share
+of its distance between random tracks, was at most 0.017 between 24 recordings and their versions at
+MP3 64 and 320 kbit/s and Opus 48 kbit/s, at most 0.051 when they were compressed, equalised and
+made louder, and at least 0.19 in the 2,346 pairs of 69 different recordings.
 """
 
 from collections.abc import Sequence
