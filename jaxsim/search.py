@@ -20,17 +20,16 @@ import sys
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from input_pipeline import command_line, extras
 from input_pipeline.command_line import positive_integer
-from jaxsim.library import store
-from jaxsim.library.search import exports, hits, paths, playlists, presets, query
-from jaxsim.library.search.query import Hit, Seed
-from jaxsim.library.store import Store
+from jaxsim.library.search import playlists
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # NumPy alone takes longer to import than --help may take
+    import numpy as np
     import rich.table
+
+    from jaxsim.library.search.query import Hit, Seed
+    from jaxsim.library.store import Store
 
 CANDIDATES = 10  # listed when a title is not unique
 
@@ -43,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with command_line.problems_in_one_line():
         if extra := _extra(command, options):
             extras.need(extra)
+        from jaxsim.library import store
+
         with store.open(options.store) as library:
             run(library, options)
 
@@ -115,13 +116,15 @@ def _playlist_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _write_playlist(library: Store, found: Sequence[Hit], options: argparse.Namespace) -> None:
+def _write_playlist(library: "Store", found: "Sequence[Hit]", options: argparse.Namespace) -> None:
     if options.playlist:
         tracks = library.metadata([hit.row for hit in found])
         playlists.write(options.playlist, tracks, relative=options.relative)
 
 
-def _run_search(library: Store, options: argparse.Namespace) -> None:
+def _run_search(library: "Store", options: argparse.Namespace) -> None:
+    from jaxsim.library.search import hits, presets, query
+
     weights = presets.load(library, options.preset) if options.preset else None
     if options.weights:
         weights = (weights or {}) | query.parse_weights(options.weights)
@@ -150,12 +153,14 @@ def _run_search(library: Store, options: argparse.Namespace) -> None:
         _print(_table(library, found, vector, explain=options.explain))
 
 
-def resolve(library: Store, song: str) -> Seed:
+def resolve(library: "Store", song: str) -> "Seed":
     """The row of a track, or the embedding of an audio file.
 
     Raises:
       ValueError: there is no such track, or several, which the message lists.
     """
+    from jaxsim.library import store
+
     row = library.row_of(song)
     if row is None and os.path.isfile(song):
         row = library.row_of_path(song)
@@ -173,8 +178,9 @@ def resolve(library: Store, song: str) -> Seed:
     raise ValueError(f"--like {song!r}: matches several tracks; choose one by its id:\n{listed}")
 
 
-def _embed(library: Store, path: str) -> np.ndarray:
+def _embed(library: "Store", path: str) -> "np.ndarray":
     from input_pipeline.hearing.audio import UnusableTrack
+    from jaxsim.library import store
     from jaxsim.library.intake.embedding import Embedder
 
     try:
@@ -184,11 +190,14 @@ def _embed(library: Store, path: str) -> np.ndarray:
 
 
 def _table(
-    library: Store, found: Sequence[Hit], weights: np.ndarray, *, explain: bool
+    library: "Store", found: "Sequence[Hit]", weights: "np.ndarray", *, explain: bool
 ) -> "rich.table.Table":
     """The hits and, if `explain`, what each dimension with a weight contributes."""
+    import numpy as np
     import rich.table
     import rich.text
+
+    from jaxsim.library import store
 
     shown = np.flatnonzero(weights) if explain else np.zeros(0, int)
     table = rich.table.Table()
@@ -221,7 +230,9 @@ def _path_options(parser: argparse.ArgumentParser) -> None:
     _playlist_options(parser)
 
 
-def _run_path(library: Store, options: argparse.Namespace) -> None:
+def _run_path(library: "Store", options: argparse.Namespace) -> None:
+    from jaxsim.library.search import paths, query
+
     ends = [resolve(library, song) for song in (options.start, options.end)]
     rows = [row for row in ends if isinstance(row, int)]
     if len(rows) < len(ends):
@@ -238,7 +249,7 @@ def _relocate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("new", metavar="NEW", help="the folder in which it is now")
 
 
-def _run_relocate(library: Store, options: argparse.Namespace) -> None:
+def _run_relocate(library: "Store", options: argparse.Namespace) -> None:
     from jaxsim.library.store import writing
 
     old, new = os.path.abspath(options.old), os.path.abspath(options.new)
@@ -256,8 +267,10 @@ def _presets_options(parser: argparse.ArgumentParser) -> None:
     add("--delete", metavar="NAME", help="delete the preset with this name")
 
 
-def _run_presets(library: Store, options: argparse.Namespace) -> None:
+def _run_presets(library: "Store", options: argparse.Namespace) -> None:
     import rich.table
+
+    from jaxsim.library.search import presets, query
 
     if options.save:
         presets.save(library, options.save, query.parse_weights(options.weights))
@@ -270,7 +283,7 @@ def _run_presets(library: Store, options: argparse.Namespace) -> None:
     _print(table)
 
 
-def _run_index(library: Store, _: argparse.Namespace) -> None:
+def _run_index(library: "Store", _: argparse.Namespace) -> None:
     from jaxsim.library.search import index
 
     print(f"index: {index.build(library)}")
@@ -282,7 +295,7 @@ def _recall_options(parser: argparse.ArgumentParser) -> None:
     add("--top", type=positive_integer, default=10, help="number of hits per query")
 
 
-def _run_recall(library: Store, options: argparse.Namespace) -> None:
+def _run_recall(library: "Store", options: argparse.Namespace) -> None:
     import rich.table
 
     from jaxsim.library.search import index
@@ -306,7 +319,9 @@ def _export_options(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _run_export(library: Store, options: argparse.Namespace) -> None:
+def _run_export(library: "Store", options: argparse.Namespace) -> None:
+    from jaxsim.library.search import exports
+
     if options.format == "qdrant":
         import qdrant_client
 
