@@ -15,7 +15,7 @@ import soundfile
 from input_pipeline import manifest
 from input_pipeline.hearing.features import FeatureConfig
 from jaxsim import embed, judge, search
-from jaxsim.library import store
+from jaxsim.library import commands, store
 from jaxsim.library.intake import sources
 from jaxsim.library.intake.updating import Report
 from jaxsim.library.search import preferences, presets, query
@@ -141,11 +141,11 @@ def test_search_refuses(library: store.Store, capsys: pytest.CaptureFixture, tmp
 def test_an_exact_title_is_meant(make_store: Callable, capsys: pytest.CaptureFixture) -> None:
     titles = ["Help Me", "Hélp", "Help Yourself", "Yesterday", "yesterday"]
     library = make_store(random_vectors(5), [{"title": title} for title in titles])
-    assert search.resolve(library, " help ") == 1
+    assert commands.resolve(library, " help ") == 1
     with pytest.raises(ValueError, match="matches several tracks"):
-        search.resolve(library, "Yesterday")
+        commands.resolve(library, "Yesterday")
     with pytest.raises(ValueError, match="matches several tracks"):
-        search.resolve(library, "hel")
+        commands.resolve(library, "hel")
 
 
 def test_a_preset_of_nothing_is_refused(library: store.Store, capsys) -> None:
