@@ -115,11 +115,7 @@ def test_every_command_explains_itself_without_extras(without) -> None:
             done = without(hidden, *arguments, "--help")
             assert (done.returncode, done.stderr) == (0, "")
             assert done.stdout.startswith(usage)
-            assert (
-                command == "serve"
-                or "python -m jaxsim" not in done.stdout
-                or arguments[1] != ("jaxsim")
-            )
+            assert arguments[1] == module or "python -m" not in done.stdout
 
 
 def test_the_program_spells_its_problems_as_its_user_does(without) -> None:
@@ -150,8 +146,9 @@ def test_the_library_works_without_extras(tmp_path: Path, without) -> None:
     assert all("embedding:" in line for line in done.stderr.splitlines() if line.strip())
     done = without(hidden, "-m", "jaxsim.search", "store", "--like=music/1.wav", "--json")
     assert (done.returncode, done.stderr) == (0, "")
-    done = without(hidden, "-m", "input_pipeline.prepare", "--path=music", "--dry_run")
-    assert done.returncode in (0, 1) and "pip install" not in done.stderr
+    reading = "-m input_pipeline.prepare --source=folder --path=music --dry_run"
+    done = without(hidden, *reading.split())
+    assert (done.returncode, done.stderr) == (0, "")
     with store.open(tmp_path / "store") as opened:
         assert len(opened) == 3 and np.isfinite(opened.vectors[opened.rows]).all()
 
