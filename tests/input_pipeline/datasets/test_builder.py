@@ -338,10 +338,10 @@ def test_audio_that_kills_its_worker_is_skipped(tmp_path):
 
 
 def test_a_decoders_surprise_is_a_reason(tmp_path, changing_tracks, monkeypatch):
-    def fail(path, **_):
+    def fail(path, *_, **__):
         if Path(path).stem == "1":
             raise MemoryError("no memory")
-        return pulsed_tone(0, seconds=4.0), SAMPLE_RATE
+        return audio.Decoded(pulsed_tone(0, seconds=4.0), SAMPLE_RATE, 4.0)
 
     monkeypatch.setattr(audio, "decode", fail)
     ((track_id, reason),) = _prepare(changing_tracks, tmp_path / "data").skipped

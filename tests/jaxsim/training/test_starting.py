@@ -65,14 +65,16 @@ def test_the_command_trains_it_further(finished, prepared_directory, tmp_path, m
     """The run's own start is that of its source."""
     seen = {}
 
+    opened = data.open_splits
+
     def training_alone(config, splits):
-        return dict.fromkeys(splits, data.open_splits(config, ("train",))["train"])
+        return dict.fromkeys(splits, opened(config, ("train",))["train"])
 
     def stop(self):
         seen.update(state=self.state, config=self.config)
         raise ValueError("seen")
 
-    monkeypatch.setattr(train, "open_splits", training_alone)
+    monkeypatch.setattr(data, "open_splits", training_alone)
     monkeypatch.setattr(run.Run, "epoch", stop)
     with pytest.raises(ValueError, match="seen"):
         config = tiny(prepared_directory, start_from=str(finished), batch_size=16)

