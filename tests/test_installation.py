@@ -105,6 +105,7 @@ def test_a_missing_extra_is_one_line(command, arguments, extra, without) -> None
     assert (done.returncode, done.stdout, done.stderr) == (1, "", expected)
 
 
+@pytest.mark.slow
 def test_every_command_explains_itself_without_extras(without) -> None:
     hidden = {*OF_TRAINING, *(name for names in extras.MODULES.values() for name in names)}
     for command, (module, _) in COMMANDS.items():

@@ -330,6 +330,7 @@ def _die():
     os.kill(os.getpid(), signal.SIGKILL)
 
 
+@pytest.mark.slow
 def test_audio_that_kills_its_worker_is_skipped(tmp_path):
     tracks = [_track("a"), _track("deadly", audio=_die), _track("b", seconds=5.0)]
     report = _prepare(tracks, tmp_path / "data", workers=2)

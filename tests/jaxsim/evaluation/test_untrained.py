@@ -57,6 +57,7 @@ def in_training(config):
     return statistics
 
 
+@pytest.mark.slow
 def test_batch_statistics_are_those_of_training_segments() -> None:
     """The mean of both batches'; the running mean keeps nine tenths of 0 or 1."""
     config, data = readme_network(), noisy_data()

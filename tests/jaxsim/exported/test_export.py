@@ -163,6 +163,7 @@ def test_a_network_of_another_depth(config: ConfigDict, tmp_path: Path) -> None:
         write(config, state, tmp_path / "model.npz")
 
 
+@pytest.mark.slow
 def test_a_cyclic_tempogram_and_a_relu(config: ConfigDict, tmp_path: Path) -> None:
     """Older versions would compute something else from such a file, and must refuse it."""
     norms = dict(norm="none", branch_norm="batch", embedding_norm="batch_layer")

@@ -111,6 +111,7 @@ def test_the_stems_forms_are_equal(kind: str) -> None:
 
 @pytest.mark.usefixtures("forms")
 @pytest.mark.parametrize("inputs", INPUTS, ids=["single", "multi"])
+@pytest.mark.slow
 def test_equals_the_plain_network(inputs: tuple[str, ...]) -> None:
     model = Inception(Plan(EMBEDDING, inputs=inputs, width=WIDTH))
     params = random_like(shapes_of(model)["params"], seed=12)

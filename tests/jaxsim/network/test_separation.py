@@ -10,6 +10,7 @@ from jaxsim.training import train_step
 
 
 @pytest.mark.parametrize("disentangled", [True, False])
+@pytest.mark.slow
 def test_a_separate_trunk_mixes_no_inputs(disentangled) -> None:
     """Every channel and unit moves with one input at most; their sizes are He's.
 

@@ -55,6 +55,7 @@ def test_equals_the_eigenvalues(disentangled: bool) -> None:
     assert sum(expected) > 0.3
 
 
+@pytest.mark.slow
 def test_devices_give_the_whole_batch() -> None:
     embeddings, labels = batch()
     config = configured()

@@ -119,6 +119,7 @@ def test_equals_loops_over_pairs(form: str) -> None:
 
 
 @pytest.mark.parametrize("form", ["track", "soft of classes", "both"])
+@pytest.mark.slow
 def test_devices_give_the_whole_batch(form: str) -> None:
     embeddings, labels = batch()
     config = configured(**FORMS[form])

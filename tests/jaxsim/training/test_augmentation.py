@@ -196,6 +196,7 @@ def heard(batch, config) -> jax.Array:
 
 
 @pytest.mark.parametrize("parts", [1, 2])
+@pytest.mark.slow
 def test_a_step_trains_on_what_was_augmented(parts: int, monkeypatch) -> None:
     """A step equals one without augmentation on a batch that was augmented before."""
 

@@ -158,6 +158,7 @@ def test_older_checkpoints_have_no_digest(run):
     assert_is(restore(run), 4)
 
 
+@pytest.mark.slow
 def test_a_model_is_read_where_there_are_fewer_devices(whole):
     found = subprocess.run(
         programs.command("restore_on_one_device", whole),

@@ -48,6 +48,7 @@ def config(prepared_directory):
 
 
 @pytest.mark.parametrize("stops", [(11,), (3, 4, 7, 11)])
+@pytest.mark.slow
 def test_the_rate_falls_on_plateaus_and_the_run_ends(stops, config, tmp_path) -> None:
     data = training_tracks(config)
     for stop in stops:

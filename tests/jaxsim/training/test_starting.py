@@ -50,6 +50,7 @@ def test_a_checkpoint(finished, prepared_directory, batch):
     assert not any(np.any(moment) for moment in jax.tree.leaves(state.moments))
 
 
+@pytest.mark.slow
 def test_an_exported_model(batch):
     config = get_config("demo")
     source = numpy_model.SCORES

@@ -83,6 +83,7 @@ def assert_same_step(found, expected) -> None:
     assert after.step == 1
 
 
+@pytest.mark.slow
 def test_eight_devices_equal_one(start, stepped) -> None:
     _, terms = stepped
     assert min(terms.loss.weight) > 5, "every dimension has triplets"
@@ -115,6 +116,7 @@ def test_parts_equal_the_whole(objective: str, mapping: str) -> None:
     assert_same_step(run_step(config, state, devices=2, mapping=mapping), expected)
 
 
+@pytest.mark.slow
 def test_parts_keep_class_vectors_and_take_less_memory() -> None:
     """Of one input and one block: the gradients of class vectors pass by the network."""
     config = configured(method="proxy")
