@@ -22,7 +22,8 @@ def analyse_all(
     import apache_beam as beam
     from apache_beam.options.pipeline_options import PipelineOptions
 
-    workers.compile_librosa(job.feature_config)
+    if job.tagger is not None:
+        workers.compile_librosa()
     with beam.Pipeline(options=PipelineOptions(list(options))) as pipeline:
         _ = (
             pipeline

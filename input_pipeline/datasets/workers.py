@@ -280,7 +280,8 @@ def analyse_all(tasks: Iterable[Task], job: Job, *, workers: int) -> Iterator[Ou
       job: see `analyse_into_file`.
       workers: number of processes (1: this process alone, unless it would have to load JAX).
     """
-    compile_librosa(job.feature_config)
+    if job.tagger is not None:
+        compile_librosa()
     analysed = functools.partial(_analyse_task, job=job)
     # In worker processes alone, XLA has one thread, so that its sums are the same everywhere.
     if workers == 1 and job.tagger is None:
@@ -296,14 +297,12 @@ def _analyse_task(task: Task, job: Job) -> Outcome:
 
 
 @functools.cache
-def compile_librosa(feature_config: features.FeatureConfig) -> None:
-    """Extracts features from noise in one process, so that librosa's compiled functions are cached.
+def compile_librosa() -> None:
+    """Has librosa compile what taggers use of it in one process, so that it is cached.
 
     librosa compiles with Numba on first use. Two processes that do so at the same time write
     mismatched files, and any process that loads them crashes, from then on (numba/numba#10128).
     """
-    frames = feature_config.segment_frames
-    noise = np.random.default_rng(0).uniform(-1, 1, frames * feature_config.hop_length)
     cache_directory().mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(cache_directory() / "librosa.lock"):
-        features.extract(noise, feature_config)
+        tagging.patches(np.zeros(tagging.SAMPLE_RATE, np.float32), tagging.SAMPLE_RATE)

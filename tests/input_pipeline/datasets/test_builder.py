@@ -303,6 +303,31 @@ def test_workers_load_neither_tensorflow_nor_jax(tmp_path):
 
 
 @pytest.mark.slow
+def test_what_taggers_compile_is_cached_before_workers_start(tmp_path):
+    environment = os.environ | {"NUMBA_CACHE_DIR": str(tmp_path), "JAXSIM_DATA": str(tmp_path)}
+    hear = "tagging.patches(numpy.zeros(16000, numpy.float32), 16000)"
+    modules = "import numpy; from input_pipeline.hearing import tagging"
+    compiled = set()
+    for program in (
+        "from input_pipeline.datasets.workers import *; compile_librosa()",
+        f"{modules}; {hear}",
+    ):
+        subprocess.run([sys.executable, "-c", program], env=environment, check=True)
+        before, compiled = compiled, set(tmp_path.rglob("*.nbc"))
+    assert before == compiled != set()
+
+
+@pytest.mark.parametrize("has_tagger", [True, False])
+def test_librosa_is_compiled_for_taggers_only(tmp_path, monkeypatch, has_tagger):
+    compiled = []
+    monkeypatch.setattr(worker_processes, "compile_librosa", lambda: compiled.append(True))
+    tagger = object() if has_tagger else None
+    job = worker_processes.Job(tmp_path, features.FeatureConfig(), (), tagger=tagger)
+    assert list(worker_processes.analyse_all([], job, workers=2)) == []
+    assert compiled == [True] * has_tagger
+
+
+@pytest.mark.slow
 def test_two_workers_compile_nothing(tracks_csv, tmp_path):
     # Two that compile with Numba at once can write what crashes them and all that come later.
     root = Path(builder.__file__).parent.parent
