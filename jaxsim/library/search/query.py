@@ -102,8 +102,9 @@ def search(
     q = seed_vector(store, seeds)
     allowed = np.array(store.select(where))
     allowed[list(exclude)] = False
+    known = [int(seed) for seed in seeds if not isinstance(seed, np.ndarray)]
     if not include_seeds:
-        allowed[[int(seed) for seed in seeds if not _is_new(seed)]] = False
+        allowed[known] = False
     if among is None:
         approximate = np.where(allowed, scan(store.vectors, vector(store, q, w)), -np.inf)
         tolerance, number = _rounding(store, q, w), int(allowed.sum())
@@ -115,20 +116,16 @@ def search(
         if among is None:
             candidates = _promising(approximate, count, tolerance)
         rows, cosines = _first(store, q, w, candidates, count)
-        others: dict[int, tuple[int, ...]] = dict.fromkeys(range(len(rows)), ())
-        if fold:
-            others = versions.folded(store, rows, [int(s) for s in seeds if not _is_new(s)])
+        others = (
+            versions.folded(store, rows, known) if fold else dict.fromkeys(range(len(rows)), ())
+        )
         positions = np.fromiter(others, np.int64, len(others))
         within = _within_limits(store, rows[positions], max_per_artist, max_per_album)[:top]
         kept = positions[within]
         if len(kept) == top or count >= number:
             break
         count *= 4
-    found = _hits(store, w, rows[kept], cosines[kept])
-    return [
-        dataclasses.replace(hit, versions=others[position])
-        for hit, position in zip(found, kept.tolist(), strict=True)
-    ]
+    return _hits(store, w, rows[kept], cosines[kept], [others[int(one)] for one in kept])
 
 
 def score_tracks(
@@ -141,13 +138,19 @@ def score_tracks(
     """
     w, q = weight_vector(store, weights), seed_vector(store, seeds)
     rows = np.asarray(rows, np.int64)
-    return _hits(store, w, rows, _cosines(store, q, rows))
+    return _hits(store, w, rows, _cosines(store, q, rows), [()] * len(rows))
 
 
-def _hits(store: Store, weights: np.ndarray, rows: np.ndarray, cosines: np.ndarray) -> list[Hit]:
+def _hits(
+    store: Store,
+    weights: np.ndarray,
+    rows: np.ndarray,
+    cosines: np.ndarray,
+    others: list[tuple[int, ...]],
+) -> list[Hit]:
     contributions = _contributions(store, weights, cosines)
     likeness = _contributions(store, np.ones(len(weights)), cosines)
-    columns = rows.tolist(), _total(contributions).tolist(), contributions, likeness
+    columns = rows.tolist(), _total(contributions).tolist(), contributions, likeness, others
     return [Hit(*values) for values in zip(*columns, strict=True)]
 
 
@@ -190,11 +193,6 @@ def seed_vector(store: Store, seeds: Sequence[Seed]) -> np.ndarray:
     if not len(seeds):
         raise ValueError("no seed, expected at least one track or embedding to compare with")
     return np.mean([_seed(store, seed) for seed in seeds], axis=0)
-
-
-def _is_new(seed: Seed) -> bool:
-    """Whether a seed is an embedding, not a row."""
-    return isinstance(seed, np.ndarray)
 
 
 def _seed(store: Store, seed: Seed) -> np.ndarray:
