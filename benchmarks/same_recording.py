@@ -3,7 +3,10 @@
 python -m benchmarks.same_recording music/manifest.csv --split=test
 
 Embeds tracks of a manifest as they are, changes 24 of them with ffmpeg, and searches for each by
-what it became, with equal weights, as a listener would.
+what it became, with equal weights, as a listener would. "farthest" is the largest distance
+(1 - cosine) between a recording and what it became, in any sub-space, as a share of the distance
+between random tracks there; `jaxsim.library.search.versions` goes by it. The caption has the
+smallest such number of two different tracks.
 """
 
 import argparse
@@ -25,6 +28,10 @@ from jaxsim.library.intake.embedding import Embedder
 from jaxsim.network import subspaces
 from jaxsim.network.likeness import cosine_statistics, standard_scales
 
+REMASTER = (
+    "acompressor=threshold=-20dB:ratio=3,equalizer=f=100:t=q:w=1:g=3,"
+    "equalizer=f=8000:t=q:w=1:g=2,volume=3dB"
+)
 CHANGES: dict[str, tuple[str, Sequence[str]]] = {  # suffix and ffmpeg's options
     "12 dB softer": (".flac", ["-af", "volume=-12dB"]),
     "20 dB softer": (".flac", ["-af", "volume=-20dB"]),
@@ -37,6 +44,8 @@ CHANGES: dict[str, tuple[str, Sequence[str]]] = {  # suffix and ffmpeg's options
     "stereo": (".flac", ["-ac", "2"]),
     "22.05 kHz": (".flac", ["-ar", "22050"]),
     "48 kHz": (".flac", ["-ar", "48000"]),
+    "MP3, 320 kbit/s": (".mp3", ["-b:a", "320k"]),
+    "compressed, equalised, louder": (".flac", ["-af", REMASTER]),
 }
 
 
@@ -63,13 +72,14 @@ def measure(*, manifest: Path, split: Sequence[str], count: int, seconds: int, m
         rows = [row for row in csv.DictReader(file) if row["split"] in split]
     paths = [manifest.parent / row["path"] for row in rows]
     embedder = Embedder(model)
-    table = rich.table.Table("the recording", "first hit", "worst rank")
+    table = rich.table.Table("the recording", "first hit", "worst rank", "farthest")
     with tempfile.TemporaryDirectory() as folder:
         originals = [
             _changed(path, Path(folder, f"{i}.flac"), ["-t", str(seconds)])
             for i, path in enumerate(tqdm.tqdm(paths, desc="cutting"))
         ]
         library = np.stack([embedder(path) for path in tqdm.tqdm(originals, desc="embedding")])
+        parts = len(embedder.model.dimensions)
         chosen = np.arange(min(count, len(paths))) * len(paths) // min(count, len(paths))
         for name, (suffix, options) in tqdm.tqdm(CHANGES.items(), desc="changing"):
             queries = np.stack(
@@ -78,9 +88,13 @@ def measure(*, manifest: Path, split: Sequence[str], count: int, seconds: int, m
                     for i in chosen
                 ]
             )
-            found = ranks(queries, library, chosen, parts=len(embedder.model.dimensions))
-            table.add_row(name, f"{np.sum(found == 1)} of {len(chosen)}", str(found.max()))
-    table.caption = f"{len(paths)} tracks, {model}"
+            found = ranks(queries, library, chosen, parts=parts)
+            farthest = distances(queries, library[chosen], library, parts=parts).max()
+            first = f"{np.sum(found == 1)} of {len(chosen)}"
+            table.add_row(name, first, str(found.max()), f"{farthest:.3f}")
+    one, other = np.triu_indices(len(library), 1)
+    nearest = distances(library[one], library[other], library, parts=parts).min()
+    table.caption = f"{len(paths)} tracks, {model}; two different tracks: at least {nearest:.3f}"
     rich.console.Console(width=100).print(table)
 
 
@@ -98,6 +112,13 @@ def ranks(queries: np.ndarray, library: np.ndarray, own: np.ndarray, *, parts: i
     scaled = subspaces.split(library, parts) * scales[:, None]
     scores = queries @ scaled.reshape(library.shape).T
     return 1 + np.sum(scores > scores[np.arange(len(own)), own][:, None], axis=1)
+
+
+def distances(a: np.ndarray, b: np.ndarray, library: np.ndarray, *, parts: int) -> np.ndarray:
+    """The largest distance [n] of pairs a, b [n, E] in any sub-space; random pairs have 1."""
+    mean, _ = cosine_statistics(library, np.arange(len(library)), parts)
+    cosines = subspaces.split(a * b, parts).sum(axis=2)
+    return ((1 - cosines) / (1 - mean)).max(axis=1)
 
 
 def _changed(source: Path, path: Path, options: Sequence[str]) -> Path:
