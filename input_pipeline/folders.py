@@ -45,7 +45,7 @@ class Seen:
 def audio_files(folder: Path, seen: Seen, *, exclude: Sequence[str] = ()) -> Iterator[Path]:
     """Yields the audio files below a folder in a fixed order, each once.
 
-    Names that begin with a dot are music like others. Links are followed: real files and folders
+    Names that begin with a dot are music like any other. Links are followed: real files and folders
     come first, then links to files elsewhere, each file once.
 
     Args:
@@ -123,7 +123,7 @@ class _Rules:
         """Why an entry is left out; empty if it is not."""
         name = entry.name.lower()
         if entry.parent in self._quiet:
-            return f"beside {NO_MEDIA}"
+            return f"in a folder with {NO_MEDIA}"
         if is_folder and any(fnmatch.fnmatchcase(name, one) for one in SYSTEM_FOLDERS):
             return "system folder"
         if self._is_excluded(entry, is_folder):
@@ -131,11 +131,11 @@ class _Rules:
         if is_folder:
             return ""
         if entry.is_symlink() and not entry.exists():
-            return "link that leads nowhere"
+            return "broken link"
         suffix = entry.suffix.lower()
         if suffix not in AUDIO_SUFFIXES:
-            return f"not taken: {suffix or 'no suffix'}"
-        return "resource fork of macOS" if name.startswith(RESOURCE_FORK) else ""
+            return f"unsupported type: {suffix or 'no suffix'}"
+        return "macOS resource fork" if name.startswith(RESOURCE_FORK) else ""
 
     def _is_excluded(self, entry: Path, is_folder: bool) -> bool:
         """The decision of the nearest folder whose rules have one."""

@@ -181,7 +181,7 @@ class _Stream:
             mixed, share = _mixed(block, share)
             yield mixed
         if not self.frames:
-            raise UnusableTrack("holds no sound", self.path)
+            raise UnusableTrack("contains no sound", self.path)
 
     def _blocks(self) -> Iterator[np.ndarray]:
         """Yields float32 [channels, n]; streams that change on their way keep the first rate."""
@@ -281,8 +281,8 @@ def _note(path: Path, seconds: float, stream: _Stream) -> str:
         notes.append(f"breaks off ({stream.broken_off})")
     stated = _stated_seconds(path)
     if stated is not None and abs(stated - seconds) > UNEQUAL:
-        notes.append(f"states {stated:.0f} s")
-    return f"heard {seconds:.0f} s: {', '.join(notes)}" if notes else ""
+        notes.append(f"the header says {stated:.0f} s")
+    return f"{seconds:.0f} s heard ({', '.join(notes)})" if notes else ""
 
 
 def _stated_seconds(path: Path) -> float | None:

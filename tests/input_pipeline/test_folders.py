@@ -48,10 +48,10 @@ def test_every_file_that_is_seen_is_counted(tmp_path):
     names, seen = walk(tmp_path)
     assert names == {"a.mp3", "b.mp4"}
     assert seen.ignored == {
-        "not taken: .jpg": 2,
-        "not taken: .mod": 1,
-        "not taken: no suffix": 1,
-        "resource fork of macOS": 1,
+        "unsupported type: .jpg": 2,
+        "unsupported type: .mod": 1,
+        "unsupported type: no suffix": 1,
+        "macOS resource fork": 1,
     }
 
 
@@ -75,7 +75,7 @@ def test_a_folder_with_nomedia_is_left_out(tmp_path):
     make(tmp_path, "a.mp3", "x/.nomedia", "x/a.mp3", "x/y/a.mp3", "z/a.mp3")
     names, seen = walk(tmp_path)
     assert names == {"a.mp3", "z/a.mp3"}
-    assert seen.ignored == {"beside .nomedia": 3}
+    assert seen.ignored == {"in a folder with .nomedia": 3}
 
 
 def test_links_are_followed_once(tmp_path):
@@ -95,7 +95,7 @@ def test_links_are_followed_once(tmp_path):
     assert seen.ignored == {
         "link to a folder already found": 2,
         "link to a file already found": 2,
-        "link that leads nowhere": 1,
+        "broken link": 1,
     }
 
 

@@ -20,7 +20,7 @@ class Report:
       forgotten: tracks that were pruned.
       seconds: duration of the audio that went through the network.
       skipped: reasons by path of the file, or by place in a manifest or data set.
-      remembered: how many of these were not heard again, for they have not changed.
+      remembered: how many of these were not heard again, because nothing has changed.
       notes: what is odd about files that were heard, by path.
       ignored: how many files were not taken for music, by reason.
       labels_left_out: reasons, by place in a manifest, for rows that only lost a label.

@@ -232,7 +232,7 @@ class _Update:
             and self.known[path].size != NO_FILE
             and self.sources[path].record is None
         ]
-        for some in _batches(self._identified(lacking, "noting the tracks' audio, once")):
+        for some in _batches(self._identified(lacking, "fingerprinting tracks, once")):
             with self.writer.together():
                 for one in some:
                     if one.fingerprint:

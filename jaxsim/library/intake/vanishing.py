@@ -25,7 +25,7 @@ def faults(
         stays doubtful.
     """
     noted = [
-        f"cannot be listed ({reason}), its tracks are kept: {folder}"
+        f"cannot be listed ({reason}); its tracks are kept: {folder}"
         for folder, reason in sorted(unreadable.items())
     ]
     if confirmed:
@@ -35,12 +35,12 @@ def faults(
         below = [path for path in tracks if path.startswith(folder.rstrip(os.sep) + os.sep)]
         if below and missing.issuperset(below):
             noted.append(
-                f"has none of its {len(below)} tracks any more, they are kept (is a disk not "
-                f"mounted?): {folder}"
+                f"all {len(below)} tracks lost their files, and are kept (is a disk not mounted?): "
+                f"{folder}"
             )
     if len(missing) > max(1, MOST_GONE * len(tracks)):
         noted.append(
-            f"{len(missing)} of {len(tracks)} tracks have lost their files at once and are kept; "
+            f"{len(missing)} of {len(tracks)} tracks lost their files at once, and are kept; "
             f"the first: {min(missing)}"
         )
     return noted

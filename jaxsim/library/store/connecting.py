@@ -116,7 +116,7 @@ def _copied(file: Path) -> Iterator[Path]:
                 yield copy
                 return
             time.sleep(PAUSE)
-        raise ValueError(f"{file}: changes all the time; try again when less is written to it")
+        raise ValueError(f"{file}: keeps changing; try again when it is not being written to")
 
 
 def _state(file: Path, log: Path) -> tuple[int, int, bytes]:

@@ -178,14 +178,14 @@ def test_order_and_links(tmp_path):
         *(".a.ogg", "b.ogg", "z.OGG", ".38/a.ogg", "c/a.ogg", "c/d/a.ogg", "linked/far.ogg")
     ]
     assert collection.ignored == {
-        "not taken: .jpg": 1,
+        "unsupported type: .jpg": 1,
         "system folder": 1,
         "link to a folder already found": 2,
         "link to a file already found": 1,
-        "link that leads nowhere": 2,
+        "broken link": 2,
     }
     summary = summarise(collection)
-    assert "ignored: 7: link that leads nowhere 2, link to a folder already found 2" in summary
+    assert "ignored: 7: broken link 2, link to a folder already found 2" in summary
     skipped = [problem for problem in collection.problems if problem.skipped]
     assert skipped == [
         Problem("a loop", "folder is a link to one already read"),

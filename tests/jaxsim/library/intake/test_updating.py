@@ -103,8 +103,8 @@ def test_a_folder_that_became_empty_is_a_fault(music: Path) -> None:
     report, _, opened = run(music, prune=True)
     assert (report.gone, report.forgotten, len(opened)) == (0, 0, 4)
     assert report.faults == [
-        f"has none of its 4 tracks any more, they are kept (is a disk not mounted?): {music}",
-        f"4 of 4 tracks have lost their files at once and are kept; the first: {music}/0.wav",
+        f"all 4 tracks lost their files, and are kept (is a disk not mounted?): {music}",
+        f"4 of 4 tracks lost their files at once, and are kept; the first: {music}/0.wav",
     ]
     report, _, opened = run(music, confirm_gone=True)
     assert (report.gone, report.faults, len(opened)) == (4, [], 0)
@@ -126,7 +126,7 @@ def test_more_than_a_fifth_at_once_is_a_fault(music: Path) -> None:
     assert "missing (kept)" in report.describe()
     assert sorted(opened.ids[opened.rows]) == ids
     (fault,) = report.faults
-    assert fault.startswith("3 of 10 tracks have lost their files at once")
+    assert fault.startswith("3 of 10 tracks lost their files at once")
     write_tone(music / "2.wav", 2)
     report, _, opened = run(music)  # two of ten are no more than a fifth
     assert (report.gone, report.faults, len(opened)) == (2, [], 8)
@@ -147,7 +147,7 @@ def test_a_folder_that_cannot_be_listed_hides_nothing(
     for confirm_gone in (False, True):
         report, _, opened = run(music, prune=True, confirm_gone=confirm_gone)
         assert (report.gone, report.forgotten, len(opened)) == (0, 0, 4)
-        kept = f"cannot be listed (Permission denied), its tracks are kept: {music}/sub"
+        kept = f"cannot be listed (Permission denied); its tracks are kept: {music}/sub"
         assert report.faults == [kept]
     (music / "0.wav").unlink()
     assert run(music)[0].gone == 0
@@ -328,10 +328,10 @@ def test_everything_that_is_seen_is_in_the_sum(music: Path) -> None:
     os.truncate(music / "cut.wav", 44 + 2 * 4 * SAMPLE_RATE)
     report, _, _ = run(music, exclude=["/1.wav"])
     assert report.describe().splitlines() == [
-        f"heard 4 s: states 8 s: {music}/cut.wav",
+        f"4 s heard (the header says 8 s): {music}/cut.wav",
         f"not audio in a known format: {music}/text.mp3",
         "refused: not audio in a known format 1",
-        "ignored: excluded 1, not taken: .jpg 1, system folder 1",
+        "ignored: excluded 1, system folder 1, unsupported type: .jpg 1",
         "4 embedded, 1 refused, 3 ignored",
     ]
 
@@ -391,7 +391,7 @@ def test_what_is_no_music_is_listed_and_stops_nothing(music: Path) -> None:
         "empty.mp3": "file is empty",
         "text.mp3": "not audio in a known format",
         "cut.flac": "too short",  # what is left of it
-        "header.wav": "holds no sound",
+        "header.wav": "contains no sound",
         "short.wav": "too short: 1.00 s",
         "silent.wav": "silent",
         "long.wav": "too long: more than 10 s",
@@ -405,7 +405,7 @@ def test_what_is_no_music_is_listed_and_stops_nothing(music: Path) -> None:
     with writing.open(opened.path, describe(), b"model") as writer:
         assert len(writer.skipped()) == len(expected) - 1  # but for the name
 
-    assert report.ignored == {"not taken: .jpg": 1, "link that leads nowhere": 1}
+    assert report.ignored == {"unsupported type: .jpg": 1, "broken link": 1}
     write_tone(music / "empty.mp3", 5)  # now it is one (a WAV with a wrong name)
     write_tone(music / "0.wav", 6)
     (music / "1.wav").write_text("no music any more")
