@@ -12,6 +12,7 @@ smallest such number of two different tracks.
 import argparse
 import csv
 import subprocess
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
@@ -23,6 +24,7 @@ import tqdm
 
 from input_pipeline import command_line
 from input_pipeline.command_line import comma_separated, positive_integer
+from input_pipeline.hearing.audio import UnusableTrack
 from jaxsim.exported import numpy_model
 from jaxsim.library.intake.embedding import Embedder
 from jaxsim.network import subspaces
@@ -74,13 +76,18 @@ def measure(*, manifest: Path, split: Sequence[str], count: int, seconds: int, m
     embedder = Embedder(model)
     table = rich.table.Table("the recording", "first hit", "worst rank", "farthest")
     with tempfile.TemporaryDirectory() as folder:
-        originals = [
-            _changed(path, Path(folder, f"{i}.flac"), ["-t", str(seconds)])
-            for i, path in enumerate(tqdm.tqdm(paths, desc="cutting"))
-        ]
-        library = np.stack([embedder(path) for path in tqdm.tqdm(originals, desc="embedding")])
+        originals, vectors = [], []
+        for i, path in enumerate(tqdm.tqdm(paths, desc="embedding")):
+            cut = _changed(path, Path(folder, f"{i}.flac"), ["-t", str(seconds)])
+            try:
+                vectors.append(embedder(cut))
+                originals.append(cut)
+            except UnusableTrack as error:  # such as a silent beginning
+                tqdm.tqdm.write(f"{path}: {error.reason}", file=sys.stderr)
+        library = np.stack(vectors)
         parts = len(embedder.model.dimensions)
-        chosen = np.arange(min(count, len(paths))) * len(paths) // min(count, len(paths))
+        number = min(count, len(library))
+        chosen = np.arange(number) * len(library) // number
         for name, (suffix, options) in tqdm.tqdm(CHANGES.items(), desc="changing"):
             queries = np.stack(
                 [
@@ -94,7 +101,9 @@ def measure(*, manifest: Path, split: Sequence[str], count: int, seconds: int, m
             table.add_row(name, first, str(found.max()), f"{farthest:.3f}")
     one, other = np.triu_indices(len(library), 1)
     nearest = distances(library[one], library[other], library, parts=parts).min()
-    table.caption = f"{len(paths)} tracks, {model}; two different tracks: at least {nearest:.3f}"
+    table.caption = (
+        f"{len(library)} tracks, {model.name}; two different tracks: at least {nearest:.3f}"
+    )
     rich.console.Console(width=100).print(table)
 
 
