@@ -100,7 +100,7 @@ def _tempo(query: Sound, found: Sound, both: str, *, alike: bool) -> str:
     times = _times(query.tempo, found.tempo)
     if query.tempo is None or times is None:
         own = f"this one at {found.tempo:.0f} BPM"
-        return own if query.tempo is None else f"{own}, not {query.tempo:.0f}"
+        return own if query.tempo is None else _against(f"{own}, not {query.tempo:.0f}", alike)
     if not alike:
         return ""
     if times == 1 and abs(query.tempo - found.tempo) > CLOSE_TEMPO:
@@ -108,6 +108,11 @@ def _tempo(query: Sound, found: Sound, both: str, *, alike: bool) -> str:
     if times == 1:
         return f"{both} about {found.tempo:.0f} BPM"
     return f"this one at {found.tempo:.0f} BPM, {MULTIPLES[times]}"
+
+
+def _against(detail: str, alike: bool) -> str:
+    """A difference that is read, which the sub-space may not hear as one."""
+    return f"though the readings differ: {detail}" if alike else detail
 
 
 def _times(tempo: float | None, other: float | None) -> float | None:
@@ -128,7 +133,8 @@ def _key(query: Sound, found: Sound, both: str, *, alike: bool) -> str:
         return f"this one in {name}"
     relation = _relation(query.key, found.key)
     if not relation:
-        return f"this one in {name}, not {KEYS[query.key]}, {readings.camelot(query.key)}"
+        other = f"{KEYS[query.key]}, {readings.camelot(query.key)}"
+        return _against(f"this one in {name}, not {other}", alike)
     if not alike:
         return ""
     return f"{both} {name}" if relation == "same" else f"this one {relation}: {name}"

@@ -63,8 +63,8 @@ def sentence(library: Store, row: int, *contributions: float, seeds=(0,), signs=
         (2, (-2, 1, 0), "Alike in tempo (both about 119 BPM); against it: genre (this one blues 0.50)."),
         (2, (0, 1, -2), "Alike in tempo (both about 119 BPM); against it: key."),
         (2, (0, -1, 2), "Alike in key (both A minor, 8A); against it: tempo."),
-        (3, (2, 1, 1.5), "Alike in genre, key (this one a fifth up: E minor, 9A) and tempo (this one at "
-                         "93 BPM, not 120)."),
+        (3, (2, 1, 1.5), "Alike in genre, key (this one a fifth up: E minor, 9A) and tempo "
+                         "(though the readings differ: this one at 93 BPM, not 120)."),
         (3, (-2, 0, 0), "Against it: genre (this one not rock and pop)."),
         (4, (0, 2, -1), "Alike in tempo (this one at 241 BPM, double time); against it: key (this one in "
                         "F# major, 2B, not A minor, 8A)."),
