@@ -22,6 +22,7 @@ let top = PAGE;
 
 const search = latest(async () => {
   byId("welcome").hidden = state.seeds.length > 0;
+  byId("summary").hidden = !state.seeds.length;
   if (!state.seeds.length) {
     state.answer = null;
     hits.clear();

@@ -159,7 +159,7 @@ def page(browser: webdriver.Chrome, address: str) -> Iterator[Page]:
 
 def test_a_track_is_found_by_keyboard(page: Page, library: Store) -> None:
     page.open()
-    assert page.one("#welcome").is_displayed()
+    assert page.one("#welcome").is_displayed() and not page.one("#by").is_displayed()
     assert len(page.all("#suggestions button")) == 6
     page.one("body").send_keys("/")
     find = page.browser.switch_to.active_element
@@ -173,7 +173,7 @@ def test_a_track_is_found_by_keyboard(page: Page, library: Store) -> None:
     find.send_keys(Keys.ENTER)
     page.shows(library, [10], None)
     assert "Song 10" in page.one("#seeds").text
-    assert not page.one("#welcome").is_displayed()
+    assert not page.one("#welcome").is_displayed() and page.one("#by").is_displayed()
     find.send_keys("nothing like it")
     page.wait(lambda: "No track matches" in page.one("#find-list").text)
     find.send_keys(Keys.ESCAPE)
