@@ -1,6 +1,7 @@
 """Audio files of many kinds, written by FFmpeg's encoders."""
 
 import io
+import struct
 from pathlib import Path
 
 import av
@@ -43,3 +44,31 @@ def encode(
         for part in [*resampler.resample(frame), *resampler.resample(None)]:
             file.mux(stream.encode(part))
         file.mux(stream.encode(None))
+
+
+def write_dsd(path: Path, samples: np.ndarray, rate: int) -> None:
+    """Writes float samples [n] as one bit each, mono, in the container of the suffix: DSF or DFF.
+
+    No encoder for these is at hand. The modulator is of first order.
+    """
+    levels = np.floor(np.cumsum((samples + 1) / 2))
+    bits = np.diff(levels, prepend=0) > 0
+    bits = np.append(bits, np.resize([True, False], -len(bits) % 32768))  # DSF has whole blocks
+    if path.suffix == ".dsf":
+        sound = np.packbits(bits, bitorder="little").tobytes()
+        shape = struct.pack("<IIIIIIQII", 1, 0, 1, 1, rate, 1, len(bits), 4096, 0)
+        form = b"fmt " + struct.pack("<Q", 12 + len(shape)) + shape
+        data = b"data" + struct.pack("<Q", 12 + len(sound)) + sound
+        total = 28 + len(form) + len(data)
+        path.write_bytes(b"DSD " + struct.pack("<QQQ", 28, total, 0) + form + data)
+        return
+
+    def chunk(name: bytes, content: bytes) -> bytes:
+        return name + struct.pack(">Q", len(content)) + content
+
+    properties = b"SND " + chunk(b"FS  ", struct.pack(">I", rate))
+    properties += chunk(b"CHNL", struct.pack(">H", 1) + b"C000")
+    properties += chunk(b"CMPR", b"DSD " + bytes([14]) + b"not compressed\0")
+    content = b"DSD " + chunk(b"FVER", struct.pack(">I", 0x01050000)) + chunk(b"PROP", properties)
+    content += chunk(b"DSD ", np.packbits(bits).tobytes())
+    path.write_bytes(chunk(b"FRM8", content))

@@ -13,7 +13,7 @@ import soundfile
 from input_pipeline.hearing import audio
 from input_pipeline.hearing.audio import UnusableTrack, decode, load_audio, resample
 from tests.helpers.audio import SAMPLE_RATE, pulsed_tone
-from tests.helpers.encoding import encode
+from tests.helpers.encoding import encode, write_dsd
 
 
 def test_a_reason_and_its_path_survive_a_process(tmp_path):
@@ -150,6 +150,22 @@ def test_what_is_decoded_is_what_was_encoded(tmp_path, music, suffix, codec):
         assert abs(len(decoded.samples) - music.shape[1]) < 2 * 1152 + 1
         assert 0 <= lag < 1152
         assert likeness > (0.98 if codec == "libopus" else 0.998)
+
+
+@pytest.mark.parametrize("suffix", ["dsf", "dff"])
+def test_one_bit_audio_is_heard(tmp_path, suffix):
+    rate = 64 * RATE
+    time = np.arange(rate // 2) / rate
+    sound = 0.4 * np.sin(2 * np.pi * 440 * time) * np.minimum(1, time / 0.1)
+    path = tmp_path / f"a.{suffix}"
+    write_dsd(path, sound, rate)
+    decoded = decode(path, SAMPLE_RATE)
+    assert decoded.note == ""
+    assert decoded.seconds == pytest.approx(0.5, abs=32768 / rate)
+    heard = decoded.samples[: SAMPLE_RATE // 2]
+    expected = np.interp(np.arange(len(heard)) / SAMPLE_RATE, time, sound)
+    assert np.corrcoef(heard, expected)[0, 1] > 0.999
+    assert np.abs(heard).max() == pytest.approx(0.4, abs=0.01)
 
 
 @pytest.mark.parametrize(
