@@ -299,7 +299,7 @@ class _Update:
         records = [(path, source.record) for path, source in changed.items() if source.record]
         files = [path for path, source in changed.items() if source.record is None]
         examined = itertools.chain(
-            itertools.starmap(examination.recall, records),
+            (examination.recall(*record, self.embedder.seconds) for record in records),
             self._examined(files) if files else (),
         )
         with tqdm.tqdm(total=len(changed), desc="embedding", unit="track", file=sys.stderr) as bar:
@@ -315,6 +315,7 @@ class _Update:
             # A file of a known size may be a copy of a known file.
             [(path, frozenset(self.digests_of_size.get(_size(path), ()))) for path in paths],
             self.embedder.feature_config,
+            seconds=self.embedder.seconds,
             workers_count=self.workers,
             max_seconds=self.max_seconds,
         )
