@@ -44,7 +44,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     with command_line.problems_in_one_line():
         server = _server(options)
         try:
-            embedder = Embedder(_model(options), batch_size=options.batch_size)
+            embedder = Embedder(
+                _model(options), seconds=_seconds(options), batch_size=options.batch_size
+            )
             report = update(
                 options.library,
                 options.store,
@@ -62,7 +64,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             sys.exit(130)
         pool.stop()
         with store.open(options.store) as opened:
-            print(f"{report.describe()}\n{len(opened)} tracks in {opened.path}")
+            print(f"{report.describe()}\n{len(opened)} tracks in {opened.path}{_heard(opened)}")
             if server is not None:
                 print(take_ids(server, opened))
         if report.faults:
@@ -102,6 +104,12 @@ def _parser() -> argparse.ArgumentParser:
         metavar="PATH",
         help="a run's directory or an exported model; default: the model that the store was made "
         "with, or the one that comes with jaxsim if the store is new",
+    )
+    add(
+        "--seconds",
+        type=command_line.number(0),
+        help="of a longer track that are embedded, in excerpts spread over it; 0: all of it; "
+        "default: what the store was made with, or 0 if the store is new",
     )
     add(
         "--workers",
@@ -163,6 +171,19 @@ def _model(options: argparse.Namespace) -> Path:
         return Path(options.model)
     folder = Path(options.store)
     return folder / store.MODEL if (folder / store.DESCRIPTION).is_file() else numpy_model.SHIPPED
+
+
+def _heard(library: store.Store) -> str:
+    seconds = library.description.get("seconds")
+    return "" if seconds is None else f", at most {seconds:g} s of each"
+
+
+def _seconds(options: argparse.Namespace) -> float | None:
+    if options.seconds is None:
+        folder = Path(options.store)
+        is_there = (folder / store.DESCRIPTION).is_file()
+        return store.read_description(folder).get("seconds") if is_there else None
+    return options.seconds or None
 
 
 if __name__ == "__main__":

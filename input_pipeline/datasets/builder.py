@@ -16,7 +16,6 @@ import filelock
 import joblib
 import tensorflow as tf
 import tensorflow_datasets as tfds
-import tqdm
 from absl import logging
 
 from input_pipeline.datasets import pool, records, scale_out, tag_labels, updates
@@ -26,6 +25,7 @@ from input_pipeline.datasets.statistics import Statistics
 from input_pipeline.hearing import tagging
 from input_pipeline.hearing.estimates import LABELS
 from input_pipeline.hearing.features import FEATURE_VERSION, FeatureConfig
+from input_pipeline.progress import Bar
 from input_pipeline.tracks import DIMENSIONS, KEYS, SPLITS, TAG_DIMENSIONS, Track
 
 # Small splits first: if one of them has no usable track, this shows early.
@@ -199,15 +199,15 @@ def _analyse(
         results = worker_processes.analyse_all(tasks, job, workers=workers)
     outcomes: dict[str, worker_processes.Outcome] = {}
     seconds = skipped = 0.0
-    with tqdm.tqdm(total=len(tracks), desc=f"{name}: features", unit="track") as progress:
+    names = [track.track_id for track, _ in tasks]
+    with Bar(total=len(tracks), desc=f"{name}: features", unit="track", names=names) as progress:
         for split, some in by_split.items():
             for outcome in itertools.islice(results, len(some)):
                 outcomes[outcome.track_id] = outcome
                 seconds += outcome.seconds
                 skipped += bool(outcome.reason)
-                progress.update()
                 speed = seconds / max(progress.format_dict["elapsed"], 1e-9)
-                progress.set_postfix_str(f"{speed:.0f} x real time, {skipped:.0f} skipped")
+                progress.step(note=f"{speed:.0f} x real time, {skipped:.0f} skipped")
             _check_usable(split, [outcomes[track.track_id] for track in some])
     return outcomes
 
@@ -279,7 +279,7 @@ class _TrackBuilder(tfds.core.GeneratorBasedBuilder):
         self._label_counts = dict.fromkeys(DIMENSIONS, 0)
         self._statistics = Statistics(job.feature_config)
         self._estimated_counts: collections.Counter[str] = collections.Counter()
-        self._progress: tqdm.tqdm
+        self._progress: Bar
         super().__init__(data_dir=data_dir, file_format="tfrecord")
 
     def write(self, problems: Sequence[tuple[str, str]]) -> None:
@@ -288,7 +288,7 @@ class _TrackBuilder(tfds.core.GeneratorBasedBuilder):
         tfds.disable_progress_bar()
         total = sum(not outcome.reason for outcome in self._outcomes.values())
         with (
-            tqdm.tqdm(total=total, desc=f"{self.name}: records", unit="track") as self._progress,
+            Bar(total=total, desc=f"{self.name}: records", unit="track") as self._progress,
             _quiet(),
         ):
             self.download_and_prepare()
@@ -363,7 +363,7 @@ class _TrackBuilder(tfds.core.GeneratorBasedBuilder):
             if split == "train":
                 self._statistics.add(analysis.arrays)
             yield track.track_id, self._example(track, analysis)
-            self._progress.update()
+            self._progress.step()
         if split == "train":
             self.info.metadata["statistics"] = self._statistics.result()
 

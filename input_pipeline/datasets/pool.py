@@ -24,7 +24,11 @@ ONE_THREAD = dict.fromkeys(
     ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS", "NPROC"),
     "1",
 )
-ENVIRONMENT = {**ONE_THREAD, "JAX_PLATFORMS": "cpu"}  # an accelerator is not for many processes
+ENVIRONMENT = {
+    **ONE_THREAD,
+    "JAX_PLATFORMS": "cpu",  # an accelerator is not for many processes
+    "PYTHONWARNINGS": "ignore",  # of libraries, in the midst of a progress bar
+}
 
 
 def in_order(

@@ -39,6 +39,7 @@ def cens(
     hop_length: int,
     n_chroma: int,
     bins_per_octave: int,
+    tuning: float | None = None,
 ) -> np.ndarray:
     """Chroma energy normalised statistics, float32 [n_chroma, T].
 
@@ -48,8 +49,10 @@ def cens(
       hop_length: samples between frames; a multiple of `HOP_UNIT`.
       n_chroma: number of rows.
       bins_per_octave: of the constant-Q transform.
+      tuning: see `estimate_tuning`; estimated by default.
     """
-    tuning = estimate_tuning(samples, sample_rate=sample_rate, bins_per_octave=bins_per_octave)
+    if tuning is None:
+        tuning = estimate_tuning(samples, sample_rate=sample_rate, bins_per_octave=bins_per_octave)
     fold = filters.fold(bins_per_octave, n_chroma)
     chroma = np.zeros((n_chroma, 1 + len(samples) // hop_length), np.float32)
     for _, place, magnitude in _octaves(

@@ -3,10 +3,11 @@
 madmom's trained models are licensed under CC BY-NC-SA 4.0: not for commercial use.
 """
 
+import contextlib
 import dataclasses
 import functools
 import warnings
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -49,6 +50,15 @@ class Estimate:
         )
 
 
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Hides what madmom, and what it imports, warn of in their own code, amid a progress bar."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+@_quiet()
 def estimate_tempo_and_key(
     samples: np.ndarray, sample_rate: float, *, estimate: Collection[str] = ("tempo", "key")
 ) -> Estimate:
@@ -102,10 +112,7 @@ def _madmom() -> Any:
 @functools.cache
 def _tempo_processors() -> tuple[Any, Any]:
     madmom = _madmom()
-    with warnings.catch_warnings():
-        # madmom warns of what its own defaults pass on, in the midst of a progress bar.
-        warnings.filterwarnings("ignore", message="Usage of `method` is deprecated")
-        tempo = madmom.features.tempo.TempoEstimationProcessor(fps=BEAT_RATE)
+    tempo = madmom.features.tempo.TempoEstimationProcessor(fps=BEAT_RATE)
     return madmom.features.beats.RNNBeatProcessor(), tempo
 
 

@@ -129,9 +129,33 @@ def extract(samples: np.ndarray, config: FeatureConfig) -> dict[str, np.ndarray]
     Raises:
       UnusableTrack: the samples are too short, silent or not finite.
     """
+    return analyse(hear(samples, config), config)
+
+
+def hear(samples: np.ndarray, config: FeatureConfig) -> Samples:
+    """The samples of a track as `config` has them heard: see its loudness and silence.
+
+    Raises:
+      UnusableTrack: they are too short, silent or not finite.
+    """
+    samples = np.ascontiguousarray(samples, dtype=np.float32)
+    _check_samples(samples, config)
+    return _as_ears_hear(samples, config)
+
+
+def analyse(
+    heard: Samples, config: FeatureConfig, *, tuning: float | None = None
+) -> dict[str, np.ndarray]:
+    """The features of what `hear` gives, or of a part of it, as `extract` returns them.
+
+    Args:
+      heard: the samples.
+      config: see `FeatureConfig`.
+      tuning: of the track, see `chroma.estimate_tuning`; by default, that of `heard`.
+    """
     # Products round differently with more threads: one thread gives the same bytes everywhere.
     with _thread_pools().limit(limits=1):
-        return _extract(samples, config)
+        return _analyse(heard, config, tuning)
 
 
 @functools.cache
@@ -140,10 +164,7 @@ def _thread_pools() -> threadpoolctl.ThreadpoolController:
     return threadpoolctl.ThreadpoolController()
 
 
-def _extract(samples: np.ndarray, config: FeatureConfig) -> dict[str, np.ndarray]:
-    samples = np.ascontiguousarray(samples, dtype=np.float32)
-    _check_samples(samples, config)
-    heard = _as_ears_hear(samples, config)
+def _analyse(heard: Samples, config: FeatureConfig, tuning: float | None) -> dict[str, np.ndarray]:
     mel, onset = mel_and_onset(
         heard,
         sample_rate=config.sample_rate,
@@ -158,6 +179,7 @@ def _extract(samples: np.ndarray, config: FeatureConfig) -> dict[str, np.ndarray
         hop_length=config.hop_length,
         n_chroma=config.n_chroma,
         bins_per_octave=config.bins_per_octave,
+        tuning=tuning,
     )
     frames = min(len(mel), cens.shape[1])
     return {

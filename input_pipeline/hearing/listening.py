@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from input_pipeline.hearing import audio as audio_files
-from input_pipeline.hearing import estimates, features
+from input_pipeline.hearing import estimates, excerpts
 from input_pipeline.hearing.audio import LONGEST, Decoded, UnusableTrack
 from input_pipeline.hearing.estimates import Estimate
 from input_pipeline.hearing.features import FeatureConfig
@@ -24,7 +24,7 @@ class Heard:
     """What was heard in a track.
 
     Attributes:
-      features: as `features.extract` gives them; empty if they were not requested.
+      features: as `excerpts.extract` gives them; empty if they were not requested.
       seconds: duration of the audio.
       fingerprint: of the audio in the file, see `audio.fingerprint`; empty if it is not a file.
       note: what is odd about the file, although it can be used; see `audio.Decoded`.
@@ -42,6 +42,7 @@ def listen(
     audio: Audio,
     config: FeatureConfig,
     *,
+    seconds: float | None = None,
     longest: float = LONGEST,
     estimate: Collection[str] = (),
     tagger: Tagger | None = None,
@@ -52,6 +53,7 @@ def listen(
     Args:
       audio: a file, or a callable that gives float32 mono samples at `config.sample_rate`.
       config: how to extract them.
+      seconds: of a longer track whose features are extracted, in excerpts; None for whole tracks.
       longest: seconds of audio; a longer file is unusable.
       estimate: which of "tempo" and "key" to estimate with madmom.
       tagger: estimates the tags, if given.
@@ -65,13 +67,13 @@ def listen(
     """
     if callable(audio):
         decoded = _made(audio, config.sample_rate)
-        arrays = _extract(decoded, config) if extract else {}
+        arrays = _extract(decoded, config, seconds) if extract else {}
     else:
         # Estimates need the file's own rate; features alone are spared from holding all of that.
         rate = None if estimate or tagger else config.sample_rate
         try:
             decoded = audio_files.decode(audio, rate, longest=longest)
-            arrays = _extract(decoded, config) if extract else {}
+            arrays = _extract(decoded, config, seconds) if extract else {}
         except UnusableTrack:
             raise
         except Exception as error:  # one strange file must not end the run
@@ -99,9 +101,11 @@ def _made(audio: Callable[[], np.ndarray], sample_rate: float) -> Decoded:
         raise RuntimeError(f"its audio failed: {error!r}") from error
 
 
-def _extract(decoded: Decoded, config: FeatureConfig) -> dict[str, np.ndarray]:
+def _extract(
+    decoded: Decoded, config: FeatureConfig, seconds: float | None
+) -> dict[str, np.ndarray]:
     samples = audio_files.resample(decoded.samples, decoded.rate, config.sample_rate)
-    arrays = features.extract(samples, config)
+    arrays = excerpts.extract(samples, config, seconds)
     for name, array in arrays.items():
         if not np.isfinite(array).all():
             raise UnusableTrack(f"its {name} is not finite: it is too loud")

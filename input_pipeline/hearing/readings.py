@@ -88,13 +88,14 @@ class Evidence:
 
 
 def evidence(onset: np.ndarray, cens: np.ndarray, frame_rate: float) -> Evidence:
-    """Judges the candidates by the features of a whole track.
+    """Judges the candidates by the features of a whole track, or of its segments.
 
     Args:
-      onset: the onset envelope [T].
-      cens: chroma [T, 12].
+      onset: the onset envelope [T], or what each of L segments sees of it [L, n].
+      cens: chroma [T, 12] or [L, frames, 12].
       frame_rate: frames per second of both.
     """
+    cens = cens.reshape(-1, cens.shape[-1])
     seen, heard = tempo_features(onset, frame_rate), key_features(cens)
     return Evidence(
         None if seen is None else seen @ _weights()["tempo"],
@@ -111,7 +112,12 @@ def within_octave(scores: np.ndarray) -> np.ndarray:
 
 
 def tempo_features(onset: np.ndarray, frame_rate: float) -> np.ndarray | None:
-    """What speaks for each of `TEMPI`, [CANDIDATES, F]; None if there is no onset."""
+    """What speaks for each of `TEMPI`, [CANDIDATES, F]; None if there is no onset.
+
+    Args:
+      onset: [T], or of segments [L, n].
+      frame_rate: frames per second.
+    """
     window = round(WINDOW_SECONDS * frame_rate)
     spectra = _spectra(onset, window, round(HOP_SECONDS * frame_rate))
     if spectra is None:
@@ -175,9 +181,17 @@ def _tempo(scores: np.ndarray) -> tuple[float, float, float]:
 
 def _spectra(onset: np.ndarray, window: int, hop: int) -> tuple[np.ndarray, int] | None:
     """Power spectra of windows with an onset, and the size of their Fourier transforms."""
-    padded = np.pad(onset.astype(np.float64), window // 2, mode="linear_ramp", end_values=0)
-    views = np.lib.stride_tricks.sliding_window_view(padded, window)
-    views = views[:: max(hop, -(-len(views) // MOST_WINDOWS))]
+    # Segments see what surrounds them; the ends of a track are padded.
+    width = window // 2 if onset.ndim == 1 else max(window - onset.shape[1] + 1, 0) // 2
+    padded = np.pad(
+        np.atleast_2d(onset).astype(np.float64),
+        ((0, 0), (width, width)),
+        mode="linear_ramp",
+        end_values=0,
+    )
+    views = np.lib.stride_tricks.sliding_window_view(padded, window, axis=1)
+    hop = max(hop, -(-views.shape[0] * views.shape[1] // MOST_WINDOWS))
+    views = views[:, ::hop].reshape(-1, window)
     centred = (views - views.mean(axis=1, keepdims=True)) * _hann(window)
     size = 1 << (8 * window - 1).bit_length()
     power = np.abs(np.fft.rfft(centred, size, axis=1)) ** 2

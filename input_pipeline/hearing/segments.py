@@ -21,12 +21,15 @@ def least_apart(frames: int) -> int:
     return frames - int(SAME_TRACK_OVERLAP * frames)
 
 
-def segments(arrays: Mapping[str, np.ndarray], config: "FeatureConfig") -> dict[str, np.ndarray]:
+def segments(
+    arrays: Mapping[str, np.ndarray], config: "FeatureConfig", *, is_padded: bool = False
+) -> dict[str, np.ndarray]:
     """Cuts a track into its L non-overlapping segments; the rest at the end is dropped.
 
     Args:
       arrays: the features of the whole track, as `features.extract` gives them.
       config: how they were extracted.
+      is_padded: whether the onset envelope has what `pad_onset` adds.
 
     Returns:
       mel: float16 [L, segment_frames, n_mels].
@@ -40,7 +43,7 @@ def segments(arrays: Mapping[str, np.ndarray], config: "FeatureConfig") -> dict[
     for name in ("mel", "cens"):
         array = arrays[name][: count * frames]
         cut[name] = array.reshape(count, frames, array.shape[1])
-    padded = pad_onset(arrays["onset"], window)
+    padded = arrays["onset"] if is_padded else pad_onset(arrays["onset"], window)
     seen = np.lib.stride_tricks.sliding_window_view(padded, frames + window - 1)
     return cut | {"onset": seen[::frames][:count]}
 

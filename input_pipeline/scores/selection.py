@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import numpy as np
-from tqdm import tqdm
 
+from input_pipeline.progress import Bar
 from input_pipeline.scores.corpus import GENRES, Candidate
 from input_pipeline.scores.pieces import Note, Piece, Rejected, parse
 
@@ -40,7 +40,7 @@ def choose(count: int, *, seed: int, progress: bool, workers: int | None) -> Sel
     melodies: list[frozenset[tuple[int, ...]]] = []
     with (
         _pool(workers) as run,
-        tqdm(total=count * len(GENRES), unit="piece", disable=not progress) as bar,
+        Bar(total=count * len(GENRES), unit="piece", disable=not progress) as bar,
     ):
         for number, (name, genre) in enumerate(GENRES.items()):
             bar.set_description(f"reading scores: {name}")

@@ -1,13 +1,12 @@
 """Measures systems on one split of a data set: everything that its labels allow."""
 
-import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
-import tqdm
 from ml_collections import ConfigDict
 
+from input_pipeline import progress
 from input_pipeline.datasets.dataset import DataSet
 from input_pipeline.tracks import TAG_DIMENSIONS
 from jaxsim.evaluation import excerpt_retrieval, metrics
@@ -52,7 +51,8 @@ def compare(
     sets = sampled | judged
     measured: dict[str, Any] = {}
     predictions: dict[str, dict[str, Any]] = {}
-    for system in tqdm.tqdm(compared, desc="measuring", unit="system", file=sys.stderr):
+    names = [system.name for system in compared]
+    for system in progress.over(compared, names=names, desc="measuring", unit="system"):
         gaps = {name: _gaps(system, rows) for name, rows in sets.items()}
         predictions[system.name] = own = _predictions(system, gaps)
         measured[system.name] = {

@@ -1,15 +1,13 @@
 """An evaluation from beginning to end: runs and files in, numbers and a report out."""
 
-import functools
 import json
 import sys
 import time
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
-import tqdm
-
+from input_pipeline import progress
 from input_pipeline.files import write_text
 from jaxsim.evaluation import excerpts, reporting, systems, track_embeddings
 from jaxsim.evaluation import judgements as human
@@ -132,14 +130,13 @@ def _systems(
     """The trained models, then the baselines they are compared with."""
     trained: list[System] = []
     baselines: list[System] = []
-    bar = functools.partial(tqdm.tqdm, desc="embedding", unit="model", file=sys.stderr)
-    for run in bar(restored, disable=not restored):
+    for run in _shown(list(restored), "embedding"):
         system, *untrained = systems.of_run(
             run, restored[run], data, batch_size=batch_size, untrained=not trained, cuts=cuts
         )
         trained.append(system)
         baselines += untrained
-    for path in bar(models, desc="embedding exports", disable=not models):
+    for path in _shown(models, "embedding exports"):
         trained.append(systems.of_model(path, data, batch_size=batch_size, cuts=cuts))
     baselines.append(systems.mfcc(data, cuts))
     baselines += [systems.external(path, data, cuts) for path in embedding_files]
@@ -147,3 +144,9 @@ def _systems(
         if count > 1:
             raise ValueError(f"{count} systems are called {name!r}; rename a folder or file")
     return [*trained, *baselines]
+
+
+def _shown(models: Sequence[str], description: str) -> Iterator[str]:
+    """Yields the models, with a bar if there are any."""
+    if models:
+        yield from progress.over(models, names=models, desc=description, unit="model")

@@ -147,7 +147,8 @@ def _embed(library: Store, path: str) -> np.ndarray:
     from jaxsim.library.intake.embedding import Embedder
 
     try:
-        return Embedder(library.path / store.MODEL)(path)
+        seconds = library.description.get("seconds")
+        return Embedder(library.path / store.MODEL, seconds=seconds)(path)
     except UnusableTrack as error:
         raise ValueError(f"--like {path!r}: {error.reason}") from None
 
@@ -212,6 +213,9 @@ def _run_describe(library: Store, options: argparse.Namespace) -> None:
     print(store.name_of(track))
     for line in readings.described(track, heard):
         print(f"  {line}")
+    seconds = library.description.get("seconds")
+    if seconds is not None and track["seconds"] > seconds:
+        print(f"  heard in excerpts: {seconds:g} of {track['seconds']:.0f} s")
 
 
 def _run_relocate(library: Store, options: argparse.Namespace) -> None:

@@ -11,13 +11,13 @@ from typing import Any
 
 import jax
 import numpy as np
-import tqdm
 from ml_collections import ConfigDict
 from tensorboardX import summary
 from tensorboardX.event_file_writer import EventsWriter
 from tensorboardX.proto.event_pb2 import Event
 
 from input_pipeline.files import write_text
+from input_pipeline.progress import Bar
 from jaxsim.objective.terms import LOW_RANK, Terms
 
 MIB = 2**20
@@ -47,9 +47,8 @@ class Monitor:
         folder.mkdir(exist_ok=True)
         self._events = EventsWriter(str(folder / "events"), f".{first_step}")
         self._flushed = -math.inf  # seconds, of a clock that never goes back
-        self._bar = tqdm.tqdm(
-            total=num_steps, initial=first_step, unit="step", dynamic_ncols=True, file=sys.stderr
-        )
+        # Not the average rate: the first step is compiled, which takes as long as many others.
+        self._bar = Bar(total=num_steps, initial=first_step, unit="step", smoothing=0.3)
 
     def step(self) -> None:
         """Counts one step."""
@@ -73,12 +72,12 @@ class Monitor:
             self._events.flush()
             self._flushed = time.monotonic()
         if line:
-            self._bar.set_postfix_str(line)
+            self._bar.set_postfix_str(line, refresh=False)
 
     def say(self, text: str) -> None:
         """Prints above the progress line."""
         if not self._silent:
-            self._bar.write(text, file=sys.stderr)
+            print(text, file=sys.stderr)
 
     def warn_of_low_rank(self, step: int, row: Mapping[str, Any]) -> None:
         """Says which sub-spaces use few directions by a row of `step_numbers`, once for each."""

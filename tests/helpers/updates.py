@@ -21,6 +21,7 @@ class Embedder:
 
     file = b"model"
     feature_config = FeatureConfig()
+    seconds = None
 
     def __init__(self) -> None:
         self.embedded: list[str] = []

@@ -52,8 +52,8 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     """Decodes a file and writes its features.
 
     Args:
-      request: the paths "audio" and "out"; "config", the fields of a `FeatureConfig`; "max_seconds"
-        of audio.
+      request: the paths "audio" and "out"; "config", the fields of a `FeatureConfig`; "seconds"
+        of a longer track that are heard, or null; "max_seconds" of audio.
 
     Returns:
       "seconds" of audio; or "reason", why there are no features, and "broken" if this process
@@ -61,7 +61,9 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     """
     try:
         config = FeatureConfig(**request["config"])
-        heard = listen(request["audio"], config, longest=request["max_seconds"])
+        heard = listen(
+            request["audio"], config, seconds=request["seconds"], longest=request["max_seconds"]
+        )
         np.savez(request["out"], **heard.features)  # type: ignore[arg-type]
         return {"seconds": heard.seconds}
     except UnusableTrack as error:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from input_pipeline import extras
-from input_pipeline.hearing import features
+from input_pipeline.hearing import excerpts, features
 from input_pipeline.hearing.audio import LONGEST
 from input_pipeline.hearing.listening import listen
 from input_pipeline.hearing.readings import Evidence
@@ -36,18 +36,23 @@ class Embedder:
       file: the content of its exported file.
       digest: SHA-256 of everything in the model that determines an embedding.
       feature_config: how features are extracted.
+      seconds: of a longer track that are embedded, see `excerpts`; None for whole tracks.
     """
 
-    def __init__(self, source: str | Path, *, batch_size: int = BATCH_SIZE):
+    def __init__(
+        self, source: str | Path, *, seconds: float | None = None, batch_size: int = BATCH_SIZE
+    ):
         """Reads a model.
 
         Args:
           source: a training run's directory (its newest checkpoint) or an export.
+          seconds: of a longer track that are embedded, in excerpts; None for whole tracks.
           batch_size: segments that go through the network at once.
 
         Raises:
           FileNotFoundError: there is no such file, or no checkpoint.
-          ValueError: it is not a model, or this version extracts different features.
+          ValueError: it is not a model, or this version extracts different features; or the seconds
+            hold no segment.
           ImportError: it is a run, and what reads checkpoints is not installed.
         """
         self.model, self.file = _read(Path(source))
@@ -58,6 +63,8 @@ class Embedder:
             )
         self.digest = _digest(self.model)
         self.feature_config = features.FeatureConfig(**self.model.feature_config)
+        excerpts.check(seconds, self.feature_config)
+        self.seconds = seconds
         self.batch_size = batch_size
         self._network = onnx_network.Network(self.model)
 
@@ -77,9 +84,11 @@ class Embedder:
           UnusableTrack: it cannot be decoded, or is too short, too long, silent or not finite.
         """
         if isinstance(audio, np.ndarray):
-            arrays = features.extract(audio, self.feature_config)
+            arrays = excerpts.extract(audio, self.feature_config, self.seconds)
         else:
-            arrays = listen(audio, self.feature_config, longest=max_seconds).features
+            arrays = listen(
+                audio, self.feature_config, seconds=self.seconds, longest=max_seconds
+            ).features
         ((_, vector),) = self.stream([(None, arrays)])
         return vector
 
@@ -87,7 +96,7 @@ class Embedder:
         """Embeds many tracks, with segments of several tracks in one batch.
 
         Args:
-          tracks: any key and the features of the whole track, as `features.extract` returns them.
+          tracks: any key and the features of the track, as `excerpts.extract` returns them.
 
         Yields:
           The keys, in the same order, each with its embedding float32 [E].
@@ -96,7 +105,8 @@ class Embedder:
         ready: list[Features] = []  # segments
         embedded = np.zeros((0, self.model.embedding_size), np.float32)
         for key, arrays in tracks:
-            cut = segments(arrays, self.feature_config)
+            is_whole = arrays["mel"].ndim == 2
+            cut = segments(arrays, self.feature_config) if is_whole else arrays
             waiting.append((key, len(cut["mel"])))
             ready += [dict(zip(cut, one, strict=True)) for one in zip(*cut.values(), strict=True)]
             while len(ready) >= self.batch_size:
@@ -125,6 +135,7 @@ class Embedder:
             feature_version=self.model.feature_version,
             feature_config=self.model.feature_config,
             tag_names=self.model.tag_names,
+            seconds=self.seconds,
         )
 
     def _embed(self, ready: list[Features]) -> np.ndarray:

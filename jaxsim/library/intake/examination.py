@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from input_pipeline.datasets import pool, workers
-from input_pipeline.hearing import audio
+from input_pipeline.hearing import audio, excerpts
 from input_pipeline.hearing.audio import LONGEST, UnusableTrack, check_file
 from input_pipeline.hearing.features import FeatureConfig
 from input_pipeline.hearing.listening import listen
@@ -36,7 +36,7 @@ class Examined:
       fingerprint: of its audio, see `audio.fingerprint`.
       tags: see `tags.read`.
       seconds: duration of the audio.
-      features: as `features.extract` returns them; None if the content is known or unusable.
+      features: as `excerpts.extract` returns them; None if the content is known or unusable.
       evidence: what these say about tempo and key.
       reason: why it is unusable; empty if it is not.
       note: what is odd about it, although it can be used.
@@ -59,6 +59,7 @@ def examine(
     path: str,
     feature_config: FeatureConfig,
     *,
+    seconds: float | None = None,
     known: frozenset[str] = frozenset(),
     max_seconds: float = LONGEST,
 ) -> Examined:
@@ -67,6 +68,7 @@ def examine(
     Args:
       path: of the file.
       feature_config: see `features.extract`.
+      seconds: of a longer track that are heard, see `excerpts.extract`.
       known: digests whose features are not needed.
       max_seconds: longer files are not decoded.
     """
@@ -79,7 +81,7 @@ def examine(
         found = Examined(path, status.st_size, status.st_mtime_ns, digest, tags=tags.read(path))
         if digest in known:
             return found
-        heard = listen(path, feature_config, longest=max_seconds)
+        heard = listen(path, feature_config, seconds=seconds, longest=max_seconds)
         return dataclasses.replace(
             found,
             fingerprint=heard.fingerprint,
@@ -131,6 +133,7 @@ def examine_all(
     files: Iterable[tuple[str, frozenset[str]]],
     feature_config: FeatureConfig,
     *,
+    seconds: float | None = None,
     workers_count: int,
     max_seconds: float = LONGEST,
 ) -> Iterator[Examined]:
@@ -138,19 +141,24 @@ def examine_all(
 
     A file that kills its worker is unusable.
     """
-    examined = functools.partial(_examine, feature_config=feature_config, max_seconds=max_seconds)
+    examined = functools.partial(
+        _examine, feature_config=feature_config, seconds=seconds, max_seconds=max_seconds
+    )
     for (path, _), found in pool.in_order(examined, files, processes=workers_count):
         yield found or Examined(path, reason="cannot be read (its worker process died)")
 
 
 def _examine(
-    file: tuple[str, frozenset[str]], feature_config: FeatureConfig, max_seconds: float
+    file: tuple[str, frozenset[str]],
+    feature_config: FeatureConfig,
+    seconds: float | None,
+    max_seconds: float,
 ) -> Examined:
     path, known = file
-    return examine(path, feature_config, known=known, max_seconds=max_seconds)
+    return examine(path, feature_config, seconds=seconds, known=known, max_seconds=max_seconds)
 
 
-def recall(path: str, record: Record) -> Examined:
+def recall(path: str, record: Record, seconds: float | None = None) -> Examined:
     """What a data set's record says about a track, in the form of an examination.
 
     The file is recorded as the embedding's only if it has the content that the features are from.
@@ -159,7 +167,7 @@ def recall(path: str, record: Record) -> Examined:
     with contextlib.suppress(UnusableTrack):
         was_heard = workers.digest(path) == record.content
     size, modified = status if status and was_heard else (NO_FILE, NO_FILE)
-    arrays = record.features()
+    arrays = excerpts.of_whole(record.features(), record.data.feature_config, seconds)
     return Examined(
         path,
         size=size,

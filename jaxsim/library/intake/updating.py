@@ -4,17 +4,17 @@ import collections
 import dataclasses
 import itertools
 import os
-import sys
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-import tqdm
 
+from input_pipeline import progress
 from input_pipeline.hearing import audio
 from input_pipeline.hearing.audio import LONGEST
+from input_pipeline.progress import Bar
 from jaxsim.library.intake import examination, identity, sources, vanishing
 from jaxsim.library.intake.embedding import Embedder, Features
 from jaxsim.library.intake.examination import NO_FILE, Examined, size_and_time
@@ -248,13 +248,13 @@ class _Update:
     def _identified(self, paths: Sequence[str], description: str) -> Iterator[Examined]:
         if paths:
             found = examination.identify_all(paths, workers_count=self.workers)
-            yield from _progress(found, len(paths), description)
+            yield from _progress(found, paths, description)
 
     def read_tags(self) -> None:
         """Reads the tags of tracks whose files seem unchanged."""
         paths = [path for path in self.in_place if self.known[path].size != NO_FILE]
         read = examination.tags_of_all(paths, workers_count=self.workers)
-        for some in _batches(_progress(read, len(paths), "reading tags")):
+        for some in _batches(_progress(read, paths, "reading tags")):
             with self.writer.together():
                 for path, found in some:
                     file = self.known[path]
@@ -299,10 +299,11 @@ class _Update:
         records = [(path, source.record) for path, source in changed.items() if source.record]
         files = [path for path, source in changed.items() if source.record is None]
         examined = itertools.chain(
-            itertools.starmap(examination.recall, records),
+            (examination.recall(*record, self.embedder.seconds) for record in records),
             self._examined(files) if files else (),
         )
-        with tqdm.tqdm(total=len(changed), desc="embedding", unit="track", file=sys.stderr) as bar:
+        names = [path for path, _ in records] + files
+        with Bar(total=len(changed), desc="embedding", unit="track", names=names) as bar:
             self.bar = bar
             try:
                 for key, vector in self.embedder.stream(self._new(examined, changed)):
@@ -315,6 +316,7 @@ class _Update:
             # A file of a known size may be a copy of a known file.
             [(path, frozenset(self.digests_of_size.get(_size(path), ()))) for path in paths],
             self.embedder.feature_config,
+            seconds=self.embedder.seconds,
             workers_count=self.workers,
             max_seconds=self.max_seconds,
         )
@@ -391,14 +393,13 @@ class _Update:
         self.committed = time.monotonic()
 
     def _show_progress(self, *, files: int = 1) -> None:
-        self.bar.update(files)
         speed = self.report.seconds / max(self.bar.format_dict["elapsed"], 1e-9)
         skipped = len(self.report.skipped)
-        self.bar.set_postfix_str(f"{speed:.0f} x real time, {skipped} skipped")
+        self.bar.step(files, note=f"{speed:.0f} x real time, {skipped} skipped")
 
 
-def _progress(items: Iterable[Item], total: int, description: str) -> Iterator[Item]:
-    yield from tqdm.tqdm(items, description, total, unit="file", file=sys.stderr)
+def _progress(items: Iterable[Item], paths: Sequence[str], description: str) -> Iterator[Item]:
+    return progress.over(items, names=paths, desc=description, unit="file")
 
 
 def _batches(items: Iterable[Item]) -> Iterator[list[Item]]:

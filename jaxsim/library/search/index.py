@@ -11,17 +11,16 @@ import dataclasses
 import functools
 import hashlib
 import json
-import sys
 import threading
 import time
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
-import tqdm
 import usearch.index
 
 from input_pipeline.files import replacing
+from input_pipeline.progress import Bar
 from jaxsim.library.search import query
 from jaxsim.library.search.query import Hit, Seed, Weights
 from jaxsim.library.store import Store
@@ -112,11 +111,11 @@ class Index:
 def build(store: Store) -> Path:
     """Builds the index of a store, replacing any existing one."""
     index = _empty(store)
-    with tqdm.tqdm(total=len(store), desc="index", unit="track", file=sys.stderr) as bar:
+    with Bar(total=len(store), desc="index", unit="track") as bar:
         for start in range(0, len(store), PART):
             rows = store.rows[start : start + PART]
             index.add(rows.astype(np.uint64), np.asarray(store.vectors[rows]))
-            bar.update(len(rows))
+            bar.step(len(rows))
     path = store.path / FILE
     (store.path / DESCRIPTION).unlink(missing_ok=True)  # a described index is complete
     with replacing(path) as file:

@@ -80,6 +80,7 @@ class UploadEmbedder:
         """`patience`: seconds within which a file must be decoded."""
         self._model = library.path / MODEL
         self._config = library.description["feature_config"]
+        self._seconds = library.description.get("seconds")
         self._patience = patience
         self._turn = threading.Lock()
         self._decoder: Decoder | None = None
@@ -95,6 +96,7 @@ class UploadEmbedder:
                     "audio": str(path),
                     "out": str(out),
                     "config": self._config,
+                    "seconds": self._seconds,
                     "max_seconds": MAX_SECONDS,
                 }
                 seconds = decoder.ask(request, self._patience)["seconds"]
@@ -121,7 +123,7 @@ class UploadEmbedder:
         if self._embedder is None:
             from jaxsim.library.intake.embedding import Embedder
 
-            self._embedder = Embedder(self._model)
+            self._embedder = Embedder(self._model, seconds=self._seconds)
         return self._decoder, self._embedder
 
     def close(self) -> None:

@@ -93,9 +93,15 @@ def describe(
     feature_version: int,
     feature_config: Mapping[str, Any],
     tag_names: Mapping[str, Sequence[str]],
+    seconds: float | None = None,
 ) -> dict[str, Any]:
-    """The content of `library.json`; `model` is the hash of the model."""
-    return {
+    """The content of `library.json`.
+
+    `model` is the hash of the model; `seconds`, how much of a longer track is embedded, in
+    excerpts: None for whole tracks, and then not named.
+    """
+    heard = {} if seconds is None else {"seconds": seconds}
+    return heard | {
         "format": FORMAT,
         "format_version": FORMAT_VERSION,
         "model": model,

@@ -403,6 +403,16 @@ def _check_same(path: Path, description: Mapping[str, Any]) -> None:
                 f"{str(description[field])[:12]}: vectors from different models cannot be "
                 "compared; choose another --store, or leave out --model to use this store's model"
             )
+    heard, wanted = (_heard(one.get("seconds")) for one in (found, description))
+    if heard != wanted:
+        raise ValueError(
+            f"{path}: was embedded from {heard}, found --seconds for {wanted}: leave it out to use "
+            "this store's, or choose another --store"
+        )
+
+
+def _heard(seconds: float | None) -> str:
+    return "whole tracks" if seconds is None else f"{seconds:g} s of a track"
 
 
 def _create(path: Path, description: Mapping[str, Any], model: bytes) -> None:
