@@ -18,6 +18,8 @@ from jaxsim.library.store.schema import HEARD, METADATA, open_matrix, read_descr
 from jaxsim.network import subspaces
 from jaxsim.network.likeness import cosine_statistics
 
+_HEARD_NAMES = [name.removeprefix("heard_") for name in HEARD[:-1]]  # the last one has the tags
+
 
 class Store:
     """A snapshot of a library; any number of threads may use it.
@@ -115,7 +117,7 @@ class Store:
         Raises:
           KeyError: a row does not belong to a track.
         """
-        return self._columns(METADATA, rows)
+        return [dict(zip(METADATA, values, strict=True)) for values in self._values(METADATA, rows)]
 
     def heard(self, rows: Iterable[int] | np.ndarray) -> list[dict[str, Any]]:
         """What was read from the sound of the tracks in `rows`, in that order.
@@ -127,27 +129,36 @@ class Store:
         Raises:
           KeyError: a row does not belong to a track.
         """
-        result = []
-        for columns in self._columns(HEARD, rows):
-            tags = columns["heard_tags"]
-            values = {name.removeprefix("heard_"): value for name, value in columns.items()}
-            result.append({} if tags is None else values | {"tags": json.loads(tags)})
-        return result
+        return [_heard(values) for values in self._values(HEARD, rows)]
 
-    def _columns(
-        self, names: Sequence[str], rows: Iterable[int] | np.ndarray
-    ) -> list[dict[str, Any]]:
+    def known(
+        self, rows: Iterable[int] | np.ndarray
+    ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """What `metadata` and `heard` say about the tracks in `rows`, in that order, at once.
+
+        Raises:
+          KeyError: a row does not belong to a track.
+        """
+        count = len(METADATA)
+        return [
+            (dict(zip(METADATA, values, strict=False)), _heard(values[count:]))
+            for values in self._values((*METADATA, *HEARD), rows)
+        ]
+
+    def _values(
+        self, columns: Sequence[str], rows: Iterable[int] | np.ndarray
+    ) -> list[tuple[Any, ...]]:
         wanted = [int(row) for row in rows]
         found = self._select(
-            f"SELECT row, {', '.join(names)} FROM tracks "
+            f"SELECT {', '.join(columns)}, row FROM tracks "
             "WHERE present AND row IN (SELECT value FROM json_each(?))",
             (json.dumps(wanted),),
         )
-        values = {row: content for row, *content in found}
+        of_row = {values[-1]: values[:-1] for values in found}
         for row in wanted:
-            if row not in values:
+            if row not in of_row:
                 raise KeyError(f"{self.path}: row {row} does not belong to a track")
-        return [dict(zip(names, values[row], strict=True)) for row in wanted]
+        return [of_row[row] for row in wanted]
 
     def path_of(self, row: int) -> Path:
         """The audio file of a track; it may have vanished since it was embedded."""
@@ -292,6 +303,14 @@ def open(path: str | Path) -> Store:
       ValueError: it has a different format version, or is damaged.
     """
     return Store(path)
+
+
+def _heard(values: Sequence[Any]) -> dict[str, Any]:
+    """What `Store.heard` says of a track, from its columns `HEARD`."""
+    *others, tags = values
+    if tags is None:
+        return {}
+    return dict(zip(_HEARD_NAMES, others, strict=True)) | {"tags": json.loads(tags)}
 
 
 def name_of(track: Mapping[str, Any]) -> str:
