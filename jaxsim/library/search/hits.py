@@ -15,9 +15,8 @@ def as_json(store: Store, hits: Sequence[Hit], seeds: Sequence[Seed] = ()) -> li
     likeness, numbers by dimension; versions, the ids of other versions of the same recording; and
     reason, a sentence (`reasons`), if seeds are given.
     """
-    rows = [hit.row for hit in hits]
-    tracks, heard = store.metadata(rows), store.heard(rows)
-    why = reasons.sentences(store, seeds, hits) if seeds else [""] * len(hits)
+    known = store.known([hit.row for hit in hits])
+    why = reasons.sentences(store, seeds, hits, known) if seeds else [""] * len(hits)
     return [
         {
             "track": track,
@@ -28,5 +27,5 @@ def as_json(store: Store, hits: Sequence[Hit], seeds: Sequence[Seed] = ()) -> li
             "versions": [store.ids[row] for row in hit.versions],
             "reason": reason,
         }
-        for track, read, hit, reason in zip(tracks, heard, hits, why, strict=True)
+        for (track, read), hit, reason in zip(known, hits, why, strict=True)
     ]

@@ -299,6 +299,8 @@ def _within_limits(
         limits.append((per_artist, store.artist_number[rows].tolist(), Counter()))
     if per_album is not None:
         limits.append((per_album, store.album_number[rows].tolist(), Counter()))
+    if not limits:
+        return list(range(len(rows)))
     kept = []
     for position in range(len(rows)):
         owners = [(numbers[position], limit, seen) for limit, numbers, seen in limits]

@@ -8,6 +8,7 @@ contribute, and a dimension that speaks against a hit is never called the same, 
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -27,22 +28,28 @@ NOTHING = "No dimension sets it apart from the others."
 UNKNOWN = Sound(None, None, {}, {})
 
 
-def sentences(store: Store, seeds: Sequence[Seed], hits: Sequence[Hit]) -> list[str]:
-    """A sentence for every hit of a search with these seeds."""
+def sentences(
+    store: Store,
+    seeds: Sequence[Seed],
+    hits: Sequence[Hit],
+    known: Sequence[tuple[Mapping[str, Any], Mapping[str, Any]]] | None = None,
+) -> list[str]:
+    """A sentence for every hit of a search with these seeds.
+
+    `known` is what `Store.known` says of the hits, for callers that have asked already.
+    """
     rows = [int(seed) for seed in seeds if not isinstance(seed, np.ndarray)]
     every_seed = len(rows) == len(seeds)  # of other audio, only its embedding is known
-    query = _common(_sounds(store, rows)) if every_seed and rows else UNKNOWN
+    query = UNKNOWN
+    if every_seed and rows:
+        query = _common([readings.of(*each) for each in store.known(rows)])
     both = "both" if len(rows) == 1 else "all"
-    sounds = _sounds(store, [hit.row for hit in hits])
+    if known is None:
+        known = store.known([hit.row for hit in hits])
     return [
-        _sentence(store.dimensions, hit, query, sound, both)
-        for hit, sound in zip(hits, sounds, strict=True)
+        _sentence(store.dimensions, hit, query, readings.of(*each), both)
+        for hit, each in zip(hits, known, strict=True)
     ]
-
-
-def _sounds(store: Store, rows: Sequence[int]) -> list[Sound]:
-    pairs = zip(store.metadata(rows), store.heard(rows), strict=True)
-    return [readings.of(track, heard) for track, heard in pairs]
 
 
 def _common(sounds: Sequence[Sound]) -> Sound:
@@ -62,26 +69,32 @@ def _common(sounds: Sequence[Sound]) -> Sound:
 
 
 def _sentence(dimensions: Sequence[str], hit: Hit, query: Sound, found: Sound, both: str) -> str:
-    most = np.abs(hit.contributions).max(initial=0.0)
+    contributions, likeness = hit.contributions.tolist(), hit.likeness.tolist()
+    most = max(map(abs, contributions), default=0.0)
     if not most > 0:
         return NOTHING
-    kinds: dict[str, list[str]] = {}
-    for number in np.argsort(-np.abs(hit.contributions), kind="stable"):
-        value = hit.contributions[number]
+    kinds: dict[str, list[int]] = {}
+    for number in sorted(range(len(contributions)), key=lambda i: -abs(contributions[i])):
+        value = contributions[number]
         if abs(value) > TELLING * most:
-            alike = value > 0 and hit.likeness[number] > 0
+            alike = value > 0 and likeness[number] > 0
             kind = "alike" if alike else "unlike" if value > 0 else "against"
-            name = dimensions[number]
-            detail = _detail(name, query, found, both, alike=alike)
-            kinds.setdefault(kind, []).append(f"{name} ({detail})" if detail else name)
-    against = kinds.pop("against", [])
+            kinds.setdefault(kind, []).append(number)
+
+    def listed(kind: str) -> str:
+        first = [dimensions[number] for number in kinds[kind][:MOST_NAMED]]
+        details = [_detail(one, query, found, both, alike=kind == "alike") for one in first]
+        named = zip(first, details, strict=True)
+        return _listed([f"{name} ({detail})" if detail else name for name, detail in named])
+
     parts = []
-    for kind, named in kinds.items():  # that of the largest contribution first
-        some = "most of all " if len(named) > MOST_NAMED else ""
-        asked = ", as asked" if kind == "unlike" else ""
-        parts.append(f"{kind} {some}in {_listed(named[:MOST_NAMED])}{asked}")
-    if against:
-        parts.append(f"against it: {_listed(against[:MOST_NAMED])}")
+    for kind, numbers in kinds.items():  # that of the largest contribution first
+        if kind != "against":
+            some = "most of all " if len(numbers) > MOST_NAMED else ""
+            asked = ", as asked" if kind == "unlike" else ""
+            parts.append(f"{kind} {some}in {listed(kind)}{asked}")
+    if "against" in kinds:
+        parts.append(f"against it: {listed('against')}")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}."
 

@@ -3,7 +3,9 @@
 The products are NumKong's: float16 times float16, summed in float32, without holding Python's lock.
 """
 
+import functools
 import os
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import NamedTuple
 
@@ -68,16 +70,26 @@ def _pass(vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
     narrow = np.ascontiguousarray(queries[:, columns])
     packed = numkong.dots_pack(narrow, "float16")
 
-    def block(start: int) -> None:
-        rows = slice(start, start + ROWS)
-        if len(narrow) > 1:
-            found = np.asarray(numkong.dots_packed(vectors[rows, columns], packed))
-        else:  # is faster for one
-            found = np.asarray(
-                numkong.cdist(vectors[rows, columns], narrow, "dot", out_dtype="float32")
-            )
-        result[:, rows] = found.T
+    def blocks(starts: Iterator[int]) -> None:
+        for start in starts:
+            rows = slice(start, start + ROWS)
+            if len(narrow) > 1:
+                found = np.asarray(numkong.dots_packed(vectors[rows, columns], packed))
+            else:  # is faster for one
+                found = np.asarray(
+                    numkong.cdist(vectors[rows, columns], narrow, "dot", out_dtype="float32")
+                )
+            result[:, rows] = found.T
 
-    with ThreadPoolExecutor(THREADS) as pool:
-        list(pool.map(block, range(0, len(vectors), ROWS)))
+    starts = iter(range(0, len(vectors), ROWS))  # all threads take from it, this one as well
+    others = [_helpers().submit(blocks, starts) for _ in range(THREADS - 1)]
+    blocks(starts)
+    for other in others:
+        if not other.cancel():  # it has begun, and may not have ended
+            other.result()
     return result
+
+
+@functools.cache
+def _helpers() -> ThreadPoolExecutor:
+    return ThreadPoolExecutor(max(THREADS - 1, 1), thread_name_prefix="scan")

@@ -24,7 +24,7 @@ def values(by: str, here: Here) -> Values:
     """A metadata field for every track; if it has several values, the first one."""
     if by not in (*TEXTS, *NUMBERS):
         raise ValueError(f"by is {by!r}, expected one of {', '.join((*TEXTS, *NUMBERS))}")
-    found = here.columns[by]
+    found = here.library.values(by)
     if by in NUMBERS:
         return Values(kind="number", labels=[], values=found)
     firsts = [value and value.split(";")[0].strip() for value in found]

@@ -29,8 +29,7 @@ class Serving:
         self._users = {id(shared): 0}
         self._lock = threading.Lock()
         self._refreshing = threading.Lock()
-        self._seen = changes.signature(shared.library.path)
-        self._fingerprint = changes.fingerprint(shared.library.path)
+        self._seen = shared.library.signature
 
     @contextlib.contextmanager
     def lease(self) -> Any:
@@ -63,8 +62,7 @@ class Serving:
             seen = changes.signature(path)
             if seen == self._seen:
                 return False
-            found = changes.fingerprint(path)
-            if found == self._fingerprint:
+            if changes.fingerprint(path) == self.current.library.fingerprint:
                 self._seen = seen
                 return False
             library = store.open(path)
@@ -72,7 +70,7 @@ class Serving:
                 self.current, library=library, maps=Maps(library), version=self.current.version + 1
             )
             successor.warm()
-            self._seen, self._fingerprint = seen, found
+            self._seen = library.signature
             with self._lock:
                 old, self.current = self.current, successor
                 self._users[id(successor)] = 0

@@ -101,18 +101,9 @@ class Shared:
     version: int = 0
 
     @functools.cached_property
-    def columns(self) -> dict[str, list]:
-        """The metadata fields of all tracks, in the order of `library.rows`."""
-        result: dict[str, list] = {name: [] for name in (*TEXTS, *NUMBERS)}
-        for metadata in self.library.metadata(self.library.rows.tolist()):
-            for name, column in result.items():
-                column.append(metadata[name])
-        return result
-
-    @functools.cached_property
     def fields(self) -> list[str]:
         """Names of the metadata fields that at least one track has."""
-        return [n for n, column in self.columns.items() if any(v is not None for v in column)]
+        return self.library.known_fields((*TEXTS, *NUMBERS))
 
     @functools.cached_property
     def server_ids(self) -> dict[str, str]:
@@ -128,7 +119,7 @@ class Shared:
     def warm(self) -> None:
         """Reads what the first requests would otherwise wait for."""
         _ = self.fields
-        self.library.find("a", 1)
+        self.library.warm()
 
     def seeds(self, names: Sequence[str]) -> list[Seed]:
         """Rows of tracks, artists, albums; embeddings of uploads and words; 404 if unknown."""

@@ -1,7 +1,7 @@
 """A library on disk: `open` it to read it.
 
 `schema` defines what is on disk, `snapshot` reads it, `writing` writes tracks, `saved` keeps
-presets and answers, `conditions` turns conditions on metadata into SQL, and `matching` says when
+presets and answers, `conditions` tests conditions on metadata, and `matching` says when
 texts are the same. No other module touches the database.
 """
 

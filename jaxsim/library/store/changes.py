@@ -2,10 +2,12 @@
 
 import contextlib
 import hashlib
+from collections.abc import Callable
 from pathlib import Path
 
 from jaxsim.library.store import connecting, schema
 
+ROWS = 2000  # that are hashed at a time
 _WRITTEN = (schema.DESCRIPTION, schema.DATABASE, f"{schema.DATABASE}-wal")
 
 
@@ -25,21 +27,32 @@ def signature(path: Path) -> tuple[tuple[int, int], ...]:
 
 
 def fingerprint(path: Path) -> str:
-    """A hash of what a snapshot shows of the tracks, but not of presets and answers.
-
-    `path` is the library's folder.
+    """The `hashed` content of the library in the folder `path`, as it is now.
 
     Raises:
       OSError, ValueError, sqlite3.Error: the library cannot be read.
     """
+    with contextlib.closing(connecting.connect(path, write=False)) as connection:
+        return hashed(lambda sql, *values: connection.execute(sql, values).fetchall())
+
+
+def hashed(select: Callable[..., list[tuple]]) -> str:
+    """A hash of what a snapshot shows of the tracks, but not of presets and answers.
+
+    `select` answers a statement and its values with rows. It is asked for some tracks at a time, so
+    that others who use the same connection can do so in between.
+    """
     result = hashlib.blake2b()
     columns = ", ".join(("row", *schema.METADATA))
-    with contextlib.closing(connecting.connect(path, write=False)) as connection:
-        for query in (
-            "SELECT * FROM matrix",
-            "SELECT * FROM spread ORDER BY dimension",
-            f"SELECT {columns} FROM tracks WHERE present ORDER BY row",
-        ):
-            for row in connection.execute(query):
-                result.update(repr(row).encode())
+    matrix = select("SELECT file, rows FROM matrix")
+    result.update(repr(matrix).encode())
+    result.update(repr(select("SELECT * FROM spread ORDER BY dimension")).encode())
+    ((_, count),) = matrix
+    for start in range(0, count, ROWS):
+        part = select(
+            f"SELECT {columns} FROM tracks WHERE present AND row >= ? AND row < ? ORDER BY row",
+            start,
+            start + ROWS,
+        )
+        result.update(repr(part).encode())
     return result.hexdigest()

@@ -20,19 +20,41 @@ reading otherwise, and so do `key`, `genre`, `mood`, `instrument` and `era`. `ta
 alone and `heard.tempo` the reading alone; `heard.tempo_confidence` and `heard.key_confidence` are
 its probability. A tag counts as heard from a probability of `matching.PROBABLE` on.
 
-A condition becomes SQL with parameters: field names come from the schema, operators from the tables
-here, and values never enter the SQL text.
+Conditions are tested on columns: a field of every track (`Column`), numbers by NumPy, and of texts
+each different one once. Names and values of a condition never enter SQL.
 """
 
+import functools
+import operator
 import re
-from typing import Any, NoReturn
+from collections.abc import Callable
+from typing import Any, NamedTuple, NoReturn
+
+import numpy as np
 
 from input_pipeline.tracks import KEYS, TAG_DIMENSIONS, parse_key
+from jaxsim.library.store import matching
 from jaxsim.library.store.schema import METADATA, NUMBERS
 
-NUMBER_OPERATORS = {name: name for name in ("=", "!=", "<", "<=", ">", ">=")}
-TEXT_OPERATORS = {"=": "holds({}, ?)", "!=": "NOT holds({}, ?)", "~": "contains({}, ?)"}
-KEY_OPERATORS = {"=": "in_key({}, ?)", "!=": "NOT in_key({}, ?)", "~": "goes_with({}, ?)"}
+NUMBER_OPERATORS: dict[str, Callable[[Any, Any], Any]] = {
+    "=": operator.eq,
+    "!=": operator.ne,
+    "<": operator.lt,
+    "<=": operator.le,
+    ">": operator.gt,
+    ">=": operator.ge,
+}
+TextTest = Callable[[str, str], bool | None]  # of a value and what is wanted
+TEXT_OPERATORS: dict[str, TextTest] = {
+    "=": matching.holds,
+    "!=": matching.holds,  # and the contrary of what it says
+    "~": matching.contains,
+}
+KEY_OPERATORS: dict[str, TextTest] = {
+    "=": matching.in_key,
+    "!=": matching.in_key,
+    "~": matching.goes_with,
+}
 MAX_LENGTH = 2000  # characters
 MAX_DEPTH = 20  # of brackets and negations
 
@@ -59,8 +81,37 @@ _KEYS = {"key", "tag.key", "heard.key"}
 _SPELLINGS = {"<>": "!=", "==": "="}
 
 
-def to_sql(condition: str) -> tuple[str, list[Any]]:
-    """The condition as an SQL expression over the columns of `tracks`, and its parameters.
+class Column(NamedTuple):
+    """A field of N tracks.
+
+    Attributes:
+      values: float64 [N] numbers, nan where unknown; or int32 [N] of texts, which of `texts` each
+        is, -1 where unknown.
+      texts: the different texts; empty for numbers.
+    """
+
+    values: np.ndarray
+    texts: tuple[str, ...] = ()
+
+
+class Truth(NamedTuple):
+    """Which tracks meet a condition and which do not, bool [N]; neither where it is unknown."""
+
+    holds: np.ndarray
+    fails: np.ndarray
+
+
+Columns = Callable[[str], Column]  # by the names in `FIELDS`
+Test = Callable[[Columns], Truth]
+
+
+def is_number(field: str) -> bool:
+    """Whether a field, one of `FIELDS`, is a number; all others are texts."""
+    return field in _NUMBERS
+
+
+def parse(condition: str) -> Test:
+    """Reads a condition, which can then be tested on any tracks.
 
     Raises:
       ValueError: it is not a condition; the message says where and what was expected.
@@ -68,12 +119,49 @@ def to_sql(condition: str) -> tuple[str, list[Any]]:
     return _Parser(condition).parse()
 
 
+def _all(tests: list[Test]) -> Test:
+    def test(columns: Columns) -> Truth:
+        holds, fails = zip(*(each(columns) for each in tests), strict=True)
+        return Truth(
+            functools.reduce(np.logical_and, holds), functools.reduce(np.logical_or, fails)
+        )
+
+    return tests[0] if len(tests) == 1 else test
+
+
+def _not(test: Test) -> Test:
+    return lambda columns: Truth(*reversed(test(columns)))
+
+
+def _any(tests: list[Test]) -> Test:
+    return tests[0] if len(tests) == 1 else _not(_all([_not(test) for test in tests]))
+
+
+def _number_test(field: str, compare: Callable[[Any, Any], Any], wanted: float) -> Test:
+    def test(columns: Columns) -> Truth:
+        values = columns(field).values
+        holds = compare(values, wanted) & ~np.isnan(values)
+        return Truth(holds, ~holds & ~np.isnan(values))
+
+    return test
+
+
+def _text_test(field: str, compare: TextTest, wanted: str) -> Test:
+    def test(columns: Columns) -> Truth:
+        values, texts = columns(field)
+        found = [compare(text, wanted) for text in texts]
+        holds = np.array([*(one is True for one in found), False])  # the last for -1, unknown
+        fails = np.array([*(one is False for one in found), False])
+        return Truth(holds[values], fails[values])
+
+    return test
+
+
 class _Parser:
-    """Recursive descent; every method reads its part and returns it as SQL."""
+    """Recursive descent; every method reads its part and returns the test of it."""
 
     def __init__(self, condition: str):
         self.condition = condition
-        self.values: list[Any] = []
         if len(condition) > MAX_LENGTH:
             raise ValueError(
                 f"where: has {len(condition)} characters, expected at most {MAX_LENGTH}"
@@ -92,68 +180,67 @@ class _Parser:
             position = match.end()
         return [*tokens, ("end", "")]
 
-    def parse(self) -> tuple[str, list[Any]]:
-        sql = self._either()
+    def parse(self) -> Test:
+        test = self._either()
         if self._kind() != "end":
             self._refuse(self._text(), '"and", "or" or the end')
-        return sql, self.values
+        return test
 
-    def _either(self) -> str:
+    def _either(self) -> Test:
         parts = [self._both()]
         while self._skip_word("or"):
             parts.append(self._both())
-        return f"({' OR '.join(parts)})"
+        return _any(parts)
 
-    def _both(self) -> str:
+    def _both(self) -> Test:
         parts = [self._negation()]
         while self._skip_word("and"):
             parts.append(self._negation())
-        return f"({' AND '.join(parts)})"
+        return _all(parts)
 
-    def _negation(self) -> str:
+    def _negation(self) -> Test:
         self.depth += 1
         if self.depth > MAX_DEPTH:
             self._refuse(self._text(), f"at most {MAX_DEPTH} nested brackets and negations")
         if self._skip_word("not"):
-            sql = f"(NOT {self._negation()})"
+            test = _not(self._negation())
         elif self._skip("bracket", "("):
-            sql = self._either()
+            test = self._either()
             if not self._skip("bracket", ")"):
                 self._refuse(self._text(), '")"')
         else:
-            sql = self._comparison()
+            test = self._comparison()
         self.depth -= 1
-        return sql
+        return test
 
-    def _comparison(self) -> str:
+    def _comparison(self) -> Test:
         field = self._take("word", FIELDS, "a field")
-        operators = NUMBER_OPERATORS if field in _NUMBERS else TEXT_OPERATORS
-        operator = self._take("operator", operators, f"an operator for {field}")
-        operator = _SPELLINGS.get(operator, operator)
-        kind = "number" if field in _NUMBERS else "text"
+        operators: dict[str, Any] = NUMBER_OPERATORS if is_number(field) else TEXT_OPERATORS
+        name = self._take("operator", operators, f"an operator for {field}")
+        name = _SPELLINGS.get(name, name)
+        kind = "number" if is_number(field) else "text"
         value = self._text()
         if self._kind() not in ("number", kind):
             self._refuse(value, "a number" if kind == "number" else "a text in quotes")
         self.place += 1
         if kind == "number":
-            self.values.append(float(value))
-            return f"{FIELDS[field]} {operator} ?"
+            return _number_test(field, NUMBER_OPERATORS[name], float(value))
         quote = value[0]
         text = value[1:-1].replace(quote * 2, quote) if quote in "'\"" else value
-        templates = TEXT_OPERATORS
+        compare = TEXT_OPERATORS[name]
         if field in _KEYS:
-            text, templates = self._key(text, operator)
-        self.values.append(text)
-        return templates[operator].format(FIELDS[field])
+            text, compare = self._key(text, name)
+        test = _text_test(field, compare, text)
+        return _not(test) if name == "!=" else test
 
-    def _key(self, text: str, operator: str) -> tuple[str, dict[str, str]]:
-        """A key in the spelling of `KEYS`, or the text to look for, and the operators for it."""
+    def _key(self, text: str, name: str) -> tuple[str, TextTest]:
+        """A key in the spelling of `KEYS`, or the text to look for, and how."""
         try:
-            return KEYS[parse_key(text)], KEY_OPERATORS
+            return KEYS[parse_key(text)], KEY_OPERATORS[name]
         except ValueError:
-            if operator != "~":
+            if name != "~":
                 self._refuse(text or "''", "a key such as 'A minor', 'Am' or '8A'")
-            return text, {operator: "key_named({}, ?)"}
+            return text, matching.key_named
 
     def _take(self, kind: str, allowed: Any, expected: str) -> str:
         found = self._text()

@@ -24,7 +24,7 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     The caller begins and ends transactions. A copy has the tables of this version; the database
     itself keeps those that it has, see `upgrade`.
 
-    Its SQL has the functions of `jaxsim.library.store.matching`.
+    Its SQL has the function heard_as of `jaxsim.library.store.matching`.
     """
     file = path / schema.DATABASE
     if not file.is_file():
@@ -32,7 +32,7 @@ def connect(path: Path, *, write: bool) -> sqlite3.Connection:
     if not write:
         return _private_copy(file)
     connection = _opened(file.absolute().as_uri() + "?mode=rw", file)
-    _add_functions(connection)
+    _add_function(connection)
     return connection
 
 
@@ -89,7 +89,7 @@ def _private_copy(file: Path) -> sqlite3.Connection:
             except sqlite3.DatabaseError as error:
                 copy.close()
                 raise ValueError(f"{file}: cannot be read ({error})") from None
-    _add_functions(copy)
+    _add_function(copy)
     return copy
 
 
@@ -144,9 +144,8 @@ def _temporary_folder() -> Iterator[Path]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _add_functions(connection: sqlite3.Connection) -> None:
-    for name, function in matching.FUNCTIONS.items():
-        connection.create_function(name, 2, function, deterministic=True)
+def _add_function(connection: sqlite3.Connection) -> None:
+    connection.create_function("heard_as", 2, matching.heard_as, deterministic=True)
 
 
 @contextlib.contextmanager

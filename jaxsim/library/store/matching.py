@@ -1,14 +1,13 @@
 """When texts are the same: what people can type, artists without their guests, keys as they sound.
 
-`FUNCTIONS` are those of a store's SQL: name(values, wanted). values is a text of the database with
-one or several values, separated by ";". They are NULL, which matches nothing, where it is unknown.
+What conditions ask of a text of the database is `name(values, wanted)`: values is that text, with
+one or several values separated by ";", and the answer is None where it is unknown.
 """
 # ruff: noqa: RUF001  the letters that look like others are what this is about
 
 import functools
 import json
 import unicodedata
-from collections.abc import Callable
 
 from input_pipeline.spellings import main_artist
 from input_pipeline.tracks import KEYS, compatible_keys, parse_key
@@ -66,16 +65,15 @@ def limited_album(
     return name, owner
 
 
-def _holds(values: str | None, wanted: str) -> bool | None:
+def holds(values: str, wanted: str) -> bool:
     """Whether `wanted` is one of the values."""
-    if values is None:
-        return None
     wanted, values = folded(wanted), folded(values)
     return wanted == values or (";" in values and wanted in map(str.strip, values.split(";")))
 
 
-def _contains(text: str | None, part: str) -> bool | None:
-    return None if text is None else folded(part) in folded(text)
+def contains(text: str, part: str) -> bool:
+    """Whether `part` is somewhere in the text."""
+    return folded(part) in folded(text)
 
 
 @functools.lru_cache(maxsize=1024)
@@ -90,38 +88,30 @@ def _keys(values: str) -> frozenset[int]:
     return frozenset(found)
 
 
-def _in_key(values: str | None, wanted: str) -> bool | None:
-    keys = _keys(values or "")
+def in_key(values: str, wanted: str) -> bool | None:
+    """Whether `wanted` is among the keys; unknown if none of the values is a key."""
+    keys = _keys(values)
     return not keys.isdisjoint(_keys(wanted)) if keys else None
 
 
-def _goes_with(values: str | None, wanted: str) -> bool | None:
-    """Whether DJs mix between a key and the wanted one."""
-    keys = _keys(values or "")
+def goes_with(values: str, wanted: str) -> bool | None:
+    """Whether DJs mix between a key and the wanted one; unknown as for `in_key`."""
+    keys = _keys(values)
     compatible = frozenset[int]().union(*map(compatible_keys, _keys(wanted)))
     return not keys.isdisjoint(compatible) if keys else None
 
 
-def _key_named(values: str | None, part: str) -> bool | None:
+def key_named(values: str, part: str) -> bool:
     """Whether a key's name contains `part`, as it is written or as in `KEYS`."""
-    if values is None:
-        return None
-    return _contains("; ".join([values, *(KEYS[key] for key in _keys(values))]), part)
+    return contains("; ".join([values, *(KEYS[key] for key in _keys(values))]), part)
 
 
 @functools.lru_cache(maxsize=65536)
-def _heard_as(tags: str | None, dimension: str) -> str | None:
-    """The tags of a dimension that are heard with a probability of at least `PROBABLE`."""
+def heard_as(tags: str | None, dimension: str) -> str | None:
+    """The tags of a dimension that are heard with a probability of at least `PROBABLE`.
+
+    `tags` is a value of the column heard_tags.
+    """
     found = json.loads(tags or "{}").get(dimension, {})
     likely = [tag for tag, probability in found.items() if probability >= PROBABLE]
     return "; ".join(likely) or None
-
-
-FUNCTIONS: dict[str, Callable[[str | None, str], str | bool | None]] = {
-    "holds": _holds,
-    "contains": _contains,
-    "in_key": _in_key,
-    "goes_with": _goes_with,
-    "key_named": _key_named,
-    "heard_as": _heard_as,
-}

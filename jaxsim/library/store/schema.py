@@ -156,4 +156,5 @@ def open_matrix(file: Path, rows: int, size: int) -> np.ndarray:
         )
     if not rows:
         return np.zeros((0, size), np.float16)
-    return np.memmap(file, np.float16, mode="r", shape=(rows, size))
+    # As a plain array: slices of a memmap cost several times as much.
+    return np.asarray(np.memmap(file, np.float16, mode="r", shape=(rows, size)))

@@ -11,12 +11,15 @@ from typing import Any
 
 import numpy as np
 
-from jaxsim.library.store import conditions
+from jaxsim.library.store import changes, conditions
 from jaxsim.library.store.connecting import ATTEMPTS, connect
 from jaxsim.library.store.matching import folded, limited_album, limited_artist
 from jaxsim.library.store.schema import HEARD, METADATA, open_matrix, read_description
 from jaxsim.network import subspaces
 from jaxsim.network.likeness import cosine_statistics
+
+CHOICES, COLUMNS = 64, 16  # that conditions choose, and read, which are kept
+_HEARD_NAMES = [name.removeprefix("heard_") for name in HEARD[:-1]]  # the last one has the tags
 
 
 class Store:
@@ -34,6 +37,7 @@ class Store:
         where the network's output was 0.
       rows: int64 [N], the rows of tracks, ascending.
       ids: [M], the id of each row's track; None in rows that belong to no track.
+      signature: of the library's files, from before they were read (`changes.signature`).
       mean, deviation: float64 [S], of the cosine between random pairs of tracks, per dimension.
     """
 
@@ -42,8 +46,11 @@ class Store:
         self.path = Path(path)
         self.description = read_description(self.path)
         self.dimensions: tuple[str, ...] = tuple(self.description["dimensions"])
+        self.signature = changes.signature(self.path)
         self._lock = threading.Lock()
-        self._chosen = functools.lru_cache(maxsize=64)(self._choose)
+        self._chosen = functools.lru_cache(maxsize=CHOICES)(self._choose)
+        self._read = functools.lru_cache(maxsize=COLUMNS)(self._read_column)
+        self._reading = threading.Lock()
         for attempt in itertools.count(1):
             self._connection = connect(self.path, write=False)
             try:
@@ -115,7 +122,7 @@ class Store:
         Raises:
           KeyError: a row does not belong to a track.
         """
-        return self._columns(METADATA, rows)
+        return [dict(zip(METADATA, values, strict=True)) for values in self._values(METADATA, rows)]
 
     def heard(self, rows: Iterable[int] | np.ndarray) -> list[dict[str, Any]]:
         """What was read from the sound of the tracks in `rows`, in that order.
@@ -127,27 +134,55 @@ class Store:
         Raises:
           KeyError: a row does not belong to a track.
         """
-        result = []
-        for columns in self._columns(HEARD, rows):
-            tags = columns["heard_tags"]
-            values = {name.removeprefix("heard_"): value for name, value in columns.items()}
-            result.append({} if tags is None else values | {"tags": json.loads(tags)})
-        return result
+        return [_heard(values) for values in self._values(HEARD, rows)]
 
-    def _columns(
-        self, names: Sequence[str], rows: Iterable[int] | np.ndarray
-    ) -> list[dict[str, Any]]:
+    def known(
+        self, rows: Iterable[int] | np.ndarray
+    ) -> list[tuple[dict[str, Any], dict[str, Any]]]:
+        """What `metadata` and `heard` say about the tracks in `rows`, in that order, at once.
+
+        Raises:
+          KeyError: a row does not belong to a track.
+        """
+        count = len(METADATA)
+        return [
+            (dict(zip(METADATA, values, strict=False)), _heard(values[count:]))
+            for values in self._values((*METADATA, *HEARD), rows)
+        ]
+
+    def values(self, field: str) -> list[Any]:
+        """A field of `METADATA` of every track, in the order of `rows`."""
+        return self._every(field)
+
+    def _every(self, sql: str) -> list[Any]:
+        found = dict(self._select(f"SELECT row, {sql} FROM tracks WHERE present"))
+        return [found[row] for row in self.rows.tolist()]
+
+    def known_fields(self, fields: Sequence[str]) -> list[str]:
+        """Those of some fields of `METADATA` that at least one track has."""
+        some = ", ".join(f"max({name} IS NOT NULL)" for name in fields)
+        (found,) = self._select(f"SELECT {some} FROM tracks WHERE present")
+        return [name for name, is_known in zip(fields, found, strict=True) if is_known]
+
+    def _values(
+        self, columns: Sequence[str], rows: Iterable[int] | np.ndarray
+    ) -> list[tuple[Any, ...]]:
         wanted = [int(row) for row in rows]
         found = self._select(
-            f"SELECT row, {', '.join(names)} FROM tracks "
+            f"SELECT {', '.join(columns)}, row FROM tracks "
             "WHERE present AND row IN (SELECT value FROM json_each(?))",
             (json.dumps(wanted),),
         )
-        values = {row: content for row, *content in found}
+        of_row = {values[-1]: values[:-1] for values in found}
         for row in wanted:
-            if row not in values:
+            if row not in of_row:
                 raise KeyError(f"{self.path}: row {row} does not belong to a track")
-        return [dict(zip(names, values[row], strict=True)) for row in wanted]
+        return [of_row[row] for row in wanted]
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """Equal to `changes.fingerprint` as long as the library has not changed since."""
+        return changes.hashed(lambda sql, *values: self._select(sql, values))
 
     def path_of(self, row: int) -> Path:
         """The audio file of a track; it may have vanished since it was embedded."""
@@ -253,10 +288,17 @@ class Store:
         """int64 [M]: numbers what `named` makes of the columns; -1 where that is empty."""
         numbers: dict[Hashable, int] = {}
         result = np.full(len(self.ids), -1)
+        named = functools.lru_cache(maxsize=1 << 16)(named)
         for row, *values in self._select(f"SELECT row, {columns} FROM tracks WHERE present"):
             if name := named(*values):
                 result[row] = numbers.setdefault(name, len(numbers))
         return result
+
+    def warm(self) -> None:
+        """Reads what the first searches would otherwise wait for, each of them alone."""
+        self.find("a", 1)
+        for name in ("id_rank", "seconds", "audio_number", "artist_number", "album_number"):
+            getattr(self, name)
 
     def select(self, where: str | None) -> np.ndarray:
         """bool [M]: the tracks that meet a condition (`jaxsim.library.store.conditions`).
@@ -273,11 +315,23 @@ class Store:
         if where is None:
             chosen[self.rows] = True
         else:
-            sql, values = conditions.to_sql(where)
-            found = self._select(f"SELECT row FROM tracks WHERE present AND ({sql})", values)
-            chosen[[row for (row,) in found]] = True
+            chosen[self.rows] = conditions.parse(where)(self.column).holds
         chosen.flags.writeable = False
         return chosen
+
+    def column(self, field: str) -> conditions.Column:
+        """A field of all tracks, one of `conditions.FIELDS`, in the order of `rows`."""
+        with self._reading:  # many may ask for the same one at once
+            return self._read(field)
+
+    def _read_column(self, field: str) -> conditions.Column:
+        values = self._every(conditions.FIELDS[field])
+        if conditions.is_number(field):
+            return conditions.Column(np.array(values, np.float64))
+        numbers: dict[str | None, int] = {None: -1}
+        codes = [numbers.setdefault(text, len(numbers) - 1) for text in values]
+        texts = tuple(text for text in numbers if text is not None)
+        return conditions.Column(np.array(codes, np.int32), texts)
 
     def _select(self, query: str, values: Sequence[Any] = ()) -> list[tuple]:
         with self._lock:
@@ -292,6 +346,14 @@ def open(path: str | Path) -> Store:
       ValueError: it has a different format version, or is damaged.
     """
     return Store(path)
+
+
+def _heard(values: Sequence[Any]) -> dict[str, Any]:
+    """What `Store.heard` says of a track, from its columns `HEARD`."""
+    *others, tags = values
+    if tags is None:
+        return {}
+    return dict(zip(_HEARD_NAMES, others, strict=True)) | {"tags": json.loads(tags)}
 
 
 def name_of(track: Mapping[str, Any]) -> str:

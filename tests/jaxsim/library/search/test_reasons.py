@@ -132,6 +132,7 @@ def test_hits_carry_reasons_and_readings(library: Store) -> None:
     assert [one["reason"] for one in described] == reasons.sentences(library, [0], found)
     for one, hit in zip(described, found, strict=True):
         (read,) = library.heard([hit.row])
+        assert library.known([hit.row]) == [(library.metadata([hit.row])[0], read)]
         assert one["heard"] == read
         if hit.row < 5:
             assert read["tempo"] == SOUNDS[hit.row]["heard_tempo"]

@@ -56,6 +56,14 @@ def test_new_tracks_appear(client: TestClient, library: Store) -> None:
     assert not serving.refresh(), "nothing has happened since"
 
 
+def test_tracks_written_while_it_starts_appear(library: Store) -> None:
+    write(library.path, 10, 12)  # after the snapshot was taken
+    client = TestClient(create_app(library), base_url="http://localhost")
+    assert len(hits(client)) == 9
+    assert client.app.state.serving.refresh()
+    assert len(hits(client)) == 11
+
+
 def test_new_tags_and_gone_tracks_appear(client: TestClient, library: Store) -> None:
     with writing.open(library.path, describe(), b"model") as writer:
         writer.confirm("/music/4.wav", "0004", {"title": "Tune 4"})  # as long as before

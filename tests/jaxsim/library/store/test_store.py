@@ -36,6 +36,8 @@ def test_knows_its_tracks(make_store: MakeStore) -> None:
         second, first = opened.metadata([1, 0])
         assert second | given == second and second["seconds"] == 10
         assert first["title"] == "0" and first["artist"] is None, "the file's name is its title"
+        both = opened.metadata([1, 0]), opened.heard([1, 0])
+        assert opened.known([1, 0]) == list(zip(*both, strict=True))
         assert opened.path_of(1) == Path("/music/1.wav")
         assert (opened.row_of("0002"), opened.row_of("nobody")) == (2, None)
         assert opened.row_of_path("/music/../music/2.wav") == 2
