@@ -13,6 +13,7 @@ from pathlib import Path
 import pathspec
 
 from input_pipeline.hearing.file_tags import AUDIO_SUFFIXES
+from input_pipeline.hearing.tag_writing import UNFINISHED
 
 IGNORE_FILE = ".jaxsimignore"  # patterns as in .gitignore, for its folder and all below
 NO_MEDIA = ".nomedia"  # its folder and all below hold no music
@@ -135,6 +136,8 @@ class _Rules:
         suffix = entry.suffix.lower()
         if suffix not in AUDIO_SUFFIXES:
             return f"unsupported type: {suffix or 'no suffix'}"
+        if name.startswith(UNFINISHED):
+            return "copy that jaxsim left when it was killed"
         return "macOS resource fork" if name.startswith(RESOURCE_FORK) else ""
 
     def _is_excluded(self, entry: Path, is_folder: bool) -> bool:

@@ -9,6 +9,7 @@ commands are given before STORE:
 
 python -m jaxsim.search path STORE --start SONG --end SONG --playlist FILE
 python -m jaxsim.search describe STORE SONG          what is heard in a track
+python -m jaxsim.search write_tags STORE    shows which tags what is heard would give the files
 python -m jaxsim.search relocate STORE OLD NEW    the music is found in another folder now
 python -m jaxsim.search presets STORE [--save NAME --weights ... | --delete NAME]
 python -m jaxsim.search index STORE         builds an approximate index for large libraries
@@ -23,6 +24,8 @@ from collections.abc import Callable, Sequence
 from input_pipeline import command_line, extras
 from input_pipeline.command_line import positive_integer
 from jaxsim.library.search import playlists
+
+TAG_FIELDS = ("tempo", "key", "mood", "genre")  # that `write_tags` may write
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
@@ -133,6 +136,35 @@ def _describe_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--json", action="store_true", help="print it as JSON")
 
 
+def _write_tags_options(parser: argparse.ArgumentParser) -> None:
+    add = parser.add_argument
+    add("--where", metavar="CONDITION", help="only tracks that meet this condition")
+    add(
+        "--only",
+        type=_tag_fields,
+        default="tempo,key,mood",
+        metavar="FIELD,...",
+        help=f"what to write, of {', '.join(TAG_FIELDS)}",
+    )
+    add(
+        "--min_confidence",
+        type=command_line.number(0),
+        default=0.5,
+        metavar="P",
+        help="the probability from which on a value is written",
+    )
+    add("--replace", action="store_true", help="write it in place of what the files say, too")
+    add("--write", action="store_true", help="write it; without this, it is only shown")
+
+
+def _tag_fields(text: str) -> list[str]:
+    fields = command_line.comma_separated(text)
+    if not fields or set(fields) - set(TAG_FIELDS):
+        expected = ", ".join(TAG_FIELDS)
+        raise argparse.ArgumentTypeError(f"{text!r}, expected one or more of {expected}")
+    return fields
+
+
 def _relocate_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("old", metavar="OLD", help="the folder in which the music was")
     parser.add_argument("new", metavar="NEW", help="the folder in which it is now")
@@ -166,6 +198,7 @@ OPTIONS: dict[str, Callable[[argparse.ArgumentParser], None]] = {
     "search": _search_options,
     "path": _path_options,
     "describe": _describe_options,
+    "write_tags": _write_tags_options,
     "relocate": _relocate_options,
     "presets": _presets_options,
     "index": lambda parser: None,

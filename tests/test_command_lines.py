@@ -22,6 +22,7 @@ OPTIONS = {
     "--where --by --explain --all_versions --json --approximate --playlist --relative",
     "jaxsim.search path": "STORE --start --end --length --weights --where --playlist --relative",
     "jaxsim.search describe": "STORE SONG --json",
+    "jaxsim.search write_tags": "STORE --where --only --min_confidence --replace --write",
     "jaxsim.search relocate": "STORE OLD NEW",
     "jaxsim.search presets": "STORE --save --weights --delete",
     "jaxsim.search index": "STORE",

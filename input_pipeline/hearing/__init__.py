@@ -2,5 +2,5 @@
 
 `listening` is the one way; `audio` decodes, `features` extracts, `segments` cuts, `estimates` asks
 madmom, and `tagging` asks MusiCNN. `file_tags` says what a file's tags mean, and `raw_tags` what is
-written in them. It must not know data sets or labels.
+written in them; `tag_writing` writes some. It must not know data sets or labels.
 """

@@ -13,14 +13,16 @@ of `NAMES`, and for year, tempo, key and numbers every value, until one can be r
   track_number, disc_number: the number before a "/".
   compilation: whether the file says that its album is one.
 
-What cannot be read is unknown, and never an error.
+What cannot be read is unknown, and never an error. `tag_writing` leaves a note in a file of what it
+wrote; where the file still says that, it is not taken for its owner's word (`FileTags.own`).
 """
 
 import dataclasses
+import json
 import re
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 from mutagen import id3
 
@@ -36,7 +38,9 @@ AUDIO_SUFFIXES = frozenset(
         *(".wma", ".wv"),
     )
 )
-_ITUNES = "----:com.apple.itunes:"
+ITUNES = "----:com.apple.iTunes:"
+NOTE = "JAXSIM"  # the tag that says what `tag_writing` wrote, as JSON
+_ITUNES = ITUNES.lower()
 # Where formats keep a field: ID3 (MP3, WAV, AIFF), Vorbis comments and APE, MP4, ASF, RIFF INFO.
 NAMES = {
     "title": ("tit2", "title", "\xa9nam", "inam"),
@@ -69,7 +73,9 @@ NAMES = {
     "track_number": ("trck", "tracknumber", "track", "trkn", "wm/tracknumber", "iprt", "itrk"),
     "disc_number": ("tpos", "discnumber", "disc", "disk", "wm/partofset"),
     "compilation": ("tcmp", "compilation", "cpil", "txxx:compilation", "wm/iscompilation"),
+    "note": (f"txxx:{NOTE.lower()}", NOTE.lower(), f"{_ITUNES}{NOTE.lower()}"),
 }
+WRITTEN = ("tempo", "key", "mood", "genre")  # what `tag_writing` may write
 SLOWEST, FASTEST = 20, 500  # plausible beats per minute
 _ALL_NAMES = frozenset(name for names in NAMES.values() for name in names)
 _ANSWERS = {"1": True, "true": True, "yes": True, "0": False, "false": False, "no": False}
@@ -85,6 +91,7 @@ class FileTags:
 
     Attributes:
       problems: values that could not be read, and what was expected.
+      heard: the fields that say what a model heard, as `tag_writing` wrote them.
     """
 
     title: str = ""
@@ -100,6 +107,12 @@ class FileTags:
     disc_number: int | None = None
     compilation: bool | None = None
     problems: tuple[str, ...] = ()
+    heard: tuple[str, ...] = ()
+
+    def own(self) -> "FileTags":
+        """What the file says but for what was heard: that is nobody's word about it."""
+        unknown: dict[str, Any] = {field: getattr(FileTags(), field) for field in self.heard}
+        return dataclasses.replace(self, **unknown)
 
 
 def read(file: str | Path) -> FileTags:
@@ -109,7 +122,7 @@ def read(file: str | Path) -> FileTags:
     except Exception as error:  # the audio may be fine even if the tags are not
         return FileTags(problems=(f"tags cannot be read ({error})",))
     written = {field: list(_written(containers, field)) for field in NAMES}
-    texts = {
+    texts: dict[str, Any] = {
         field: "; ".join(dict.fromkeys(written[field][0])) if written[field] else ""
         for field in ("title", "artist", "album", "album_artist")
     }
@@ -119,7 +132,7 @@ def read(file: str | Path) -> FileTags:
         values = [text for field in fields or (name,) for texts in written[field] for text in texts]
         return _first(name, parse, values, problems)
 
-    return FileTags(
+    found = FileTags(
         **texts,
         genre=_tags(written["genre"], named_genre),
         mood=_tags(written["mood"], lambda tag: [tag]),
@@ -131,6 +144,42 @@ def read(file: str | Path) -> FileTags:
         compilation=first("compilation", lambda text: _ANSWERS.get(text.lower())),
         problems=tuple(problems),
     )
+    noted = noted_in(value for values in written["note"] for value in values)
+    heard = (field for field, value in noted.items() if getattr(found, field) == value)
+    return dataclasses.replace(found, heard=tuple(heard))
+
+
+def stated(file: str | Path) -> frozenset[str]:
+    """The fields of which a file says something, whether or not it can be read.
+
+    A tempo of 0 and an off-key say nothing.
+
+    Raises:
+      mutagen.MutagenError: the file has no tags that can be read, and is damaged.
+    """
+    containers = raw_tags.read(file, _ALL_NAMES)
+    nothing: dict[str, Callable[[str], bool]] = {"tempo": _is_no_tempo, "key": _is_no_key}
+    return frozenset(
+        field
+        for field in NAMES
+        for texts in _written(containers, field)
+        if not all(map(nothing.get(field, lambda text: False), texts))
+    )
+
+
+def noted_in(texts: Iterable[str]) -> dict[str, Any]:
+    """The fields and values of the first note that can be read; see `tag_writing`."""
+    for text in texts:
+        try:
+            noted = json.loads(text)
+            return {
+                field: tuple(value) if isinstance(value, list) else value
+                for field, value in noted.items()
+                if field in WRITTEN
+            }
+        except (ValueError, AttributeError):
+            continue
+    return {}
 
 
 def named_genre(tag: str) -> list[str]:
@@ -199,8 +248,16 @@ def _year(text: str) -> int | None:
     return year
 
 
+def _is_no_tempo(text: str) -> bool:
+    return not text.strip("0., ")
+
+
+def _is_no_key(text: str) -> bool:
+    return text.lower() == "o"
+
+
 def _tempo(text: str) -> float | None:
-    if not text.strip("0., "):
+    if _is_no_tempo(text):
         return None
     tempo = parse_tempo(text)
     if not SLOWEST <= tempo <= FASTEST:
@@ -210,7 +267,7 @@ def _tempo(text: str) -> float | None:
 
 
 def _key(text: str) -> str | None:
-    return None if text.lower() == "o" else KEYS[parse_key(text)]
+    return None if _is_no_key(text) else KEYS[parse_key(text)]
 
 
 def _number(text: str) -> int | None:

@@ -101,7 +101,7 @@ def _name(file: Path, folder: Path) -> str:
 
 def _add(collector: Collector, file: Path, folder: Path, grouping: str, held_out: float) -> None:
     name = _name(file, folder)
-    read = file_tags.read(file)
+    read = file_tags.read(file).own()
     for problem in read.problems:
         collector.leave_out(name, problem)
     tags = {"genre": _lower(read.genre), "mood": _lower(read.mood)}

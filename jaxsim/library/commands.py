@@ -218,8 +218,38 @@ def _run_describe(library: Store, options: argparse.Namespace) -> None:
         print(f"  heard in excerpts: {seconds:g} of {track['seconds']:.0f} s")
 
 
-def _run_relocate(library: Store, options: argparse.Namespace) -> None:
+def _run_write_tags(library: Store, options: argparse.Namespace) -> None:
+    import rich.table
+    import rich.text
+    import tqdm
 
+    from jaxsim.library.intake import retagging
+
+    report = retagging.Report(dry=not options.write)
+    found = retagging.retag(
+        library,
+        report,
+        where=options.where,
+        only=options.only,
+        least=options.min_confidence,
+        replace=options.replace,
+    )
+    table = rich.table.Table("file", "field", "value", "probability")
+    try:
+        for one in tqdm.tqdm(found, total=len(library), unit="file", file=sys.stderr, leave=False):
+            for field, reading in one.readings.items():
+                value = rich.text.Text(str(reading))
+                table.add_row(rich.text.Text(one.path), field, value, f"{reading.probability:.2f}")
+    except KeyboardInterrupt:
+        print("interrupted; run the same command again to resume", file=sys.stderr)
+        sys.exit(130)
+    finally:
+        if table.row_count:
+            _print(table)
+        print(report.describe())
+
+
+def _run_relocate(library: Store, options: argparse.Namespace) -> None:
     old, new = os.path.abspath(options.old), os.path.abspath(options.new)
     with writing.open(library.path) as writer:
         count = writer.relocate(old, new)
@@ -292,6 +322,7 @@ RUN: dict[str, Callable[[Store, argparse.Namespace], None]] = {
     "search": _run_search,
     "path": _run_path,
     "describe": _run_describe,
+    "write_tags": _run_write_tags,
     "relocate": _run_relocate,
     "presets": _run_presets,
     "index": _run_index,

@@ -55,9 +55,9 @@ class Report:
             for place, reason in sorted(self.labels_left_out.items())
         ]
         lines += self.faults
-        kinds = collections.Counter(_kind(reason) for reason in self.skipped.values())
-        lines.append(_counted("refused", kinds))
-        lines.append(_counted("ignored", self.ignored))
+        kinds = collections.Counter(kind_of(reason) for reason in self.skipped.values())
+        lines.append(counted("refused", kinds))
+        lines.append(counted("ignored", self.ignored))
         counts = {
             "embedded": self.embedded,
             "copied (same content)": self.copied,
@@ -79,11 +79,12 @@ class Report:
         return "\n".join(filter(None, lines))
 
 
-def _kind(reason: str) -> str:
+def kind_of(reason: str) -> str:
     """A reason without what differs from file to file."""
     return re.split(r"[:(]| is | are ", reason, maxsplit=1)[0].strip()
 
 
-def _counted(name: str, counts: Mapping[str, int]) -> str:
+def counted(name: str, counts: Mapping[str, int]) -> str:
+    """A line with the numbers of everything, the most first; empty if there is nothing."""
     most = sorted(counts.items(), key=lambda item: (-item[1], item[0]))
     return f"{name}: {', '.join(f'{kind} {count}' for kind, count in most)}" if most else ""
