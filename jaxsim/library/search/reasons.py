@@ -27,13 +27,19 @@ NOTHING = "No dimension sets it apart from the others."
 UNKNOWN = Sound(None, None, {}, {})
 
 
-def sentences(store: Store, seeds: Sequence[Seed], hits: Sequence[Hit]) -> list[str]:
-    """A sentence for every hit of a search with these seeds."""
+def sentences(
+    store: Store,
+    seeds: Sequence[Seed],
+    hits: Sequence[Hit],
+    sounds: Sequence[Sound] | None = None,
+) -> list[str]:
+    """A sentence for every hit of a search with these seeds; `sounds`: of the hits, if known."""
     rows = [int(seed) for seed in seeds if not isinstance(seed, np.ndarray)]
     every_seed = len(rows) == len(seeds)  # of other audio, only its embedding is known
     query = _common(_sounds(store, rows)) if every_seed and rows else UNKNOWN
     both = "both" if len(rows) == 1 else "all"
-    sounds = _sounds(store, [hit.row for hit in hits])
+    if sounds is None:
+        sounds = _sounds(store, [hit.row for hit in hits])
     return [
         _sentence(store.dimensions, hit, query, sound, both)
         for hit, sound in zip(hits, sounds, strict=True)

@@ -18,6 +18,8 @@ from jaxsim.library.store.schema import HEARD, METADATA, open_matrix, read_descr
 from jaxsim.network import subspaces
 from jaxsim.network.likeness import cosine_statistics
 
+SAMPLE = 1000  # tracks that stand for a large library
+
 
 class Store:
     """A snapshot of a library; any number of threads may use it.
@@ -213,6 +215,15 @@ class Store:
         paths = self._select("SELECT path FROM tracks WHERE present")
         folders = {os.path.dirname(path) for (path,) in paths}
         return Path(os.path.commonpath(folders) if folders else os.sep)
+
+    @functools.cached_property
+    def sample(self) -> np.ndarray:
+        """float32 [S, n, E / S]: sub-spaces of `SAMPLE` random tracks; of all if they are fewer."""
+        rows = self.rows
+        if len(rows) > SAMPLE:
+            rows = np.sort(np.random.default_rng(0).choice(rows, SAMPLE, replace=False))
+        parts = subspaces.split(self.vectors[rows], len(self.dimensions))
+        return np.ascontiguousarray(parts.transpose(1, 0, 2), np.float32)
 
     @functools.cached_property
     def seconds(self) -> np.ndarray:

@@ -234,6 +234,10 @@ def test_why_adds_up(page: Page, library: Store) -> None:
     cells = [cell.text for cell in page.all(".details tbody td:last-child")]
     found = [float(cell.replace(MINUS, "-")) for cell in cells]
     np.testing.assert_allclose(found, hit.contributions, atol=0.0051)
+    closer = [cell.text for cell in page.all(".details tbody td:nth-child(4)")]
+    assert closer == [f"closer than {int(100 * share)} %" for share in hit.closer_in]
+    share = f"closer than {int(100 * hit.closer_than)} % of your library"
+    assert hit.closer_than == 38 / 40 and page.one(".hit .share").text == share
     total = page.one(".details tfoot td.number").text.replace(MINUS, "-")
     assert float(total) == pytest.approx(hit.score, abs=0.0051)
     radar = page.one(".details svg.radar")
