@@ -20,6 +20,7 @@ from jaxsim.library.search import (
     query,
     readings,
     reasons,
+    shares,
     words,
 )
 from jaxsim.library.search.query import Hit, Seed
@@ -166,20 +167,25 @@ def _table(
     import rich.text
 
     shown = np.flatnonzero(weights) if explain else np.zeros(0, int)
-    table = rich.table.Table()
+    caption = "%: the share of the library that is less alike, rounded down"
+    table = rich.table.Table(caption=caption if explain else None)
     for name in ("", "score", *(library.dimensions[i] for i in shown)):
         table.add_column(name, justify="right", no_wrap=True)
     table.add_column("track", overflow="fold")
     tracks = library.metadata([hit.row for hit in found])
     for number, (hit, track) in enumerate(zip(found, tracks, strict=True), start=1):
-        numbers = (f"{hit.contributions[i]:+.2f}" for i in shown)
+        scores = [f"{value:+.2f}" for value in (hit.score, *hit.contributions[shown])]
+        if explain:
+            closer = (hit.closer_than, *hit.closer_in[shown])
+            pairs = zip(scores, closer, strict=True)
+            scores = [f"{score}\n{shares.percent(share)} %" for score, share in pairs]
         # Not a plain string, in which rich would interpret markup.
         text = rich.text.Text(store.name_of(track))
         if hit.versions:
             text.append(f" ({1 + len(hit.versions)} versions)", "dim")
         if why:
             text.append(f"\n{why[number - 1]}", style="dim")
-        table.add_row(str(number), f"{hit.score:+.2f}", *numbers, text)
+        table.add_row(str(number), *scores, text)
     return table
 
 

@@ -12,7 +12,8 @@ def as_json(store: Store, hits: Sequence[Hit], seeds: Sequence[Seed] = ()) -> li
     """The hits, in order, each with these fields:
 
     track, what `Store.metadata` returns; heard, what `Store.heard` does; score; contributions and
-    likeness, numbers by dimension; versions, the ids of other versions of the same recording; and
+    likeness, numbers by dimension; closer_than and closer_in, shares of the library (`shares`), of
+    which the latter is by dimension; versions, the ids of other versions of the same recording; and
     reason, a sentence (`reasons`), if seeds are given.
     """
     known = store.known([hit.row for hit in hits])
@@ -24,6 +25,8 @@ def as_json(store: Store, hits: Sequence[Hit], seeds: Sequence[Seed] = ()) -> li
             "score": hit.score,
             "contributions": store.by_dimension(hit.contributions),
             "likeness": store.by_dimension(hit.likeness),
+            "closer_than": hit.closer_than,
+            "closer_in": store.by_dimension(hit.closer_in),
             "versions": [store.ids[row] for row in hit.versions],
             "reason": reason,
         }

@@ -88,7 +88,7 @@ def find(
     reached = _reached(store, first, last, [hit.row for hit in hits])
     return [
         Step(
-            *(hit.row, hit.score, hit.contributions, hit.likeness, hit.versions),
+            **vars(hit),
             share=float(share),
             targets=target,
             reached=way,

@@ -24,7 +24,7 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from jaxsim.library.search import versions
+from jaxsim.library.search import shares, versions
 from jaxsim.library.search.scanning import scan
 from jaxsim.library.store import Store
 from jaxsim.network import subspaces
@@ -46,6 +46,8 @@ class Hit:
         3.12 and later rounds differently).
       contributions: float64 [S].
       likeness: float64 [S], in standard deviations; the same for every weighting.
+      closer_than: the share of the library that has a smaller score, see `shares`.
+      closer_in: float64 [S], the same by dimension.
       versions: rows of other versions of the same recording, if they were folded into this hit.
     """
 
@@ -53,6 +55,8 @@ class Hit:
     score: float
     contributions: np.ndarray
     likeness: np.ndarray
+    closer_than: float
+    closer_in: np.ndarray
     versions: tuple[int, ...] = ()
 
 
@@ -105,8 +109,10 @@ def search(
     known = [int(seed) for seed in seeds if not isinstance(seed, np.ndarray)]
     if not include_seeds:
         allowed[known] = False
+    products = None
     if among is None:
-        approximate = np.where(allowed, scan(store.vectors, vector(store, q, w)), -np.inf)
+        products = scan(store.vectors, vector(store, q, w))
+        approximate = np.where(allowed, products, -np.inf)
         tolerance, number = _rounding(store, q, w), int(allowed.sum())
     else:
         candidates = among[allowed[among]]  # all of them are computed exactly
@@ -125,7 +131,8 @@ def search(
         if len(kept) == top or count >= number:
             break
         count *= 4
-    return _hits(store, w, rows[kept], cosines[kept], [others[int(one)] for one in kept])
+    same = [others[int(one)] for one in kept]
+    return _hits(store, q, w, rows[kept], cosines[kept], products, same)
 
 
 def score_tracks(
@@ -138,19 +145,33 @@ def score_tracks(
     """
     w, q = weight_vector(store, weights), seed_vector(store, seeds)
     rows = np.asarray(rows, np.int64)
-    return _hits(store, w, rows, _cosines(store, q, rows), [()] * len(rows))
+    return _hits(store, q, w, rows, _cosines(store, q, rows))
 
 
 def _hits(
     store: Store,
+    query: np.ndarray,
     weights: np.ndarray,
     rows: np.ndarray,
     cosines: np.ndarray,
-    others: list[tuple[int, ...]],
+    products: np.ndarray | None = None,
+    others: Sequence[tuple[int, ...]] = (),
 ) -> list[Hit]:
+    """Hits from their cosines [n, S].
+
+    `products` are those of all rows, if they are known, and `others` the hits' versions.
+    """
     contributions = _contributions(store, weights, cosines)
     likeness = _contributions(store, np.ones(len(weights)), cosines)
-    columns = rows.tolist(), _total(contributions).tolist(), contributions, likeness, others
+    sampled = shares.sample_cosines(store, query)
+    if products is None:
+        closer_than = shares.of_sample(store, weights, sampled, cosines)
+    else:
+        closer_than = shares.of_library(store, products, rows)
+    closer_in = shares.by_dimension(store, sampled, cosines)
+    scores, same = _total(contributions), others or [()] * len(rows)
+    first = rows.tolist(), scores.tolist(), contributions, likeness
+    columns = *first, closer_than.tolist(), closer_in, same
     return [Hit(*values) for values in zip(*columns, strict=True)]
 
 

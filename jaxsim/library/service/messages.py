@@ -56,6 +56,13 @@ class Hit(BaseModel):
         description="How alike the track is to the query, in standard deviations of the likeness "
         "of random tracks of the library."
     )
+    closer_than: float = Field(
+        description="The share of the library's tracks that have a smaller score, below 1."
+    )
+    closer_in: ByDimension = Field(
+        description="The share that is less alike in each dimension, estimated from 1,000 tracks "
+        "of a library that has more."
+    )
     versions: list[str] = Field(
         default=[], description="Ids of other versions of the same recording, folded into this hit."
     )

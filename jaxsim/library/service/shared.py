@@ -119,6 +119,7 @@ class Shared:
     def warm(self) -> None:
         """Reads what the first requests would otherwise wait for."""
         _ = self.fields
+        _ = self.library.sample
         self.library.warm()
 
     def seeds(self, names: Sequence[str]) -> list[Seed]:

@@ -20,6 +20,7 @@ from jaxsim.network.likeness import cosine_statistics
 
 CHOICES, COLUMNS = 64, 16  # that conditions choose, and read, which are kept
 _HEARD_NAMES = [name.removeprefix("heard_") for name in HEARD[:-1]]  # the last one has the tags
+SAMPLE = 1000  # tracks that stand for a large library
 
 
 class Store:
@@ -248,6 +249,15 @@ class Store:
         paths = self._select("SELECT path FROM tracks WHERE present")
         folders = {os.path.dirname(path) for (path,) in paths}
         return Path(os.path.commonpath(folders) if folders else os.sep)
+
+    @functools.cached_property
+    def sample(self) -> np.ndarray:
+        """float32 [S, n, E / S]: sub-spaces of `SAMPLE` random tracks; of all if they are fewer."""
+        rows = self.rows
+        if len(rows) > SAMPLE:
+            rows = np.sort(np.random.default_rng(0).choice(rows, SAMPLE, replace=False))
+        parts = subspaces.split(self.vectors[rows], len(self.dimensions))
+        return np.ascontiguousarray(parts.transpose(1, 0, 2), np.float32)
 
     @functools.cached_property
     def seconds(self) -> np.ndarray:

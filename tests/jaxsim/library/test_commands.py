@@ -68,6 +68,8 @@ def test_search_as_json(library: store.Store, capsys: pytest.CaptureFixture) -> 
     for one, hit in zip(found, hits, strict=True):
         assert one["score"] == hit.score == np.sum(list(one["contributions"].values()))
         assert list(one["likeness"].values()) == hit.likeness.tolist()
+        assert one["closer_than"] == hit.closer_than
+        assert list(one["closer_in"].values()) == hit.closer_in.tolist()
         assert one["track"] == library.metadata([hit.row])[0]
         assert one["heard"] == {} and one["reason"].endswith(".")
         assert one["track"]["path"] == f"/music/{hit.row}.wav" and one["track"]["tempo"] >= 101
@@ -80,6 +82,11 @@ def test_search_as_a_table(library: store.Store, capsys: pytest.CaptureFixture) 
     options = ["--weights", "tempo=1", "--explain"]
     out = run(capsys, search.main, library.path, "--like", "0000", *options)
     assert "tempo" in out and "genre" not in out, "only what has a weight is explained"
+    first, *_ = query.search(library, [0], {"tempo": 1})
+    assert 0.9 < first.closer_than == first.closer_in[1] < 1, "it is the best of 30"
+    assert out.count(f"{int(100 * first.closer_than)} %") == 2
+    options = ["--weights", "tempo=1"]
+    assert "%" not in run(capsys, search.main, library.path, "--like", "0000", *options)
 
 
 def test_describe(make_store: Callable[..., store.Store], capsys: pytest.CaptureFixture) -> None:

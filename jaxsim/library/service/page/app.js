@@ -38,6 +38,7 @@ const search = latest(async () => {
     state.dispatchEvent(new Event("answer"));
   } catch (error) {
     const isCondition = error.message.startsWith("where: ");
+    if (isCondition) byId("adjust").open = byId("filters").open = true;
     byId(isCondition ? "where-status" : "status").textContent = error.message;
   }
 });
@@ -177,6 +178,14 @@ function showWeights() {
     input.parentElement.querySelector("output").textContent = signed(weight, 1);
   }
   markPresets();
+  showAdjusted();
+}
+
+/** Says what is out of sight while the weights and filters are folded away. */
+function showAdjusted() {
+  const weights = state.dimensions.filter(({ name }) => state.weights[name] !== 1).map(({ name }) => `${name} ${signed(state.weights[name], 1)}`);
+  const limits = Object.entries(state.limits).filter(([, most]) => most).map(([name, most]) => `${most} ${name.slice(4).replace("_", " ")}`);
+  byId("adjusted").textContent = [...weights, state.where, ...limits].filter(Boolean).join(", ");
 }
 
 byId("equal").addEventListener("click", () => setWeights(Object.fromEntries(state.dimensions.map(({ name }) => [name, 1]))));
@@ -194,6 +203,17 @@ for (const limit of ["max-per-artist", "max-per-album"]) {
     changed();
   });
 }
+
+// On a phone (as in style.css) weights and filters are folded away, so that the hits come first.
+
+const phone = matchMedia("(max-width: 700px), (max-width: 980px) and (max-height: 500px)");
+function fold() {
+  // A keyboard on the screen can make the window a low one: what is being typed in must not close.
+  if (!phone.matches || !byId("adjust").contains(document.activeElement)) byId("adjust").open = !phone.matches;
+}
+
+phone.addEventListener("change", fold);
+fold();
 
 // Views
 

@@ -77,8 +77,8 @@ function build() {
   fields.message = html("p", { class: "error", role: "alert" });
   fields.seek = html("input", { type: "range", min: 0, max: 1, step: 0.01, value: 0, class: "seek", "aria-label": "Position", oninput: seek });
   fields.time = html("span", { class: "time" });
-  fields.next = html("button", { class: "quiet", "aria-label": "Next track", onclick: next }, "⏭");
-  const close = html("button", { class: "quiet", "aria-label": "Stop", onclick: stop }, "✕");
+  fields.next = html("button", { class: "quiet next", "aria-label": "Next track", onclick: next }, "⏭");
+  const close = html("button", { class: "quiet close", "aria-label": "Stop", onclick: stop }, "✕");
   fields.title.append(html("strong", {}, current.secret ? current.label : (current.track.title ?? current.label)));
   if (!current.secret && current.track.artist) fields.title.append(html("span", {}, current.track.artist));
   footer.replaceChildren(fields.button, fields.title, fields.seek, fields.time, fields.message, ...(queue.length ? [fields.next] : []), close);

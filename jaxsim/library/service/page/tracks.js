@@ -33,6 +33,9 @@ export function degree(likeness, dimension) {
   return "very unlike";
 }
 
+/** A share of the library in words; it is rounded down. */
+export const closerThan = (share) => `closer than ${Math.floor(100 * share + 1e-9)} %`;
+
 const MOST_NAMED = 3; // dimensions in a sentence
 
 const listed = (names) => new Intl.ListFormat("en-GB").format(names.slice(0, MOST_NAMED));

@@ -16,7 +16,7 @@ from jaxsim.library.intake.music_server import VERSION
 
 # The protocol's error codes.
 FAILED, MISSING, WRONG_LOGIN, NO_SUCH_LOGIN, TWO_LOGINS, NOT_FOUND = 0, 10, 40, 42, 43, 70
-OURS = ("contributions", "likeness", "score")  # additions of ours
+OURS = ("closer_in", "closer_than", "contributions", "likeness", "score")  # additions of ours
 OF_ELEMENTS = ("artistInfo", "artistInfo2")  # whose scalars are elements in XML too
 
 _CALLBACK = re.compile(r"[A-Za-z_$][\w$.]{0,99}", re.ASCII)

@@ -50,7 +50,8 @@ def library(make_store: Callable[..., Store]) -> Store:
 
 def sentence(library: Store, row: int, *contributions: float, seeds=(0,), signs=(1, 1, 1)) -> str:
     values = np.array(contributions)
-    hit = Hit(row, float(values.sum()), values, values * np.array(signs))
+    likeness = values * np.array(signs)
+    hit = Hit(row, float(values.sum()), values, likeness, 0.5, np.full_like(values, 0.5))
     return reasons.sentences(library, seeds, [hit])[0]
 
 

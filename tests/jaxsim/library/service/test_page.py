@@ -234,6 +234,10 @@ def test_why_adds_up(page: Page, library: Store) -> None:
     cells = [cell.text for cell in page.all(".details tbody td:last-child")]
     found = [float(cell.replace(MINUS, "-")) for cell in cells]
     np.testing.assert_allclose(found, hit.contributions, atol=0.0051)
+    closer = [cell.text for cell in page.all(".details tbody td:nth-child(4)")]
+    assert closer == [f"closer than {int(100 * share)} %" for share in hit.closer_in]
+    share = f"closer than {int(100 * hit.closer_than)} % of your library"
+    assert hit.closer_than == 38 / 40 and page.one(".hit .share").text == share
     total = page.one(".details tfoot td.number").text.replace(MINUS, "-")
     assert float(total) == pytest.approx(hit.score, abs=0.0051)
     radar = page.one(".details svg.radar")
@@ -542,6 +546,21 @@ CONTRAST = """
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])
+def test_texts_can_be_read_on_a_phone(page: Page, theme: str) -> None:
+    with window(page, 390, 844):
+        page.open("/?like=0003&like=0009")
+        while page.run("return document.documentElement.dataset.theme") != theme:
+            page.one("#theme").click()
+        page.run("document.querySelector('.hit .play').click()")
+        page.wait(lambda: page.all(".hit .play.current"))
+        for is_open in (False, True):
+            page.run("document.getElementById('adjust').open = arguments[0]", is_open)
+            time.sleep(0.4)  # colours change in 120 ms
+            assert page.run(CONTRAST) == []
+        page.run("localStorage.clear()")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
 def test_texts_can_be_read(page: Page, theme: str) -> None:
     """Contrast 4.5 to 1, as WCAG AA asks for."""
     page.open("/?like=0003")
@@ -560,20 +579,76 @@ def test_texts_can_be_read(page: Page, theme: str) -> None:
     page.run("localStorage.clear()")
 
 
-@pytest.mark.parametrize("width", [320, 768, 1024])
-def test_no_view_is_wider_than_the_window(page: Page, width: int) -> None:
-    metrics = {"width": width, "height": 800, "deviceScaleFactor": 1, "mobile": False}
+@contextlib.contextmanager
+def window(page: Page, width: int, height: int = 800) -> Iterator[None]:
+    """Another size of the window, smaller than a browser's own can be."""
+    metrics = {"width": width, "height": height, "deviceScaleFactor": 1, "mobile": False}
     page.browser.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", metrics)
     try:
-        page.open("/?like=0003")
+        yield
+    finally:
+        page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+@pytest.mark.parametrize("width", [320, 768, 1024])
+def test_no_view_is_wider_than_the_window(page: Page, width: int) -> None:
+    with window(page, width):
+        page.open("/?like=0003&like=0009")
         page.run("document.querySelector('.hit [aria-controls]').click()")
         page.run("document.querySelector('.hit .play').click()")
         for view in VIEWS:
             page.run(f"document.getElementById('tab-{view}').click()")
             time.sleep(0.2)
             assert page.run("return document.documentElement.scrollWidth") <= width
-    finally:
-        page.browser.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+
+
+PHONES = [(320, 568), (390, 844), (844, 390)]
+BOX = "const b = arguments[0].getBoundingClientRect(); return [b.left, b.top, b.right, b.bottom]"
+
+
+@pytest.mark.parametrize(("width", "height"), PHONES)
+def test_on_a_phone_the_hits_come_first(
+    page: Page, library: Store, width: int, height: int
+) -> None:
+    with window(page, width, height):
+        page.open("/?like=0003&like=0009&like=0011")
+        page.shows(library, [3, 9, 11], None)
+        title = page.one(".hit h3")
+        assert page.run("return scrollY") == 0
+        assert page.run(BOX, page.one(".seed"))[1] < page.run(BOX, title)[1]
+        assert page.run(BOX, title)[3] < height, "the first hit is in sight"
+        assert not page.one("#weight-tempo").is_displayed()
+        page.run("arguments[0].click()", page.one(".hit .play"))
+        left, top, right, bottom = page.run(BOX, page.one("#player"))
+        assert (left, bottom) == (0, height) and top > height / 2
+        for button in page.all("#player button"):
+            left, top, right, bottom = page.run(BOX, button)
+            assert bottom - top >= 44 and right - left >= 44 and right <= width
+        page.run("scrollTo(0, document.body.scrollHeight)")
+        last = page.run(BOX, page.all(".hit button")[-1])
+        assert last[3] <= page.run(BOX, page.one("#player"))[1], "nothing stays behind the player"
+
+
+def test_what_is_folded_away_is_found_by_keyboard(page: Page, library: Store) -> None:
+    with window(page, 390, 844):
+        page.open("/?like=0003&weights=1,2,1")
+        summary = page.one("#adjust > summary")
+        assert summary.text == "Weights and filters tempo +2.0"
+        summary.send_keys(Keys.ENTER)
+        page.wait(lambda: page.one("#weight-tempo").is_displayed())
+        page.one("#weight-tempo").send_keys(Keys.ARROW_LEFT)
+        page.shows(library, [3], (1, 1.9, 1))
+        page.one("#filters summary").click()
+        page.one("#where").send_keys("tempo>70")
+        page.shows(library, [3], (1, 1.9, 1), where="tempo>70")
+        assert summary.text == "Weights and filters tempo +1.9, tempo>70"
+        summary.send_keys(Keys.SPACE)
+        page.wait(lambda: not page.one("#weight-tempo").is_displayed())
+    page.wait(lambda: page.one("#weight-tempo").is_displayed())
+    assert not summary.is_displayed(), "there is room for everything again"
+    with window(page, 390, 844):
+        page.open("/?like=0003&where=tempo>")
+        page.wait(lambda: page.one("#where-status").is_displayed())
 
 
 def test_nothing_moves_for_those_who_ask_for_it(page: Page, library: Store) -> None:

@@ -590,7 +590,8 @@ def test_a_hit_has_one_form_everywhere(
     """In the command, the service and OpenSubsonic, to the last bit."""
     like, weights = metadata(3)["id"], {"genre": 1, "key": -2}
     expected = hits.as_json(library, query.search(library, [3], weights, top=5), [3])
-    names = ["track", "heard", "score", "contributions", "likeness", "versions", "reason"]
+    names = ["track", "heard", "score", "contributions", "likeness", "closer_than", "closer_in"]
+    names += ["versions", "reason"]
     assert [list(hit) for hit in expected] == 5 * [names]
     arguments = ["--like", like, "--weights", "genre=1,key=-2", "--top", "5", "--json"]
     search.main([str(library.path), *arguments])
