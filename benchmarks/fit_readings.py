@@ -21,8 +21,12 @@ from input_pipeline.hearing import readings
 from input_pipeline.hearing.features import FeatureConfig
 from input_pipeline.tracks import KEYS
 
-PENALTY = {"tempo": 1.0, "key": 0.2}
-ESTIMATES = {"tempo": 2.0, "key": 3.0}  # chosen by cross-validation on the training splits
+PENALTY = {"tempo": 1.0, "key": 0.2, "harmony": 0.3}
+ESTIMATES = {
+    "tempo": 2.0,
+    "key": 3.0,
+    "harmony": 3.0,
+}  # chosen by cross-validation on the training splits
 SPREAD = np.log2(1.015)  # octaves, of a tempo's target
 DIGITS = 4
 ITERATIONS = 300
@@ -62,8 +66,8 @@ def tempo_target(tempo: float) -> np.ndarray:
 
 
 def examples(folders: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray, np.ndarray]]:
-    """Features, targets and weights of the training tracks, for "tempo" and "key"."""
-    found: dict[str, list] = {"tempo": [], "key": []}
+    """Features, targets and weights of the training tracks, for "tempo", "key" and "harmony"."""
+    found: dict[str, list] = {"tempo": [], "key": [], "harmony": []}
     for folder in folders:
         described = json.loads(Path(folder, "metadata.json").read_text(encoding="utf-8"))
         config = FeatureConfig(**described["feature_config"])
@@ -74,10 +78,16 @@ def examples(folders: Sequence[str]) -> dict[str, tuple[np.ndarray, np.ndarray, 
             if data.tempo[row] > 0 and seen is not None:
                 weight = _weight("tempo", data.tempo_estimated[row], data.tempo_confidence[row])
                 found["tempo"].append((seen, tempo_target(data.tempo[row]), weight))
-            seen = readings.key_features(stored["cens"])
-            if data.key[row] >= 0 and seen is not None:
-                weight = _weight("key", data.key_estimated[row], data.key_confidence[row])
-                found["key"].append((seen, np.eye(len(KEYS))[data.key[row]], weight))
+            if data.key[row] < 0:
+                continue
+            target = np.eye(len(KEYS))[data.key[row]]
+            weight = _weight("key", data.key_estimated[row], data.key_confidence[row])
+            for name, seen in (
+                ("key", readings.key_features(stored["cens"])),
+                ("harmony", readings.harmony_features(stored["harmony"])),
+            ):
+                if seen is not None:
+                    found[name].append((seen, target, weight))
     tables = {}
     for name, rows in found.items():
         features, targets, weights = map(np.array, zip(*rows, strict=True))

@@ -378,7 +378,8 @@ class _TrackBuilder(tfds.core.GeneratorBasedBuilder):
         self._estimated_counts.update({d: int(labels[f"{d}_estimated"]) for d in DIMENSIONS})
         texts = {field: getattr(track, field) for field in records.TEXT_FIELDS}
         rest = {"content": analysis.content, "seconds": analysis.seconds}
-        return texts | rest | labels | records.tag_arrays(analysis.estimate) | analysis.arrays
+        optional = records.optional_arrays(analysis.estimate)
+        return texts | rest | labels | optional | analysis.arrays
 
 
 @contextlib.contextmanager

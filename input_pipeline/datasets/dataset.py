@@ -19,15 +19,17 @@ import numpy as np
 from input_pipeline import extras
 from input_pipeline.files import replacing
 from input_pipeline.hearing.features import FEATURE_VERSION, FeatureConfig
+from input_pipeline.hearing.harmony import SIZE
 from input_pipeline.hearing.segments import pad_onset
 from input_pipeline.hearing.tagging import ARRAYS as TAG_ARRAYS
 from input_pipeline.tracks import TAG_DIMENSIONS
 
 ARRAY_DTYPES = {"mel": np.float16, "cens": np.float16, "onset": np.float32}
-RECORD_VERSION = "1.2.0"  # Raise it whenever the fields of the records change.
-# The first one has no estimates of tags; all its tags were given.
-READABLE_VERSIONS = ("1.1.0", RECORD_VERSION)
-INDEX_VERSION = 3  # Raise it whenever the layout of the index files changes.
+OPTIONAL_ARRAYS = ("harmony", *TAG_ARRAYS)  # float32; empty where they are not known
+RECORD_VERSION = "1.3.0"  # Raise it whenever the fields of the records change.
+# The first one has no estimates of tags, so all its tags were given; both have no harmony.
+READABLE_VERSIONS = ("1.1.0", "1.2.0", RECORD_VERSION)
+INDEX_VERSION = 4  # Raise it whenever the layout of the index files changes.
 
 
 class Part(NamedTuple):
@@ -132,23 +134,29 @@ class DataSet:
         return self.read(index, 0, int(self.num_frames[index]))
 
     def stored(self, index: int) -> dict[str, np.ndarray]:
-        """The whole arrays of track `index` as they were extracted; see `features.extract`."""
+        """The whole arrays of track `index` as they were extracted; see `features.extract`.
+
+        Without "harmony" if the track was heard by a version that did not extract it.
+        """
         config, frames = self.feature_config, int(self.num_frames[index])
         columns = {"mel": config.n_mels, "cens": config.n_chroma, "onset": 1}
         arrays = {name: self._rows(index, name, 0, frames, size) for name, size in columns.items()}
-        return arrays | {"onset": arrays["onset"][:, 0]}
+        arrays["onset"] = arrays["onset"][:, 0]
+        sounding = self._optional(index, "harmony")
+        return arrays | ({"harmony": sounding.reshape(-1, SIZE)} if len(sounding) else {})
 
     def tag_estimate(self, index: int) -> dict[str, np.ndarray]:
         """What MusiCNN heard in track `index`; see `tagging.Tagger.estimate`. Empty if nothing."""
         if not self.has_tag_estimate[index]:
             return {}
+        return {name: self._optional(index, name) for name in TAG_ARRAYS}
+
+    def _optional(self, index: int, name: str) -> np.ndarray:
+        """One of `OPTIONAL_ARRAYS`, flat."""
         shard = self._shards[self._shard_of_track[index]]
-        found = {}
-        for name in TAG_ARRAYS:
-            size = int(self._offsets[f"{name}_size"][index])
-            data = shard.read(int(self._offsets[name][index]), size)
-            found[name] = np.frombuffer(bytearray(data), np.float32)
-        return found
+        size = int(self._offsets[f"{name}_size"][index])
+        data = shard.read(int(self._offsets[name][index]), size)
+        return np.frombuffer(bytearray(data), np.float32)
 
     def _rows(self, index: int, name: str, start: int, rows: int, columns: int) -> np.ndarray:
         dtype = np.dtype(ARRAY_DTYPES[name])
@@ -217,8 +225,8 @@ def open(directory: str | Path, split: str, feature_config: FeatureConfig) -> Da
         has_tag_estimate=index["has_tag_estimate"],
         _shards=[Shard(path) for path in shards],
         _shard_of_track=index["shard"],
-        _offsets={name: index[f"{name}_offset"] for name in (*ARRAY_DTYPES, *TAG_ARRAYS)}
-        | {f"{name}_size": index[f"{name}_size"] for name in TAG_ARRAYS},
+        _offsets={name: index[f"{name}_offset"] for name in (*ARRAY_DTYPES, *OPTIONAL_ARRAYS)}
+        | {f"{name}_size": index[f"{name}_size"] for name in OPTIONAL_ARRAYS},
     )
 
 
@@ -234,7 +242,7 @@ def _check_metadata(directory: Path, feature_config: FeatureConfig) -> None:
     if version not in READABLE_VERSIONS:
         raise ValueError(
             f"{directory}: was written by another version of jaxsim (records {version}, expected "
-            f"{' or '.join(READABLE_VERSIONS)}); delete it and prepare the data set again"
+            f"one of {', '.join(READABLE_VERSIONS)}); delete it and prepare the data set again"
         )
     expected = {"feature_version": FEATURE_VERSION, **feature_config.described()}
     found = {"feature_version": metadata["feature_version"], **metadata["feature_config"]}
@@ -346,7 +354,7 @@ def _index_shard(path: Path) -> list[dict[str, Any]]:
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             example = tf.train.Example.FromString(record).features.feature
             row = _labels(example)
-            for name in (*ARRAY_DTYPES, *TAG_ARRAYS):
+            for name in (*ARRAY_DTYPES, *OPTIONAL_ARRAYS):
                 # Any run of the same bytes will do, so take the first one found.
                 data = _bytes(example, name)
                 row[f"{name}_offset"] = position + framing + record.index(data)

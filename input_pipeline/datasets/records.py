@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow_datasets as tfds
 
 from input_pipeline.datasets.tag_labels import EstimatedTags
+from input_pipeline.hearing import harmony
 from input_pipeline.hearing.estimates import Estimate
 from input_pipeline.hearing.features import FeatureConfig
 from input_pipeline.hearing.tagging import ARRAYS as TAG_ARRAYS
@@ -38,6 +39,7 @@ def features(
             "mel": array((None, config.n_mels), np.float16),
             "cens": array((None, config.n_chroma), np.float16),
             "onset": array((None,), np.float32),
+            "harmony": array((None, harmony.SIZE), np.float32),
             **{dimension: tags(dimension) for dimension in TAG_DIMENSIONS},
             **{f"{dimension}_estimated": np.bool_ for dimension in TAG_DIMENSIONS},
             **{f"{dimension}_confidence": np.float32 for dimension in TAG_DIMENSIONS},
@@ -78,10 +80,14 @@ def labels(track: Track, heard: Estimate, estimated: Mapping[str, EstimatedTags]
     return found
 
 
-def tag_arrays(heard: Estimate) -> dict[str, np.ndarray]:
-    """What MusiCNN heard, as a record has it; empty arrays if it did not listen."""
+def optional_arrays(heard: Estimate) -> dict[str, np.ndarray]:
+    """What MusiCNN heard, as a record has it; empty arrays if it did not listen.
+
+    And no harmony, for tracks that an older version listened to.
+    """
     nothing = np.zeros(0, np.float32)
-    return {name: heard.tags.get(name, nothing) for name in TAG_ARRAYS}
+    tags = {name: heard.tags.get(name, nothing) for name in TAG_ARRAYS}
+    return {"harmony": nothing.reshape(0, harmony.SIZE), **tags}
 
 
 def _tempo_and_key(track: Track, heard: Estimate) -> dict[str, Any]:

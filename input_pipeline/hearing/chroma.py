@@ -15,16 +15,15 @@ import scipy.fft
 import scipy.ndimage
 import soxr
 
-from input_pipeline.hearing import blocks, filters
+from input_pipeline.hearing import blocks, filters, harmony
 from input_pipeline.hearing.blocks import Samples
 
 OCTAVES = 7
 HOP_UNIT = 1 << OCTAVES - 1  # samples; the hop is halved for every octave
 GROUPS = 3  # into which the wavelets of an octave are split: the fewer, the more products with zero
 STEPS = (0.05, 0.1, 0.2, 0.4)  # shares of a frame's energy; CENS has a quarter for each exceeded
-SMOOTHING = np.hanning(43)[1:-1] / np.hanning(43).sum()  # over 41 frames; zeros at the ends
 TINY = np.finfo(np.float32).tiny
-REACH = len(SMOOTHING) // 2
+REACH = len(harmony.SMOOTHING) // 2
 CENS_FRAMES = 8192  # that are smoothed at once
 TUNING_RANGE = (150.0, 4000.0)  # Hz; peaks outside do not count
 TUNING_N_FFT = 2048
@@ -32,7 +31,7 @@ TUNING_THRESHOLD = 0.1  # of a frame's largest magnitude
 TUNING_STEPS = 100  # in a bin of the constant-Q transform
 
 
-def cens(
+def cens_and_harmony(
     samples: Samples,
     *,
     sample_rate: int,
@@ -40,8 +39,8 @@ def cens(
     n_chroma: int,
     bins_per_octave: int,
     tuning: float | None = None,
-) -> np.ndarray:
-    """Chroma energy normalised statistics, float32 [n_chroma, T].
+) -> tuple[np.ndarray, np.ndarray]:
+    """Chroma energy normalised statistics, float32 [n_chroma, T], and `harmony.statistics`.
 
     Args:
       samples: mono float32 samples [n].
@@ -54,8 +53,13 @@ def cens(
     if tuning is None:
         tuning = estimate_tuning(samples, sample_rate=sample_rate, bins_per_octave=bins_per_octave)
     fold = filters.fold(bins_per_octave, n_chroma)
-    chroma = np.zeros((n_chroma, 1 + len(samples) // hop_length), np.float32)
-    for _, place, magnitude in _octaves(
+    pitches = np.zeros((harmony.PITCH_CLASSES, bins_per_octave), np.float32)
+    if bins_per_octave % harmony.PITCH_CLASSES == 0:  # else there is no harmony to speak of
+        pitches = filters.fold(bins_per_octave, harmony.PITCH_CLASSES)
+    frames = 1 + len(samples) // hop_length
+    chroma = np.zeros((n_chroma, frames), np.float32)
+    registers = np.zeros((len(harmony.REGISTERS), harmony.PITCH_CLASSES, frames), np.float32)
+    for octave, place, magnitude in _octaves(
         samples,
         sample_rate=sample_rate,
         hop_length=hop_length,
@@ -63,7 +67,10 @@ def cens(
         tuning=tuning,
     ):
         chroma[:, place] += fold @ magnitude.T
-    return _smoothed(chroma)
+        for register, octaves in zip(registers, harmony.REGISTERS, strict=True):
+            if octave in octaves:
+                register[:, place] += pitches @ magnitude.T
+    return _smoothed(chroma), harmony.statistics(registers)
 
 
 def _smoothed(chroma: np.ndarray) -> np.ndarray:
@@ -73,7 +80,7 @@ def _smoothed(chroma: np.ndarray) -> np.ndarray:
         begin = max(start - REACH, 0)
         share = _normalised(chroma[:, begin : start + CENS_FRAMES + REACH], order=1)
         quantised = sum((share > np.float32(step)) * np.float32(0.25) for step in STEPS)
-        smooth = scipy.ndimage.convolve1d(quantised, SMOOTHING, axis=1, mode="constant")
+        smooth = scipy.ndimage.convolve1d(quantised, harmony.SMOOTHING, axis=1, mode="constant")
         piece = smooth[:, start - begin :][:, :CENS_FRAMES]
         cens[:, start : start + CENS_FRAMES] = _normalised(piece, order=2)
     return cens

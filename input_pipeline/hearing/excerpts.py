@@ -10,9 +10,9 @@ from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 
-from input_pipeline.hearing import chroma, features
+from input_pipeline.hearing import chroma, features, harmony
 from input_pipeline.hearing.features import FeatureConfig
-from input_pipeline.hearing.segments import pad_onset, segments
+from input_pipeline.hearing.segments import ARRAYS, pad_onset, segments
 
 SEGMENTS = 5  # in an excerpt, 15 s: shorter ones cost more, since the same is heard around each
 MARGIN = 4  # frames at the ends of what is heard, whose windows reach beyond it
@@ -104,10 +104,11 @@ def _of_places(
         sample_rate=config.sample_rate,
         bins_per_octave=config.bins_per_octave,
     )
-    return _joined(
-        _cut(features.analyse(piece, config, tuning=tuning), config, place, frames)
-        for piece, place in zip(pieces, chosen, strict=True)
+    heard_of = [features.analyse(piece, config, tuning=tuning) for piece in pieces]
+    cut = (
+        _cut(arrays, config, place, frames) for arrays, place in zip(heard_of, chosen, strict=True)
     )
+    return _joined(cut) | {"harmony": harmony.joined([each["harmony"] for each in heard_of])}
 
 
 def of_whole(
@@ -118,8 +119,9 @@ def of_whole(
     chosen = [] if seconds is None else places(frames, config, seconds)
     if not chosen:
         return dict(arrays)
-    return _joined(
-        _cut({n: a[place.begin : place.end] for n, a in arrays.items()}, config, place, frames)
+    of_track = {name: array for name, array in arrays.items() if name not in ARRAYS}
+    return of_track | _joined(
+        _cut({n: arrays[n][place.begin : place.end] for n in ARRAYS}, config, place, frames)
         for place in chosen
     )
 

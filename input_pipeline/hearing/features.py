@@ -125,6 +125,7 @@ def extract(samples: np.ndarray, config: FeatureConfig) -> dict[str, np.ndarray]
       mel: float16 [T, n_mels], log10(1 + log_gain * Slaney mel of the STFT magnitude).
       cens: float16 [T, n_chroma].
       onset: float32 [T], the envelope that `librosa.feature.tempogram` expects.
+      harmony: float32 [2, `harmony.SIZE`], see `harmony.statistics`.
 
     Raises:
       UnusableTrack: the samples are too short, silent or not finite.
@@ -173,7 +174,7 @@ def _analyse(heard: Samples, config: FeatureConfig, tuning: float | None) -> dic
         n_mels=config.n_mels,
         log_gain=config.log_gain,
     )
-    cens = chroma.cens(
+    cens, sounding = chroma.cens_and_harmony(
         heard,
         sample_rate=config.sample_rate,
         hop_length=config.hop_length,
@@ -186,6 +187,7 @@ def _analyse(heard: Samples, config: FeatureConfig, tuning: float | None) -> dic
         "mel": mel[:frames],
         "cens": np.ascontiguousarray(cens.T[:frames], dtype=np.float16),
         "onset": onset[:frames],
+        "harmony": sounding,
     }
 
 

@@ -2,7 +2,7 @@
 
 Both are a choice among candidates: 200 tempi, 24 keys. Every candidate has a few features; their
 weighted sum is its score, and a softmax over the candidates makes probabilities of the scores. The
-weights, some 230 numbers in readings.json, were fitted by `benchmarks.fit_readings`.
+weights, some 600 numbers in readings.json, were fitted by `benchmarks.fit_readings`.
 
 - Tempo: the onset envelope is cut into windows like those of the tempogram. If it pulses at a
   tempo, its autocorrelation is high at the beat's period and at multiples of it, and its Fourier
@@ -10,7 +10,8 @@ weights, some 230 numbers in readings.json, were fitted by `benchmarks.fit_readi
   time-varying tempo", 2007). Each candidate is judged by both at simple ratios to itself, and by a
   log-normal prior.
 - Key: the candidate is judged by how strong each pitch class is, counted from its tonic, as with
-  the profiles of Krumhansl; and by which pitch classes sound together.
+  the profiles of Krumhansl; and by which pitch classes sound together. This in two registers (see
+  `harmony`), or in CENS where data sets were prepared before these were kept.
 """
 
 import dataclasses
@@ -20,6 +21,7 @@ from pathlib import Path
 
 import numpy as np
 
+from input_pipeline.hearing import harmony as registers
 from input_pipeline.tracks import KEYS
 
 TABLE = Path(__file__).with_name("readings.json")
@@ -32,7 +34,7 @@ WINDOW_SECONDS, HOP_SECONDS, MOST_WINDOWS = 8.9, 0.56, 400
 PERIODS = np.array([1 / 4, 1 / 3, 1 / 2, 2 / 3, 3 / 4, 1, 4 / 3, 3 / 2, 2, 3, 4])
 RATES = np.array([1 / 4, 1 / 3, 1 / 2, 2 / 3, 1, 4 / 3, 3 / 2, 2, 3, 4, 6, 8])
 LONGEST_LAG = 0.8  # of a window; beyond, too little of it overlaps
-PAIRS = np.triu_indices(12)
+TINY = 1e-9
 TOGETHER = 3.0  # scales the pairs of pitch classes like the single ones
 
 
@@ -87,19 +89,25 @@ class Evidence:
         return Reading(*tempo, *key)
 
 
-def evidence(onset: np.ndarray, cens: np.ndarray, frame_rate: float) -> Evidence:
+def evidence(
+    onset: np.ndarray, cens: np.ndarray, frame_rate: float, harmony: np.ndarray | None = None
+) -> Evidence:
     """Judges the candidates by the features of a whole track, or of its segments.
 
     Args:
       onset: the onset envelope [T], or what each of L segments sees of it [L, n].
       cens: chroma [T, 12] or [L, frames, 12].
       frame_rate: frames per second of both.
+      harmony: of the track, see `harmony.statistics`; None or empty if it is not known.
     """
-    cens = cens.reshape(-1, cens.shape[-1])
-    seen, heard = tempo_features(onset, frame_rate), key_features(cens)
+    seen = tempo_features(onset, frame_rate)
+    if harmony is not None and harmony.size:
+        name, heard = "harmony", harmony_features(harmony)
+    else:
+        name, heard = "key", key_features(cens.reshape(-1, cens.shape[-1]))
     return Evidence(
         None if seen is None else seen @ _weights()["tempo"],
-        None if heard is None else _softmax(heard @ _weights()["key"]),
+        None if heard is None else _softmax(heard @ _weights()[name]),
     )
 
 
@@ -141,18 +149,26 @@ def tempo_features(onset: np.ndarray, frame_rate: float) -> np.ndarray | None:
 
 
 def key_features(cens: np.ndarray) -> np.ndarray | None:
-    """What speaks for each of `KEYS`, [24, F]; None if no pitch sounds."""
-    frames = cens[cens.any(axis=1)].astype(np.float64) ** 2  # CENS has compressed them
-    if not len(frames) or cens.shape[1] != 12:
+    """What speaks for each of `KEYS` in CENS [T, 12]: [24, F]; None if no pitch sounds."""
+    if cens.shape[1] != registers.PITCH_CLASSES:
         return None
-    frames /= np.linalg.norm(frames, axis=1, keepdims=True)
-    mean, together = frames.mean(axis=0), frames.T @ frames / len(frames)
-    mean, together = mean / np.linalg.norm(mean), TOGETHER * together / np.trace(together)
-    size = 12 + len(PAIRS[0])
+    return harmony_features(registers.of_frames(cens.astype(np.float64) ** 2)[None])  # uncompressed
+
+
+def harmony_features(harmony: np.ndarray) -> np.ndarray | None:
+    """What speaks for each of `KEYS` in [R, `harmony.SIZE`]: [24, F]; None if no pitch sounds."""
+    if not harmony.any():
+        return None
+    means, pairs = np.split(harmony.astype(np.float64), [registers.PITCH_CLASSES], axis=1)
+    means /= np.maximum(np.linalg.norm(means, axis=1, keepdims=True), TINY)
+    together = np.zeros((len(harmony), 12, 12))
+    together[:, *registers.PAIRS] = together[:, *registers.PAIRS[::-1]] = pairs
+    together *= TOGETHER / np.maximum(np.trace(together, axis1=1, axis2=2), TINY)[:, None, None]
+    size = harmony.size
     result = np.zeros((len(KEYS), 2 * size + 1))
     for tonic in range(12):
-        turned = np.roll(together, (-tonic, -tonic), axis=(0, 1))
-        seen = np.concatenate([np.roll(mean, -tonic), turned[PAIRS]])
+        turned = np.roll(together, (-tonic, -tonic), axis=(1, 2))[:, *registers.PAIRS]
+        seen = np.concatenate([np.roll(means, -tonic, axis=1), turned], axis=1).ravel()
         result[tonic, :size] = seen
         result[12 + tonic, size:-1] = seen
     result[12:, -1] = 1  # minor keys may be rarer
@@ -218,4 +234,4 @@ def _softmax(scores: np.ndarray) -> np.ndarray:
 @functools.cache
 def _weights() -> dict[str, np.ndarray]:
     table = json.loads(TABLE.read_text(encoding="utf-8"))
-    return {name: np.array(table[name]) for name in ("tempo", "key")}
+    return {name: np.array(table[name]) for name in ("tempo", "key", "harmony")}

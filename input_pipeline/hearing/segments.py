@@ -8,6 +8,7 @@ import numpy as np
 if TYPE_CHECKING:
     from input_pipeline.hearing.features import FeatureConfig  # which imports librosa
 
+ARRAYS = ("mel", "cens", "onset")  # of a segment
 SEGMENT_FRAMES = 129  # 3 s (A §3.1, B §4.1)
 SAME_TRACK_OVERLAP = 0.5  # at most, between an anchor and a positive from one track (C)
 

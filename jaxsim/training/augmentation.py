@@ -3,7 +3,7 @@
 What changes a label changes it too: rolled chroma are in another key, and a tempogram whose lags
 are stretched is of another tempo. Rows of a group, which were drawn because they are similar, are
 transposed and stretched alike, so that they stay similar; how they were recorded differs by row.
-The papers train without.
+Where the input that is changed is none of the network's, labels stay. The papers train without.
 """
 
 import math
@@ -33,19 +33,19 @@ def augmented(batch: Mapping[str, Array], key: Array, config: ConfigDict) -> dic
       batch: features and labels of this device's examples, see `Feed.place`.
       key: random key of this step, the same on every device: what happens to an example depends on
         its row in the global batch alone.
-      config: with `augmentation`, `data.group_size` and `features`.
+      config: with `augmentation`, `data.group_size`, `features` and `model.inputs`.
     """
-    batch, chosen = dict(batch), config.augmentation
+    batch, chosen, inputs = dict(batch), config.augmentation, config.model.inputs
     by_group, by_row = jax.random.split(key)
     groups = batch["index"] // config.data.group_size
-    if chosen.transpose:
+    if chosen.transpose and "cens" in inputs:
         semitones = jax.vmap(lambda key: jax.random.randint(key, (), 0, OCTAVE))(
             _keys(by_group, groups)
         )
         batch["cens"] = transposed(batch["cens"], semitones)
         if "key" in batch:
             batch["key"] = transposed_keys(batch["key"], semitones)
-    if chosen.stretch:
+    if chosen.stretch and "tempogram" in inputs:
         octaves = chosen.stretch * _uniform(jax.random.fold_in(by_group, 1), groups)
         batch["tempo_factor"] = 2.0**octaves
         if "tempo" in batch:

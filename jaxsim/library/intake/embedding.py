@@ -14,7 +14,7 @@ from input_pipeline.hearing import excerpts, features
 from input_pipeline.hearing.audio import LONGEST
 from input_pipeline.hearing.listening import listen
 from input_pipeline.hearing.readings import Evidence
-from input_pipeline.hearing.segments import segments
+from input_pipeline.hearing.segments import ARRAYS, segments
 from jaxsim.exported import numpy_model
 from jaxsim.library import store
 from jaxsim.library.intake import heard, onnx_network
@@ -107,6 +107,7 @@ class Embedder:
         for key, arrays in tracks:
             is_whole = arrays["mel"].ndim == 2
             cut = segments(arrays, self.feature_config) if is_whole else arrays
+            cut = {name: cut[name] for name in ARRAYS}
             waiting.append((key, len(cut["mel"])))
             ready += [dict(zip(cut, one, strict=True)) for one in zip(*cut.values(), strict=True)]
             while len(ready) >= self.batch_size:

@@ -99,7 +99,9 @@ def examine(
 
 
 def _evidence(arrays: Mapping[str, np.ndarray], config: FeatureConfig) -> Evidence:
-    return evidence(arrays["onset"], arrays["cens"], config.frame_rate)
+    return evidence(
+        arrays["onset"], arrays["cens"], config.frame_rate, harmony=arrays.get("harmony")
+    )
 
 
 def identify(path: str) -> Examined:

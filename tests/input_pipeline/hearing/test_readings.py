@@ -4,7 +4,7 @@ import librosa
 import numpy as np
 import pytest
 
-from input_pipeline.hearing import features, readings
+from input_pipeline.hearing import features, harmony, readings
 from input_pipeline.tracks import KEYS
 
 RATE = 22050 / 512
@@ -59,8 +59,9 @@ def test_key_of_audio() -> None:
     ]
     config = features.FeatureConfig()
     arrays = features.extract(0.1 * np.concatenate(samples), config)
-    found = readings.evidence(arrays["onset"], arrays["cens"], config.frame_rate).reading()
-    assert KEYS[found.key] == "E major"
+    for sounding in (arrays["harmony"], None):
+        found = readings.evidence(arrays["onset"], arrays["cens"], config.frame_rate, sounding)
+        assert KEYS[found.reading().key] == "E major"
 
 
 def test_a_transposed_track_has_a_transposed_key() -> None:
@@ -70,6 +71,31 @@ def test_a_transposed_track_has_a_transposed_key() -> None:
     assert up is not None and here is not None
     np.testing.assert_allclose(np.roll(up[:12], -3, axis=0), here[:12], atol=1e-12)
     np.testing.assert_allclose(np.roll(up[12:], -3, axis=0), here[12:], atol=1e-12)
+
+
+def test_both_registers_count_from_the_tonic() -> None:
+    parts = np.random.default_rng(3).random((2, 500, 12))
+
+    def features(up: int) -> np.ndarray:
+        sounding = np.stack([harmony.of_frames(np.roll(part, up, axis=1)) for part in parts])
+        found = readings.harmony_features(sounding)
+        assert found is not None and found.shape == (24, 2 * 2 * harmony.SIZE + 1)
+        return found
+
+    up, here = features(3), features(0)
+    np.testing.assert_allclose(np.roll(up[:12], -3, axis=0), here[:12], atol=1e-12)
+    np.testing.assert_allclose(np.roll(up[12:], -3, axis=0), here[12:], atol=1e-12)
+    for register in range(2):
+        alone = readings.key_features(np.sqrt(parts[register]))
+        assert alone is not None
+        place = slice(register * harmony.SIZE, (register + 1) * harmony.SIZE)
+        np.testing.assert_allclose(here[:12, place], alone[:12, : harmony.SIZE], atol=1e-12)
+
+
+def test_silence_is_in_no_key() -> None:
+    nothing = np.zeros((2, harmony.SIZE), np.float32)
+    assert readings.harmony_features(nothing) is None
+    assert readings.evidence(np.zeros(400), NOTHING, RATE, nothing).reading().key == -1
 
 
 def test_key_features_are_sums_over_frames() -> None:

@@ -25,7 +25,7 @@ KEY = jax.random.key(3)
 
 
 def configured(**fields) -> ConfigDict:
-    config = get_config("demo")
+    config = get_config("scores")  # trained without any
     config.augmentation.update(fields)
     return config
 
@@ -73,6 +73,15 @@ def test_transposes_chroma_and_key_together_and_groups_alike() -> None:
     assert len(seen) > 5
     for name in ("mel", "tempo", "onset"):
         np.testing.assert_array_equal(after[name], before[name])
+
+
+def test_labels_stay_where_the_input_that_is_changed_is_none_of_the_networks() -> None:
+    before, config = batch(), configured(transpose=True, stretch=0.3)
+    config.model.inputs = ("mel",)
+    after = augmented(before, config)
+    assert set(after) == set(before)
+    for name, array in before.items():
+        np.testing.assert_array_equal(after[name], array)
 
 
 def test_transposed_chroma_are_those_of_transposed_music() -> None:
