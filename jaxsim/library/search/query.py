@@ -25,7 +25,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from jaxsim.library.search import versions
-from jaxsim.library.search.scanning import scan
+from jaxsim.library.search.scanning import LONGEST, scan, scan_coarse
 from jaxsim.library.store import Store
 from jaxsim.network import subspaces
 from jaxsim.network.likeness import standard_scales
@@ -33,6 +33,7 @@ from jaxsim.network.likeness import standard_scales
 Seed = int | np.integer | np.ndarray  # a row of the store, or an embedding [E]
 Weights = Mapping[str, float] | Sequence[float] | np.ndarray | None
 
+MOST_PROMISING = 50  # rows for each that is wanted; if there are more, the pass was too coarse
 EXACT_ROWS = 8192  # whose float64 form is in memory at once
 
 
@@ -106,8 +107,8 @@ def search(
     if not include_seeds:
         allowed[known] = False
     if among is None:
-        approximate = np.where(allowed, scan(store.vectors, vector(store, q, w)), -np.inf)
-        tolerance, number = _rounding(store, q, w), int(allowed.sum())
+        approximate, tolerance = _approximate(store, q, w, allowed, top)
+        number = int(allowed.sum())
     else:
         candidates = among[allowed[among]]  # all of them are computed exactly
         number = len(candidates)
@@ -231,6 +232,20 @@ def likenesses(store: Store, seeds: Sequence[Seed], rows: Sequence[int] | np.nda
     return _contributions(store, equal, cosines)
 
 
+def _approximate(
+    store: Store, query: np.ndarray, weights: np.ndarray, allowed: np.ndarray, count: int
+) -> tuple[np.ndarray, float]:
+    """Inner products float32 [M], -inf where a row is not allowed, and how far they can be off."""
+    asked = vector(store, query, weights)
+    if store.coarse is not None:
+        found, bound = scan_coarse(store.coarse, asked)
+        approximate = np.where(allowed, found, -np.inf)
+        if len(_promising(approximate, count, bound)) <= MOST_PROMISING * count:
+            return approximate, bound
+    found = np.where(allowed, scan(store.vectors, asked), -np.inf)
+    return found, _rounding(store, query, weights)
+
+
 def _rounding(store: Store, query: np.ndarray, weights: np.ndarray) -> float:
     """How far an inner product of `scan` can be from the true one.
 
@@ -238,7 +253,7 @@ def _rounding(store: Store, query: np.ndarray, weights: np.ndarray) -> float:
     treats float16 below 2^-14 as zero, and the smallest float32.
     """
     size, length = len(query), float(np.linalg.norm(vector(store, query, weights)))
-    longest = 1.01 * math.sqrt(len(store.dimensions))  # of a row, rounded to float16
+    longest = LONGEST * math.sqrt(len(store.dimensions))  # of a row
     relative = (2.0**-11 + (size + 8) * 2.0**-24) * longest + math.sqrt(size) * 2.0**-14
     return length * relative + 2.0**-149
 
