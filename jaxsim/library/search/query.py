@@ -25,7 +25,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from jaxsim.library.search import shares, versions
-from jaxsim.library.search.scanning import scan
+from jaxsim.library.search.scanning import LONGEST, scan, scan_coarse
 from jaxsim.library.store import Store
 from jaxsim.network import subspaces
 from jaxsim.network.likeness import standard_scales
@@ -33,6 +33,7 @@ from jaxsim.network.likeness import standard_scales
 Seed = int | np.integer | np.ndarray  # a row of the store, or an embedding [E]
 Weights = Mapping[str, float] | Sequence[float] | np.ndarray | None
 
+MOST_PROMISING = 50  # rows for each that is wanted; if there are more, the pass was too coarse
 EXACT_ROWS = 8192  # whose float64 form is in memory at once
 
 
@@ -111,9 +112,9 @@ def search(
         allowed[known] = False
     products = None
     if among is None:
-        products = scan(store.vectors, vector(store, q, w))
+        products, tolerance = _products(store, q, w, allowed, top)
         approximate = np.where(allowed, products, -np.inf)
-        tolerance, number = _rounding(store, q, w), int(allowed.sum())
+        number = int(allowed.sum())
     else:
         candidates = among[allowed[among]]  # all of them are computed exactly
         number = len(candidates)
@@ -252,6 +253,22 @@ def likenesses(store: Store, seeds: Sequence[Seed], rows: Sequence[int] | np.nda
     return _contributions(store, equal, cosines)
 
 
+def _products(
+    store: Store, query: np.ndarray, weights: np.ndarray, allowed: np.ndarray, count: int
+) -> tuple[np.ndarray, float]:
+    """Inner products float32 [M] of all rows, and how far they can be off.
+
+    They are coarse if that tells the first `count` of the `allowed` rows apart well enough.
+    """
+    asked = vector(store, query, weights)
+    if store.coarse is not None:
+        found, bound = scan_coarse(store.coarse, asked)
+        approximate = np.where(allowed, found, -np.inf)
+        if len(_promising(approximate, count, bound)) <= MOST_PROMISING * count:
+            return found, bound
+    return scan(store.vectors, asked), _rounding(store, query, weights)
+
+
 def _rounding(store: Store, query: np.ndarray, weights: np.ndarray) -> float:
     """How far an inner product of `scan` can be from the true one.
 
@@ -259,7 +276,7 @@ def _rounding(store: Store, query: np.ndarray, weights: np.ndarray) -> float:
     treats float16 below 2^-14 as zero, and the smallest float32.
     """
     size, length = len(query), float(np.linalg.norm(vector(store, query, weights)))
-    longest = 1.01 * math.sqrt(len(store.dimensions))  # of a row, rounded to float16
+    longest = LONGEST * math.sqrt(len(store.dimensions))  # of a row
     relative = (2.0**-11 + (size + 8) * 2.0**-24) * longest + math.sqrt(size) * 2.0**-14
     return length * relative + 2.0**-149
 

@@ -169,10 +169,21 @@ def show_track_by_id(id: str, here: Here) -> Track:
     "/audio/{row}",
     tags=["library"],
     response_class=FileResponse,
-    responses={403: {"model": Problem}, 206: {"description": "The requested range of bytes."}},
+    responses={
+        403: {"model": Problem},
+        206: {"description": "The requested range of bytes."},
+        410: {"model": Problem, "description": "Rows have been renumbered since; give the id."},
+    },
 )
-def play(row: int, here: Here) -> FileResponse:
-    """The audio file of a track."""
+def play(row: int, here: Here, id: str | None = None) -> FileResponse:
+    """The audio file of a track: of the one with this id, wherever it is by now.
+
+    Without an id it is the one in the row, as long as rows have never been renumbered.
+    """
+    if id is not None:
+        row = here.row(id)
+    elif here.library.is_renumbered:
+        raise HTTPException(410, f"row {row} may have been of another track; ask with its id")
     try:
         path, media_type = playing.file_of(here.library, row)
     except (KeyError, OverflowError):
@@ -237,7 +248,7 @@ def playlist_file(request: PlaylistFileRequest, here: Here) -> Response:
 @router.post(
     "/embed",
     tags=["search"],
-    responses={413: {"model": Problem}, 429: {"model": Problem}},
+    responses={status: {"model": Problem} for status in (408, 413, 429)},
     openapi_extra={
         "requestBody": {
             "required": True,
@@ -281,14 +292,19 @@ def list_presets(here: Here) -> dict[str, Preset]:
     return {name: Preset(**content) for name, content in presets.load_all(here.library).items()}
 
 
-@router.put("/presets/{name:path}", tags=["presets"])
+@router.put("/presets/{name:path}", tags=["presets"], responses={503: {"model": Problem}})
 def save_preset(name: str, preset: Preset, here: Here) -> Preset:
     """Saves weights, replacing any with the same name."""
     presets.save(here.library, name, preset.weights, deviations=preset.deviations)
     return Preset(**presets.load_all(here.library)[name])
 
 
-@router.delete("/presets/{name:path}", tags=["presets"], status_code=204)
+@router.delete(
+    "/presets/{name:path}",
+    tags=["presets"],
+    status_code=204,
+    responses={503: {"model": Problem}},
+)
 def delete_preset(name: str, here: Here) -> None:
     """Removes saved weights."""
     if name not in presets.load_all(here.library):

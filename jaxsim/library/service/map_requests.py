@@ -3,10 +3,10 @@
 import collections
 
 import numpy as np
-from fastapi import Response
+from fastapi import HTTPException, Query, Response
 from fastapi.responses import JSONResponse
 
-from jaxsim.library.search import query, scanning
+from jaxsim.library.search import projection, query, scanning
 from jaxsim.library.service import messages
 from jaxsim.library.service.messages import LikenessRequest, MapWaiting, Problem, Values
 from jaxsim.library.service.shared import Here, Router
@@ -16,11 +16,15 @@ MOST_LABELS = 9  # all others become one: more colours cannot be told apart
 OTHERS = "others"
 POINT = np.dtype([("row", "<i4"), ("x", "<u2"), ("y", "<u2")])
 
-router = Router(prefix="/api/map", tags=["map"], responses={422: {"model": Problem}})
+router = Router(
+    prefix="/api/map",
+    tags=["map"],
+    responses={404: {"model": Problem}, 422: {"model": Problem}},
+)
 
 
 @router.get("/values")
-def values(by: str, here: Here) -> Values:
+def values(here: Here, by: str = Query(json_schema_extra={"enum": [*TEXTS, *NUMBERS]})) -> Values:
     """A metadata field for every track; if it has several values, the first one."""
     if by not in (*TEXTS, *NUMBERS):
         raise ValueError(f"by is {by!r}, expected one of {', '.join((*TEXTS, *NUMBERS))}")
@@ -60,10 +64,14 @@ def likeness(request: LikenessRequest, here: Here) -> Values:
             "description": "8 bytes per track, little-endian: row (int32), x and y (uint16).",
         },
         202: {"model": MapWaiting, "description": "It is being computed; ask again."},
+        500: {"model": Problem},
     },
 )
 def points(space: str, here: Here) -> Response:
     """Where the tracks are on the map of the whole space ('all') or of a dimension."""
+    spaces = (projection.WHOLE, *here.library.dimensions)
+    if space not in spaces:
+        raise HTTPException(404, f"{space!r}: no such space, expected one of {', '.join(spaces)}")
     found = here.maps.get(space)
     if found is None:
         return JSONResponse({"state": "computing"}, 202, {"retry-after": "1"})

@@ -3,6 +3,7 @@
 import math
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field
@@ -259,7 +260,8 @@ class MusicServerAnswer(BaseModel):
 def track(metadata: dict[str, Any], row: int) -> dict[str, Any]:
     """A track with its metadata from a store, except for its path, which is not disclosed."""
     known = {name: value for name, value in metadata.items() if name != "path"}
-    return {"row": row, "audio": f"{proxies.root()}/api/audio/{row}"} | known
+    audio = f"{proxies.root()}/api/audio/{row}?id={quote(known['id'], safe='')}"
+    return {"row": row, "audio": audio} | known
 
 
 def tracks(library: Store, rows: Sequence[int]) -> list[Track]:

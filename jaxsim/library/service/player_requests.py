@@ -10,7 +10,7 @@ from jaxsim.library.service.subsonic.gateway import Gateway
 router = Router(
     prefix="/api/player",
     tags=["player"],
-    responses={409: {"model": Problem}, 422: {"model": Problem}, 502: {"model": Problem}},
+    responses={status: {"model": Problem} for status in (404, 409, 422, 502)},
 )
 
 

@@ -62,10 +62,13 @@ class Serving:
             seen = changes.signature(path)
             if seen == self._seen:
                 return False
-            if changes.fingerprint(path) == self.current.library.fingerprint:
+            found = changes.fingerprint(path)
+            if found == self.current.library.fingerprint:
                 self._seen = seen
                 return False
             library = store.open(path)
+            if library.signature == seen:  # it has been hashed already
+                library.fingerprint = found
             successor = dataclasses.replace(
                 self.current, library=library, maps=Maps(library), version=self.current.version + 1
             )

@@ -24,7 +24,7 @@ FORMAT = "jaxsim-library"
 FORMAT_VERSION = 2  # Raise it whenever the description, the tables or the matrix change.
 OLDEST_VERSION = 1  # that `upgrade` knows
 DESCRIPTION, DATABASE, MODEL = "library.json", "library.sqlite", "model.npz"
-MATRICES = "vectors-*.f16"
+MATRICES, FIRST_MATRIX = "vectors-*.f16", "vectors-0.f16"
 SCHEMA = """
 CREATE TABLE tracks (
   path TEXT PRIMARY KEY, id TEXT UNIQUE NOT NULL, row INTEGER NOT NULL, present INTEGER NOT NULL,

@@ -11,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
-from jaxsim.library.store import changes, conditions
+from jaxsim.library.store import changes, coarse, conditions
 from jaxsim.library.store.connecting import ATTEMPTS, connect
 from jaxsim.library.store.matching import folded, limited_album, limited_artist
-from jaxsim.library.store.schema import HEARD, METADATA, open_matrix, read_description
+from jaxsim.library.store.schema import FIRST_MATRIX, HEARD, METADATA, open_matrix, read_description
 from jaxsim.network import subspaces
 from jaxsim.network.likeness import cosine_statistics
 
@@ -36,6 +36,7 @@ class Store:
       matrix: name of the matrix's file.
       vectors: float16 [M, E], a memory map of it; a sub-space's length is 1 (to float16), or 0
         where the network's output was 0.
+      coarse: the same in eight bits (`jaxsim.library.store.coarse`), once there is one (`warm`).
       rows: int64 [N], the rows of tracks, ascending.
       ids: [M], the id of each row's track; None in rows that belong to no track.
       signature: of the library's files, from before they were read (`changes.signature`).
@@ -48,6 +49,7 @@ class Store:
         self.description = read_description(self.path)
         self.dimensions: tuple[str, ...] = tuple(self.description["dimensions"])
         self.signature = changes.signature(self.path)
+        self.coarse: coarse.Coarse | None = None
         self._lock = threading.Lock()
         self._chosen = functools.lru_cache(maxsize=CHOICES)(self._choose)
         self._read = functools.lru_cache(maxsize=COLUMNS)(self._read_column)
@@ -91,6 +93,11 @@ class Store:
     @property
     def embedding_size(self) -> int:
         return self.description["embedding_size"]
+
+    @property
+    def is_renumbered(self) -> bool:
+        """Whether pruning has ever given tracks other rows: then this is not the first matrix."""
+        return self.matrix != FIRST_MATRIX
 
     @property
     def subspaces(self) -> dict[str, slice]:
@@ -305,10 +312,14 @@ class Store:
         return result
 
     def warm(self) -> None:
-        """Reads what the first searches would otherwise wait for, each of them alone."""
+        """Reads what the first searches would otherwise wait for, and makes the later ones faster.
+
+        Only a process that searches often gains from the latter.
+        """
         self.find("a", 1)
         for name in ("id_rank", "seconds", "audio_number", "artist_number", "album_number"):
             getattr(self, name)
+        self.coarse = coarse.of(self.vectors, len(self.dimensions))
 
     def select(self, where: str | None) -> np.ndarray:
         """bool [M]: the tracks that meet a condition (`jaxsim.library.store.conditions`).

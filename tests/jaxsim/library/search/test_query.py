@@ -51,10 +51,13 @@ WEIGHTS = [
 
 @pytest.mark.parametrize("weights", WEIGHTS, ids=str)
 @pytest.mark.parametrize("number_of_seeds", [1, 2])
+@pytest.mark.parametrize("coarse", [False, True])
 def test_search_equals_brute_force(
-    make_store: MakeStore, weights: tuple[float, ...], number_of_seeds: int
+    make_store: MakeStore, weights: tuple[float, ...], number_of_seeds: int, coarse: bool
 ) -> None:
     store = make_store(random_vectors(1500))
+    if coarse:
+        store.warm()
     seeds = [1234, 77][:number_of_seeds]
     expected = [hit for hit in brute_force(store, seeds, weights) if hit[2] not in seeds][:25]
     hits = query.search(store, seeds, weights, top=25)

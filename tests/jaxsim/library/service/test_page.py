@@ -343,7 +343,8 @@ def test_hits_are_played_and_sought(page: Page, library: Store) -> None:
     page.wait(lambda: played()[0] > 14.9)
     second.click()
     page.wait(lambda: first.get_attribute("aria-label").startswith("Play "))
-    assert played()[3].endswith(f"/api/audio/{query.search(library, [3])[1].row}")
+    row = query.search(library, [3])[1].row
+    assert played()[3].endswith(f"/api/audio/{row}?id={library.ids[row]}")
     second.click()
     page.wait(lambda: played()[2])
     page.one("#player button[aria-label=Stop]").click()

@@ -47,8 +47,8 @@ def test_everything_works_below_a_path(ask: Ask, sent: str, way: str) -> None:
     for path in ("/", "/app.js", "/docs.html", "/api/library", "/openapi.json"):
         assert client.get(sent + path).status_code == 200, path
     hit = client.post(f"{sent}/api/search", json=SEARCH).json()["hits"][0]
-    row = hit["track"]["row"]
-    assert hit["track"]["audio"] == f"/jaxsim/api/audio/{row}"
+    row, name = hit["track"]["row"], hit["track"]["id"]
+    assert hit["track"]["audio"] == f"/jaxsim/api/audio/{row}?id={name}"
     assert client.get(hit["track"]["audio"]).status_code == 403  # there is no file, but a route
     assert client.get(f"{sent}/openapi.json").json()["servers"] == [{"url": "/jaxsim"}]
     assert client.get(f"{sent}/nothing").status_code == 404
@@ -280,4 +280,4 @@ def test_through_a_proxy_that_strips_the_path(make_store: Callable[..., Store]) 
             for name in ("app.js", "api/tracks/3", "docs.html"):
                 assert urllib.request.urlopen(address + name, timeout=60).status == 200
             track = urllib.request.urlopen(f"{address}api/tracks/3", timeout=60).read()
-            assert b'"/jaxsim/api/audio/3"' in track
+            assert b'"/jaxsim/api/audio/3?id=0003"' in track

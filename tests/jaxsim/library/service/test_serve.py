@@ -22,7 +22,7 @@ import soundfile
 
 from jaxsim.library.store import writing
 from jaxsim.network import subspaces
-from tests.helpers.libraries import DIMENSIONS, describe, entry
+from tests.helpers.libraries import DIMENSIONS, describe, entry, random_vectors
 
 CLIENTS = 16
 SECONDS = float(os.environ.get("JAXSIM_LOAD_SECONDS", "8"))
@@ -45,14 +45,16 @@ def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *options: str) -> Iterator[tuple[subprocess.Popen, str]]:
+def serving(
+    folder: Path, *options: str, tracks: int = TRACKS
+) -> Iterator[tuple[subprocess.Popen, str]]:
     """A server, and its address as it says it."""
     command = [sys.executable, "-m", "jaxsim.serve", str(folder), "--port=0", *options]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     try:
         assert process.stdout is not None
         said = process.stdout.readline()
-        assert said.startswith(f"{TRACKS} tracks of {folder}: http://"), said
+        assert said.startswith(f"{tracks} tracks of {folder}: http://"), said
         yield process, said.split(": ", 1)[1].strip()
     finally:
         process.kill()
@@ -228,3 +230,25 @@ def decoders_of(parent: int) -> list[int]:
             if int(status[1]) == parent and b"decoding" in (folder / "cmdline").read_bytes():
                 found.append(int(folder.name))
     return found
+
+
+@pytest.mark.slow
+def test_a_fuzzer_finds_nothing(tmp_path: Path) -> None:
+    """Schemathesis against the server's own OpenAPI, for `JAXSIM_FUZZ_SECONDS` (60).
+
+    Only that every well-formed request is accepted is not checked: which weights, tracks and files
+    there are, no schema knows.
+    """
+    names = ("0", "a", "00", "null", *map(str, range(1, 20)))  # that a fuzzer tries as well
+    vectors = subspaces.normalised(random_vectors(len(names)), len(DIMENSIONS))
+    with writing.open(tmp_path / "store", describe(), b"model") as writer:
+        pairs = enumerate(zip(names, vectors, strict=True))
+        writer.add([entry(i, vector, id=name, artist=name) for i, (name, vector) in pairs])
+        writer.measure_cosines()
+    with serving(tmp_path / "store", tracks=len(names)) as (_, address):
+        command = [sys.executable, "-m", "schemathesis.cli", "run", f"{address}openapi.json"]
+        seconds = os.environ.get("JAXSIM_FUZZ_SECONDS", "60")
+        options = [f"--max-time={seconds}", "--continue-on-failure", "--no-color"]
+        options += ["--checks=all", "--exclude-checks=positive_data_acceptance"]
+        done = subprocess.run(command + options, capture_output=True, text=True, cwd=tmp_path)
+    assert done.returncode == 0, done.stdout[-5000:] + done.stderr
