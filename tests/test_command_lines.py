@@ -44,7 +44,6 @@ OPTIONS = {
     "benchmarks.features": "--clips --copies --seconds --workers --processes --rounds --against",
     "benchmarks.hits": "--pieces_per_genre --music",
     "benchmarks.musicnn_excerpts": "",
-    "benchmarks.readings": "DATA --split --model",
     "benchmarks.fit_readings": "DATA --out",
     "benchmarks.same_recording": "--split --count --seconds --model",
     "benchmarks.library": "--tracks --like --queries",

@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 from input_pipeline import progress
 from input_pipeline.datasets.dataset import DataSet
 from input_pipeline.tracks import TAG_DIMENSIONS
-from jaxsim.evaluation import excerpt_retrieval, metrics
+from jaxsim.evaluation import excerpt_retrieval, metrics, readings
 from jaxsim.evaluation import judgements as human
 from jaxsim.evaluation.excerpt_retrieval import FITTED_PER_COLUMN, MEASURES
 from jaxsim.evaluation.excerpts import PER_TRACK, Excerpts, described
@@ -49,6 +49,7 @@ def compare(
     judgements = _with_agreement(judgements)
     judged = _judged(judgements, data)
     sets = sampled | judged
+    heard = readings.hear(data)
     measured: dict[str, Any] = {}
     predictions: dict[str, dict[str, Any]] = {}
     names = [system.name for system in compared]
@@ -67,6 +68,7 @@ def compare(
             "excerpts": _excerpts(system, data, cut),
             "retrieval": _retrieval(system, data),
             "tagging": _tagging(system, data, training),
+            "readings": readings.of_system(heard, system),
             "collapse": _collapse(system),
             "map": _map(system, data),
             **system.details,
@@ -85,6 +87,7 @@ def compare(
             for each in judgements
         },
         "excerpts": None if cut is None else described(data, cut),
+        "readings": readings.of_data(heard),
         "systems": measured,
         "differences": _differences(predictions, data, sets),
     }

@@ -9,7 +9,7 @@ the devices in blocks; no N x N array is ever made.
 import dataclasses
 import functools
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from itertools import combinations
 
 import jax
@@ -193,11 +193,24 @@ def prototype_scores(vectors: np.ndarray, centres: np.ndarray) -> np.ndarray:
 def tagging_auc(
     scores: np.ndarray, labels: np.ndarray, groups: np.ndarray, *, seed: int = 0
 ) -> tuple[Score, dict[int, float]]:
-    """Mean ROC AUC over the tags, with its interval over groups, and the AUC of every tag.
+    """Mean ROC AUC over the tags, with its interval, and that of every tag; see `over_tags`."""
+    return over_tags(roc_auc, scores, labels, groups, seed=seed)
+
+
+def over_tags(
+    measure: Callable[[np.ndarray, np.ndarray, np.ndarray], np.ndarray],
+    scores: np.ndarray,
+    labels: np.ndarray,
+    groups: np.ndarray,
+    *,
+    seed: int = 0,
+) -> tuple[Score, dict[int, float]]:
+    """The mean of a measure over the tags, with its interval over groups, and that of every tag.
 
     Tags that no track or every track has, or that have no score, are left out.
 
     Args:
+      measure: of one tag's scores [N] and labels [N] for several weightings [R, N], as `roc_auc`.
       scores: [N, C], NaN in the column of a tag without a score.
       labels: bool [N, C].
     """
@@ -213,7 +226,7 @@ def tagging_auc(
     drawn = np.random.default_rng(seed).integers(count, size=(TAGGING_RESAMPLES, count))
     times = np.stack([np.bincount(row, minlength=count) for row in drawn])
     weights = np.concatenate([np.ones((1, len(labels))), times[:, group]])
-    areas = np.stack([roc_auc(scores[:, tag], labels[:, tag], weights) for tag in usable])
+    areas = np.stack([measure(scores[:, tag], labels[:, tag], weights) for tag in usable])
     # A resample may lack a tag: its mean is over the others.
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", RuntimeWarning)

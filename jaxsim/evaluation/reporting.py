@@ -7,11 +7,13 @@ from pathlib import Path
 import jinja2
 import rich.console
 import rich.table
+import rich.text
 
 from input_pipeline.errors import first_line
 from input_pipeline.files import write_text
 from jaxsim.evaluation.metrics import CHANCE
 from jaxsim.evaluation.parts import Results, interval
+from jaxsim.evaluation.readings_section import TITLE, reading_tables
 from jaxsim.evaluation.sections import sections
 
 FIELDS = frozenset(
@@ -38,7 +40,7 @@ def write(results: Results, folder: Path) -> tuple[Path, Path]:
 
 
 def print_summary(results: Results) -> None:
-    """Prints the score of every dimension's own sub-space, one column per system."""
+    """Prints each dimension's score in its own sub-space, and how well tempo and key are read."""
     data, systems = results["data"], results["systems"]
     shown = rich.table.Table(
         title=f"Triplet score in each dimension's own sub-space, {data['tracks']} tracks of "
@@ -52,6 +54,11 @@ def print_summary(results: Results) -> None:
         scores = (system["triplets"][dimension]["own"] for system in systems.values())
         shown.add_row(dimension, *map(interval, scores))
     rich.console.Console(width=20 + 24 * len(systems)).print(shown)
+    for title, table in reading_tables(results):
+        heard = rich.table.Table(*table.headings, title=f"{TITLE}: {title}")
+        for row in table.rows:
+            heard.add_row(*map(rich.text.Text, row))
+        rich.console.Console(width=140).print(heard)
 
 
 def merged(several: Sequence[Results]) -> Results:

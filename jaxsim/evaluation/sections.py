@@ -10,6 +10,7 @@ from jaxsim.evaluation import figures, published
 from jaxsim.evaluation.judgements import AGREEMENT, DIM_SIM
 from jaxsim.evaluation.metrics import KS
 from jaxsim.evaluation.parts import ABSENT, RAW, Results, Section, Table, interval, with_remarks
+from jaxsim.evaluation.readings_section import readings_section
 from jaxsim.evaluation.retrieval_section import retrieval_section
 from jaxsim.evaluation.training_time import reference_of, seconds_per_step, time_ratios
 from jaxsim.objective.terms import LOW_RANK
@@ -25,6 +26,7 @@ def sections(results: Results) -> Iterator[Section]:
     yield from _leakage_section(results)
     yield from retrieval_section(results)
     yield _tagging_section(results)
+    yield from readings_section(results)
     yield from _subset_section(results)
     yield _collapse_section(results)
     yield from _map_section(results)

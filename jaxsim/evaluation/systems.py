@@ -19,6 +19,7 @@ from jaxsim.evaluation import track_embeddings
 from jaxsim.evaluation.excerpts import Excerpts, excerpt_names, features
 from jaxsim.evaluation.untrained import untrained_states
 from jaxsim.exported import archives, numpy_model
+from jaxsim.exported.readings import Prototypes
 from jaxsim.network import subspaces
 from jaxsim.training import monitor, train_step
 from jaxsim.training.machines import parallel
@@ -49,6 +50,7 @@ class System:
       excerpts: of splits by name, vectors [K, 2, S, D] of both excerpts of the tracks that have
         them; NaN where the system lacks them. Empty if it has none.
       details: config, step and log of its training, for the report.
+      readings: what an exported model can read from its sub-spaces, by dimension.
     """
 
     name: str
@@ -63,6 +65,7 @@ class System:
     repeats: tuple[np.ndarray, ...] = ()
     excerpts: dict[str, np.ndarray] = dataclasses.field(default_factory=dict)
     details: dict[str, Any] = dataclasses.field(default_factory=dict)
+    readings: Mapping[str, Prototypes] = dataclasses.field(default_factory=dict)
 
 
 def of_run(
@@ -143,7 +146,8 @@ def of_model(path: str | Path, data: Splits, *, batch_size: int, cuts: Cuts = NO
     embed = track_embeddings.embedder(config, track_embeddings.forward_model)
     folder = path.resolve().parent.name
     name = f"{folder}/{path.stem}" if path.stem == "model" else path.stem
-    return _of_state(config, embed, data, name, state, {}, batch_size=batch_size, cuts=cuts)
+    system = _of_state(config, embed, data, name, state, {}, batch_size=batch_size, cuts=cuts)
+    return dataclasses.replace(system, readings=model.readings)
 
 
 def mfcc(data: Splits, cuts: Cuts = NO_CUTS) -> System:

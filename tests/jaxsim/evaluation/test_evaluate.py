@@ -99,6 +99,17 @@ def outcome(
     return json.loads((out / "evaluation.json").read_text()), out
 
 
+def test_what_is_heard_is_measured(outcome) -> None:
+    """Four tracks with a tempo and three with a key; the exported model reads nothing."""
+    results, folder = outcome
+    assert results["readings"]["tempo"]["given"]["tracks"] == 4
+    assert set(results["readings"]["key"]["given"]["readers"]) == {"features", "librosa"}
+    assert all(system["readings"] is None for system in results["systems"].values())
+    page = (folder / "report.html").read_text()
+    for text in ("What is heard", "Tempo, against given tempi, 4 tracks", "librosa.feature.tempo"):
+        assert text in page
+
+
 def test_every_system_is_measured(outcome, finished: Path, classifier: Path) -> None:
     results, _ = outcome
     names = [finished.name, classifier.name, "shipped", f"{finished.name}, untrained", "MFCC"]
