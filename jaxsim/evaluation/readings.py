@@ -72,8 +72,8 @@ def hear(data: DataSet) -> Heard:
     evidence, simple = {}, {}
     for row in known.tolist():
         stored = data.stored(row)
-        onset, cens = stored["onset"], stored["cens"]
-        evidence[row] = hearing.evidence(onset, cens, config.frame_rate)
+        onset, cens, sounding = stored["onset"], stored["cens"], stored.get("harmony")
+        evidence[row] = hearing.evidence(onset, cens, config.frame_rate, sounding)
         simple[row] = baselines.tempo(onset, config), baselines.key(cens)
     truths = {
         "tempo": _truths(known, data.tempo, 0, data.tempo_estimated, data.tempo_confidence),

@@ -1,11 +1,11 @@
 """What share of a library is less like a query than a hit is: a score that a listener can read.
 
 For the score it is counted over all tracks, from the products that a search computes anyway, to
-their rounding.
-A count for every dimension would need products of its own, which take 1.8 times as long as the
-scan: there, and where nothing was scanned, `Store.sample` stands for the library. So it is exact
-for a library that is no larger than the sample of 1,000, and otherwise has a standard error of at
-most 1.6 points, 0.3 at 99 %. No share is 1, for no hit is more like the query than itself.
+their rounding. A count for every dimension would need products of its own, which take 1.8 times as
+long as the scan: there, and where nothing was scanned, `Store.sample` stands for the library. So it
+is exact for a library that is no larger than the sample of 1,000, and otherwise has a standard
+error of at most 1.6 points, 0.3 at 99 %. No share is 1, for no hit is more like the query than
+itself.
 """
 
 import numpy as np
