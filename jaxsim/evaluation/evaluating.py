@@ -3,7 +3,6 @@
 import json
 import sys
 import time
-from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
@@ -54,6 +53,7 @@ def evaluate(
     """
     began = time.monotonic()
     _check_given(runs, models, data_dir=data_dir, out=out)
+    _check_names(runs, models, embedding_files)
     judgements = [human.read(path) for path in triplet_files]
     restored = {run: restore_for_inference(run) for run in runs}
     configs = [systems.completed(config) for config, *_ in restored.values()]
@@ -102,6 +102,25 @@ def _check_given(runs: Sequence[str], models: Sequence[str], *, data_dir: str, o
             )
 
 
+def _check_names(
+    runs: Sequence[str], models: Sequence[str], embedding_files: Sequence[str]
+) -> None:
+    """Raises ValueError if two systems would have one name, before any of them is computed."""
+    sources = [(systems.MFCC, "the baseline")]
+    sources += [(systems.name_of_run(run), run) for run in runs]
+    sources += [(systems.name_of_model(path), path) for path in models]
+    sources += [(systems.name_of_file(path), path) for path in embedding_files]
+    named: dict[str, list[str]] = {}
+    for name, source in sources:
+        named.setdefault(name, []).append(source)
+    for name, same in named.items():
+        if len(same) > 1:
+            raise ValueError(
+                f"{' and '.join(same)} would both be called {name!r} in the report: rename a "
+                "folder or file"
+            )
+
+
 def _beside(run: str) -> Path:
     """The folder of a report in the directory of a run."""
     directory, step = located(run)
@@ -140,9 +159,6 @@ def _systems(
         trained.append(systems.of_model(path, data, batch_size=batch_size, cuts=cuts))
     baselines.append(systems.mfcc(data, cuts))
     baselines += [systems.external(path, data, cuts) for path in embedding_files]
-    for name, count in Counter(system.name for system in (*trained, *baselines)).items():
-        if count > 1:
-            raise ValueError(f"{count} systems are called {name!r}; rename a folder or file")
     return [*trained, *baselines]
 
 

@@ -28,6 +28,7 @@ from jaxsim.training.saving.checkpoints import Restored, located
 Splits = Mapping[str, DataSet]  # "train", and the evaluated one under "test"
 Cuts = Mapping[str, Excerpts]  # the excerpts of these splits; empty without any
 NO_CUTS: Cuts = {}
+MFCC = "MFCC"  # the name of that system
 FILE = "an .npz with one vector per track id"
 
 
@@ -89,8 +90,8 @@ def of_run(
       ValueError: the classifier's tags are not the data set's.
     """
     config, params, batch_stats, record = restored
-    run, step = located(Path(directory).resolve())
-    name = run.name if step is None else f"{run.name}-{step}"
+    run, _ = located(Path(directory).resolve())
+    name = name_of_run(directory)
     for dimension, tags in record["tag_names"].items():
         found = list(data["test"].tag_names.get(dimension, ()))
         if dimension in config.dimensions and config.loss.method != "triplet" and tags != found:
@@ -144,10 +145,26 @@ def of_model(path: str | Path, data: Splits, *, batch_size: int, cuts: Cuts = NO
     params = unflatten_dict(model.arrays, sep="/")
     state = train_step.State(jnp.zeros((), jnp.int32), params, {}, ())
     embed = track_embeddings.embedder(config, track_embeddings.forward_model)
-    folder = path.resolve().parent.name
-    name = f"{folder}/{path.stem}" if path.stem == "model" else path.stem
+    name = name_of_model(path)
     system = _of_state(config, embed, data, name, state, {}, batch_size=batch_size, cuts=cuts)
     return dataclasses.replace(system, readings=model.readings)
+
+
+def name_of_run(directory: str | Path) -> str:
+    """What a run's system is called, or that of one of its checkpoints."""
+    run, step = located(Path(directory).resolve())
+    return run.name if step is None else f"{run.name}-{step}"
+
+
+def name_of_model(path: str | Path) -> str:
+    """What an exported model's system is called."""
+    path = Path(path)
+    return f"{path.resolve().parent.name}/{path.stem}" if path.stem == "model" else path.stem
+
+
+def name_of_file(path: str | Path) -> str:
+    """What the system of external embeddings is called."""
+    return Path(path).stem
 
 
 def mfcc(data: Splits, cuts: Cuts = NO_CUTS) -> System:
@@ -165,7 +182,7 @@ def mfcc(data: Splits, cuts: Cuts = NO_CUTS) -> System:
             for number in range(len(cut))
         ]
         excerpts[split] = (np.array(pairs)[:, :, None] - mean) / deviation
-    system = _undivided("MFCC", (training - mean) / deviation, (test - mean) / deviation)
+    system = _undivided(MFCC, (training - mean) / deviation, (test - mean) / deviation)
     return dataclasses.replace(system, excerpts=excerpts)
 
 
@@ -204,7 +221,7 @@ def external(path: str | Path, data: Splits, cuts: Cuts = NO_CUTS) -> System:
         for split in ("train", "test")
     }
     return dataclasses.replace(
-        _undivided(Path(path).stem, training, test),
+        _undivided(name_of_file(path), training, test),
         covered=covered["test"],
         training_covered=covered["train"],
         excerpts={split: each for split, each in excerpts.items() if not np.isnan(each).all()},

@@ -415,6 +415,22 @@ def test_what_only_a_run_could_tell_is_asked_for(exported: Path, data, tmp_path:
         evaluate.main([f"--model={other}", f"--data_dir={folder}", f"--out={tmp_path}"])
 
 
+@pytest.mark.parametrize(
+    ("options", "name"),
+    [
+        (["--model=a/music.npz,b/music.npz"], "music"),
+        (["--model=a/model.npz,b/c/../../a/model.npz"], "a/model"),
+        (["--model=a/openl3.npz", "--embeddings=openl3.npz"], "openl3"),
+        (["--model=a/one.npz", "--embeddings=MFCC.npz"], "MFCC"),
+        (["--checkpoint=runs/a,other/a/checkpoints"], "a"),
+    ],
+)
+def test_one_name_for_two_systems_is_refused_before_any_work(options: list[str], name: str) -> None:
+    """None of these files exists, so nothing has been read when the names are compared."""
+    with pytest.raises(SystemExit, match=rf"^error: .* and .* would both be called '{name}' in"):
+        evaluate.main([*options, "--data_dir=none", "--out=none"])
+
+
 def test_a_model_alone_without_excerpts(exported: Path, data, tmp_path: Path) -> None:
     evaluate.main(
         [
