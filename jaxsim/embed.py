@@ -26,7 +26,7 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from input_pipeline import command_line, folders
+from input_pipeline import command_line, extras, folders
 from input_pipeline.datasets import pool
 from input_pipeline.hearing import audio
 from jaxsim.exported import numpy_model
@@ -42,6 +42,8 @@ FAULT = 3  # exit code when files are missing in a way that may be a fault
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     with command_line.problems_in_one_line():
+        if options.beam_options:
+            extras.need("beam")
         server = _server(options)
         try:
             embedder = Embedder(
@@ -57,6 +59,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
                 read_tags=options.tags,
                 prune=options.prune,
                 confirm_gone=options.confirm_gone,
+                beam_options=options.beam_options,
             )
         except KeyboardInterrupt:
             pool.stop()
@@ -116,6 +119,14 @@ def _parser() -> argparse.ArgumentParser:
         type=command_line.positive_integer,
         default=os.cpu_count() or 1,
         help="number of processes that read audio",
+    )
+    add(
+        "--beam_options",
+        type=command_line.comma_separated,
+        default="",
+        metavar="OPTION,...",
+        help="read audio and embed with Apache Beam and these options, such as "
+        "--runner=DataflowRunner; all of its workers must see the files and the store's folder",
     )
     add(
         "--batch_size",

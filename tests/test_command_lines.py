@@ -16,8 +16,9 @@ OPTIONS = {
     "jaxsim.evaluate": f"--checkpoint --model --data_dir --data --out --triplets_per_dimension "
     f"--count --batch_size --excerpt {JUDGED}",
     "jaxsim.export": "--checkpoint --model --out --dtype --whiten --data_dir --readings",
-    "jaxsim.embed": "LIBRARY --store --model --seconds --workers --batch_size --max_minutes "
-    "--exclude --tags --prune --confirm_gone --subsonic --subsonic_user --subsonic_password_file",
+    "jaxsim.embed": "LIBRARY --store --model --seconds --workers --beam_options --batch_size "
+    "--max_minutes --exclude --tags --prune --confirm_gone --subsonic --subsonic_user "
+    "--subsonic_password_file",
     "jaxsim.search": "STORE --like --weights --preset --top --max_per_artist --max_per_album "
     "--where --by --explain --all_versions --json --approximate --playlist --relative",
     "jaxsim.search path": "STORE --start --end --length --weights --where --playlist --relative",

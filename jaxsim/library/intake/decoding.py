@@ -53,7 +53,7 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
 
     Args:
       request: the paths "audio" and "out"; "config", the fields of a `FeatureConfig`; "seconds"
-        of a longer track that are heard, or null; "max_seconds" of audio.
+        of a longer track that are heard, if not all; "max_seconds" of audio.
 
     Returns:
       "seconds" of audio; or "reason", why there are no features, and "broken" if this process
@@ -62,7 +62,10 @@ def answer(request: dict[str, Any]) -> dict[str, Any]:
     try:
         config = FeatureConfig(**request["config"])
         heard = listen(
-            request["audio"], config, seconds=request["seconds"], longest=request["max_seconds"]
+            request["audio"],
+            config,
+            seconds=request.get("seconds"),
+            longest=request["max_seconds"],
         )
         np.savez(request["out"], **heard.features)  # type: ignore[arg-type]
         return {"seconds": heard.seconds}

@@ -4,6 +4,7 @@ import collections
 import dataclasses
 import itertools
 import os
+import shutil
 import time
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -15,10 +16,11 @@ from input_pipeline import progress
 from input_pipeline.hearing import audio
 from input_pipeline.hearing.audio import LONGEST
 from input_pipeline.progress import Bar
-from jaxsim.library.intake import examination, identity, sources, vanishing
+from jaxsim.library.intake import examination, identity, scale_out, sources, vanishing
 from jaxsim.library.intake.embedding import Embedder, Features
 from jaxsim.library.intake.examination import NO_FILE, Examined, size_and_time
 from jaxsim.library.intake.reports import Report
+from jaxsim.library.intake.scale_out import Embedded
 from jaxsim.library.intake.sources import Found, Source
 from jaxsim.library.store import writing
 from jaxsim.library.store.writing import Entry, Known, Skipped, Vector, Writer
@@ -40,6 +42,7 @@ def update(
     read_tags: bool = False,
     prune: bool = False,
     confirm_gone: bool = False,
+    beam_options: Sequence[str] = (),
 ) -> Report:
     """Brings the store in `folder` up to date with the tracks of `library`.
 
@@ -59,10 +62,13 @@ def update(
       read_tags: whether to read the tags of files that seem unchanged, too.
       prune: whether to forget what is gone and to reclaim its space, unless there are faults.
       confirm_gone: whether missing files are gone however many they are.
+      beam_options: if given, Apache Beam embeds the files, with these pipeline options, and not
+        processes on this machine; all of its workers must see the files and the store's folder.
 
     Raises:
       FileNotFoundError: something in `library` does not exist.
       ValueError: a manifest, a data set or the store is invalid, or of another model.
+      ImportError: Apache Beam is to embed, but is not installed.
     """
     found = sources.find(library, embedder.feature_config, exclude=exclude)
     with writing.open(folder, embedder.description(), embedder.file) as writer:
@@ -74,7 +80,7 @@ def update(
             if read_tags:
                 job.read_tags()
             job.hide_gone(library, confirm_gone)
-            job.embed()
+            job.embed(beam_options)
         finally:
             writer.measure_cosines()
         if prune and not job.report.faults:
@@ -291,7 +297,7 @@ class _Update:
         parents = itertools.takewhile(lambda one: str(one) not in folders, Path(path).parents)
         return _is_below(path, folders) and not any(map(sources.is_data_set, parents))
 
-    def embed(self) -> None:
+    def embed(self, beam_options: Sequence[str] = ()) -> None:
         """Embeds what is new or has changed."""
         changed = {path: one for path, one in self.changed.items() if path in self.sources}
         if not changed:
@@ -300,26 +306,47 @@ class _Update:
         files = [path for path, source in changed.items() if source.record is None]
         examined = itertools.chain(
             (examination.recall(*record, self.embedder.seconds) for record in records),
-            self._examined(files) if files else (),
+            self._examined(files) if files and not beam_options else (),
         )
+        embedded = self._embedded_elsewhere(files, beam_options) if beam_options else ()
         names = [path for path, _ in records] + files
         with Bar(total=len(changed), desc="embedding", unit="track", names=names) as bar:
             self.bar = bar
             try:
-                for key, vector in self.embedder.stream(self._new(examined, changed)):
-                    self._take(*key, vector)
+                for (source, one), vector in self.embedder.stream(self._new(examined, changed)):
+                    self._take(source, one, vector, self.embedder.read(vector, one.evidence))
+                for each in embedded:
+                    self._take_embedded(changed[each.found.path], each)
             finally:
                 self._commit()
+        if beam_options:
+            shutil.rmtree(scale_out.folder_of(self.writer.path), ignore_errors=True)
+
+    def _embedded_elsewhere(
+        self, paths: Sequence[str], beam_options: Sequence[str]
+    ) -> Iterator[Embedded]:
+        return scale_out.embed_all(
+            self._with_known(paths),
+            scale_out.folder_of(self.writer.path),
+            self.embedder,
+            beam_options,
+            heard_by=self.heard_by,
+            max_seconds=self.max_seconds,
+        )
 
     def _examined(self, paths: Sequence[str]) -> Iterator[Examined]:
         return examination.examine_all(
-            # A file of a known size may be a copy of a known file.
-            [(path, frozenset(self.digests_of_size.get(_size(path), ()))) for path in paths],
+            self._with_known(paths),
             self.embedder.feature_config,
             seconds=self.embedder.seconds,
             workers_count=self.workers,
             max_seconds=self.max_seconds,
         )
+
+    def _with_known(self, paths: Sequence[str]) -> list[tuple[str, frozenset[str]]]:
+        """Paths, and what the contents of files would be whose content is known."""
+        # A file of a known size may be a copy of a known file.
+        return [(path, frozenset(self.digests_of_size.get(_size(path), ()))) for path in paths]
 
     def _new(
         self, examined: Iterable[Examined], changed: dict[str, Source]
@@ -327,15 +354,32 @@ class _Update:
         """Yields what must go through the network; deals with everything else."""
         for found in examined:
             source = changed[found.path]
-            if found.note:
-                self.report.notes[found.path] = found.note
-            if found.reason:
-                self._skip(found)
-            elif found.features is None:
-                self._take_known(source, found)
+            if found.features is None:
+                self._settle(source, found)
             else:
+                self._note(found)
                 yield (source, dataclasses.replace(found, features=None)), found.features
             self._show_progress()
+
+    def _take_embedded(self, source: Source, one: Embedded) -> None:
+        if one.vector is None:
+            self._settle(source, one.found)
+        else:
+            self._note(one.found)
+            self._take(source, one.found, one.vector, one.heard)
+        self._show_progress()
+
+    def _settle(self, source: Source, found: Examined) -> None:
+        """Deals with a file that need not be embedded."""
+        self._note(found)
+        if found.reason:
+            self._skip(found)
+        else:
+            self._take_known(source, found)
+
+    def _note(self, found: Examined) -> None:
+        if found.note:
+            self.report.notes[found.path] = found.note
 
     def _skip(self, found: Examined) -> None:
         self.writer.skip(
@@ -353,11 +397,13 @@ class _Update:
         self._add(source, found, kept.vector, kept.heard)
         self.report.copied += 1
 
-    def _take(self, source: Source, found: Examined, vector: np.ndarray) -> None:
+    def _take(
+        self, source: Source, found: Examined, vector: np.ndarray, read: Mapping[str, Any]
+    ) -> None:
         if not np.isfinite(vector).all():
             self._skip(dataclasses.replace(found, reason="its embedding is not finite"))
             return
-        self._add(source, found, vector, self.embedder.read(vector, found.evidence))
+        self._add(source, found, vector, read)
         self.report.embedded += 1
         self.report.seconds += found.seconds
         self._show_progress(files=0)
