@@ -109,6 +109,34 @@ def create_app(
     return app
 
 
+# Routes are tried in turn, and this one is asked for most.
+@router.post("/search", tags=["search"], response_model=SearchAnswer)
+def search(request: SearchRequest, here: Here) -> Response:
+    """The tracks with the highest scores, exactly; equal scores by id."""
+    began = time.perf_counter()
+    library, seeds = here.library, here.seeds(request.like)
+    weights = messages.weights_of(library, request)
+    found = query.search(
+        library,
+        seeds,
+        weights,
+        top=request.top,
+        max_per_artist=request.max_per_artist,
+        max_per_album=request.max_per_album,
+        fold=not request.all_versions,
+        where=request.where or None,
+    )
+    itself = messages.of_the_query(library, seeds, weights)
+    answer = {
+        "hits": messages.hits(library, found, seeds),
+        "query": library.by_dimension(itself),
+        "tracks": len(library),
+        "milliseconds": 1000 * (time.perf_counter() - began),
+    }
+    # As JSON at once: FastAPI would first check every number, and hand it to another thread.
+    return Response(to_json(answer), media_type="application/json")
+
+
 @router.get("/library", tags=["library"])
 def describe(here: Here) -> LibraryAnswer:
     """What can be searched, and by which dimensions and fields."""
@@ -191,33 +219,6 @@ def play(row: int, here: Here, id: str | None = None) -> FileResponse:
     except playing.NotPlayable as error:
         raise HTTPException(403, str(error)) from None
     return FileResponse(path, media_type=media_type)
-
-
-@router.post("/search", tags=["search"], response_model=SearchAnswer)
-def search(request: SearchRequest, here: Here) -> Response:
-    """The tracks with the highest scores, exactly; equal scores by id."""
-    began = time.perf_counter()
-    library, seeds = here.library, here.seeds(request.like)
-    weights = messages.weights_of(library, request)
-    found = query.search(
-        library,
-        seeds,
-        weights,
-        top=request.top,
-        max_per_artist=request.max_per_artist,
-        max_per_album=request.max_per_album,
-        fold=not request.all_versions,
-        where=request.where or None,
-    )
-    itself = messages.of_the_query(library, seeds, weights)
-    answer = {
-        "hits": messages.hits(library, found, seeds),
-        "query": library.by_dimension(itself),
-        "tracks": len(library),
-        "milliseconds": 1000 * (time.perf_counter() - began),
-    }
-    # As JSON at once: FastAPI would first check every number, and hand it to another thread.
-    return Response(to_json(answer), media_type="application/json")
 
 
 @router.post("/path", tags=["search"])
