@@ -318,10 +318,11 @@ def delete_preset(name: str, here: Here) -> None:
 
 def _not_answered(request: Request) -> None:
     """What no other route under /api answers: 405 if it would answer another method."""
-    path = inner_path(request.scope)
+    path, described = inner_path(request.scope), request.app.openapi()["paths"]
+    own = {path: described[path]} if path in described else described  # not /{space} for /likeness
     allowed = {
         method.upper()
-        for template, methods in request.app.openapi()["paths"].items()
+        for template, methods in own.items()
         for method in methods
         if compile_path(template)[0].match(path)
     }

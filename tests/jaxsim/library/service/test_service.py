@@ -357,6 +357,8 @@ def test_no_path_leads_out(client: TestClient, path: str) -> None:
         ("TRACE", "/api/library", "GET, HEAD"),
         ("GET", "/api/presets/mine", "DELETE, PUT"),
         ("PUT", "/api/judge/me", "GET, HEAD, POST"),
+        ("OPTIONS", "/api/map/likeness", "POST"),
+        ("OPTIONS", "/api/map/genre", "GET, HEAD"),
         ("GET", "/api/nothing", None),
         ("POST", "/api/nothing", None),
     ],
