@@ -54,6 +54,7 @@ OPTIONS = {
     "benchmarks.scaling": "--topologies --groups --batch_size_per_chip --batch_size",
     "benchmarks.serving": "--tracks --clients --duration --seconds --kinds --library_folder "
     "--beside --rounds",
+    "benchmarks.soak": "--minutes --clips --clients",
     "benchmarks.step": "--width --batch_size --dtype --rounds --steps",
     "benchmarks.updating": "--tracks --rounds",
     "benchmarks.whole_tracks": "--split --seconds --at_least --count --model",

@@ -18,6 +18,7 @@ from fastapi.responses import FileResponse, JSONResponse
 from fastapi.staticfiles import StaticFiles
 from pydantic_core import to_json
 from starlette.exceptions import HTTPException as AnyHTTPException
+from starlette.routing import compile_path
 
 from input_pipeline.hearing.audio import UnusableTrack
 from input_pipeline.hearing.file_tags import AUDIO_SUFFIXES
@@ -45,7 +46,7 @@ from jaxsim.library.service.messages import (
     Step,
     Track,
 )
-from jaxsim.library.service.proxies import Network, Proxies
+from jaxsim.library.service.proxies import Network, Proxies, inner_path
 from jaxsim.library.service.serving import Leasing, Serving
 from jaxsim.library.service.shared import Here, MapFailed, Maps, Router, Shared
 from jaxsim.library.service.subsonic import routes
@@ -53,11 +54,12 @@ from jaxsim.library.service.subsonic.gateway import MAX_BODY
 from jaxsim.library.store import TEXTS, Store
 from jaxsim.network.likeness import TINY_DEVIATION
 
+METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"]
 PAGE = Path(__file__).parent / "page"
 UPLOAD = "/api/embed"
 RECEIVE_SECONDS = 120.0  # within which an upload must arrive
 
-router = Router(prefix="/api", responses={404: {"model": Problem}, 422: {"model": Problem}})
+router = Router(prefix="/api", responses={status: {"model": Problem} for status in (400, 404, 422)})
 
 
 def create_app(
@@ -95,6 +97,7 @@ def create_app(
     parts = (group_requests, judge_requests, map_requests, player_requests, routes)
     for part in (router, *(module.router for module in parts)):
         app.include_router(part)
+    app.add_api_route("/api/{path:path}", _not_answered, methods=METHODS, include_in_schema=False)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     for kind, answer in PROBLEMS.items():
         app.add_exception_handler(kind, answer)
@@ -107,6 +110,34 @@ def create_app(
     app.add_middleware(Guard, hosts=hosts, origins=origins, large=large)
     app.add_middleware(Proxies, root_path=root_path, trusted=proxies)
     return app
+
+
+# Routes are tried in turn, and this one is asked for most.
+@router.post("/search", tags=["search"], response_model=SearchAnswer)
+def search(request: SearchRequest, here: Here) -> Response:
+    """The tracks with the highest scores, exactly; equal scores by id."""
+    began = time.perf_counter()
+    library, seeds = here.library, here.seeds(request.like)
+    weights = messages.weights_of(library, request)
+    found = query.search(
+        library,
+        seeds,
+        weights,
+        top=request.top,
+        max_per_artist=request.max_per_artist,
+        max_per_album=request.max_per_album,
+        fold=not request.all_versions,
+        where=request.where or None,
+    )
+    itself = messages.of_the_query(library, seeds, weights)
+    answer = {
+        "hits": messages.hits(library, found, seeds),
+        "query": library.by_dimension(itself),
+        "tracks": len(library),
+        "milliseconds": 1000 * (time.perf_counter() - began),
+    }
+    # As JSON at once: FastAPI would first check every number, and hand it to another thread.
+    return Response(to_json(answer), media_type="application/json")
 
 
 @router.get("/library", tags=["library"])
@@ -191,33 +222,6 @@ def play(row: int, here: Here, id: str | None = None) -> FileResponse:
     except playing.NotPlayable as error:
         raise HTTPException(403, str(error)) from None
     return FileResponse(path, media_type=media_type)
-
-
-@router.post("/search", tags=["search"], response_model=SearchAnswer)
-def search(request: SearchRequest, here: Here) -> Response:
-    """The tracks with the highest scores, exactly; equal scores by id."""
-    began = time.perf_counter()
-    library, seeds = here.library, here.seeds(request.like)
-    weights = messages.weights_of(library, request)
-    found = query.search(
-        library,
-        seeds,
-        weights,
-        top=request.top,
-        max_per_artist=request.max_per_artist,
-        max_per_album=request.max_per_album,
-        fold=not request.all_versions,
-        where=request.where or None,
-    )
-    itself = messages.of_the_query(library, seeds, weights)
-    answer = {
-        "hits": messages.hits(library, found, seeds),
-        "query": library.by_dimension(itself),
-        "tracks": len(library),
-        "milliseconds": 1000 * (time.perf_counter() - began),
-    }
-    # As JSON at once: FastAPI would first check every number, and hand it to another thread.
-    return Response(to_json(answer), media_type="application/json")
 
 
 @router.post("/path", tags=["search"])
@@ -310,6 +314,22 @@ def delete_preset(name: str, here: Here) -> None:
     if name not in presets.load_all(here.library):
         raise HTTPException(404, f"{name!r}: no such preset")
     presets.delete(here.library, name)
+
+
+def _not_answered(request: Request) -> None:
+    """What no other route under /api answers: 405 if it would answer another method."""
+    path, described = inner_path(request.scope), request.app.openapi()["paths"]
+    own = {path: described[path]} if path in described else described  # not /{space} for /likeness
+    allowed = {
+        method.upper()
+        for template, methods in own.items()
+        for method in methods
+        if compile_path(template)[0].match(path)
+    }
+    if not allowed:
+        raise HTTPException(404)
+    allowed |= {"HEAD"} if "GET" in allowed else set()
+    raise HTTPException(405, headers={"allow": ", ".join(sorted(allowed))})
 
 
 def _problem(status: int):

@@ -19,7 +19,7 @@ POINT = np.dtype([("row", "<i4"), ("x", "<u2"), ("y", "<u2")])
 router = Router(
     prefix="/api/map",
     tags=["map"],
-    responses={404: {"model": Problem}, 422: {"model": Problem}},
+    responses={status: {"model": Problem} for status in (400, 404, 422)},
 )
 
 

@@ -349,6 +349,45 @@ def test_no_path_leads_out(client: TestClient, path: str) -> None:
     assert "root:" not in answer.text and "create_app" not in answer.text
 
 
+@pytest.mark.parametrize(
+    ("method", "path", "allowed"),
+    [
+        ("GET", "/api/search", "POST"),
+        ("PATCH", "/api/search", "POST"),
+        ("TRACE", "/api/library", "GET, HEAD"),
+        ("GET", "/api/presets/mine", "DELETE, PUT"),
+        ("PUT", "/api/judge/me", "GET, HEAD, POST"),
+        ("OPTIONS", "/api/map/likeness", "POST"),
+        ("OPTIONS", "/api/map/genre", "GET, HEAD"),
+        ("GET", "/api/nothing", None),
+        ("POST", "/api/nothing", None),
+    ],
+)
+def test_another_method_is_refused_with_those_there_are(
+    client: TestClient, method: str, path: str, allowed: str | None
+) -> None:
+    answer = client.request(method, path)
+    assert answer.status_code == (405 if allowed else 404)
+    assert answer.headers.get("allow") == allowed
+    assert problem(answer) == ("Method Not Allowed" if allowed else "Not Found")
+
+
+def test_what_openapi_says_of_refusals_is_so(client: TestClient) -> None:
+    """Found by a fuzzer (test_serve.py): each of these statuses was not declared."""
+    described = client.get("/openapi.json").json()["paths"]
+    kind = {"content-type": "application/json"}
+    asked = {
+        ("/api/map/likeness", 404): {"json": {"like": ["nobody"], "by": "genre"}},
+        ("/api/search", 400): {"content": b"\x8e\xff", "headers": kind},
+        ("/api/playlist/file", 404): {"json": {"tracks": ["nobody"]}},
+    }
+    for (path, status), body in asked.items():
+        assert client.post(path, **body).status_code == status
+        assert str(status) in described[path]["post"]["responses"]
+    by = described["/api/map/values"]["get"]["parameters"][0]
+    assert (by["name"], by["schema"]["enum"][0]) == ("by", "title")
+
+
 # Presets and the judge
 
 
