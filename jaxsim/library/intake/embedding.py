@@ -13,11 +13,12 @@ from input_pipeline import extras
 from input_pipeline.hearing import features
 from input_pipeline.hearing.audio import LONGEST
 from input_pipeline.hearing.listening import listen
-from input_pipeline.hearing.readings import Evidence
+from input_pipeline.hearing.readings import Evidence, evidence
 from input_pipeline.hearing.segments import segments
 from jaxsim.exported import numpy_model
 from jaxsim.library import store
 from jaxsim.library.intake import heard, onnx_network
+from jaxsim.library.store import schema
 from jaxsim.network import subspaces
 
 Key = TypeVar("Key")
@@ -82,6 +83,20 @@ class Embedder:
             arrays = listen(audio, self.feature_config, longest=max_seconds).features
         ((_, vector),) = self.stream([(None, arrays)])
         return vector
+
+    def heard(self, file: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
+        """The embedding float32 [E] of a file, and what is heard in it, as `Store.heard` says it.
+
+        Raises:
+          UnusableTrack: as when it is called.
+        """
+        return self.heard_in(listen(file, self.feature_config, longest=LONGEST).features)
+
+    def heard_in(self, arrays: Features) -> tuple[np.ndarray, dict[str, Any]]:
+        """As `heard`, from the features of a whole track."""
+        ((_, vector),) = self.stream([(None, arrays)])
+        found = evidence(arrays["onset"], arrays["cens"], self.feature_config.frame_rate)
+        return vector, schema.heard_of(self.read(vector, found))
 
     def stream(self, tracks: Iterable[tuple[Key, Features]]) -> Iterator[tuple[Key, np.ndarray]]:
         """Embeds many tracks, with segments of several tracks in one batch.

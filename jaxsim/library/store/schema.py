@@ -136,6 +136,14 @@ def read_description(path: Path) -> dict[str, Any]:
     return description
 
 
+def heard_of(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """What the columns `HEARD` say, as `Store.heard` returns it."""
+    if columns["heard_tags"] is None:
+        return {}
+    values = {name.removeprefix("heard_"): columns[name] for name in HEARD}
+    return values | {"tags": json.loads(columns["heard_tags"])}
+
+
 def open_matrix(file: Path, rows: int, size: int) -> np.ndarray:
     """Maps the first `rows` rows of a matrix: float16 [rows, size].
 

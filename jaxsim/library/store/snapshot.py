@@ -14,7 +14,13 @@ import numpy as np
 from jaxsim.library.store import conditions
 from jaxsim.library.store.connecting import ATTEMPTS, connect
 from jaxsim.library.store.matching import folded, limited_album, limited_artist
-from jaxsim.library.store.schema import HEARD, METADATA, open_matrix, read_description
+from jaxsim.library.store.schema import (
+    HEARD,
+    METADATA,
+    heard_of,
+    open_matrix,
+    read_description,
+)
 from jaxsim.network import subspaces
 from jaxsim.network.likeness import cosine_statistics
 
@@ -127,12 +133,7 @@ class Store:
         Raises:
           KeyError: a row does not belong to a track.
         """
-        result = []
-        for columns in self._columns(HEARD, rows):
-            tags = columns["heard_tags"]
-            values = {name.removeprefix("heard_"): value for name, value in columns.items()}
-            result.append({} if tags is None else values | {"tags": json.loads(tags)})
-        return result
+        return [heard_of(columns) for columns in self._columns(HEARD, rows)]
 
     def _columns(
         self, names: Sequence[str], rows: Iterable[int] | np.ndarray
