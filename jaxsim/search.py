@@ -153,7 +153,7 @@ def _write_tags_options(parser: argparse.ArgumentParser) -> None:
         metavar="P",
         help="the probability from which on a value is written",
     )
-    add("--replace", action="store_true", help="write it in place of what the files say, too")
+    add("--replace", action="store_true", help="write it in place of what is already known, too")
     add("--write", action="store_true", help="write it; without this, it is only shown")
 
 

@@ -17,6 +17,7 @@ weights, some 600 numbers in readings.json, were fitted by `benchmarks.fit_readi
 import dataclasses
 import functools
 import json
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -109,6 +110,11 @@ def evidence(
         None if seen is None else seen @ _weights()["tempo"],
         None if heard is None else _softmax(heard @ _weights()[name]),
     )
+
+
+def of_features(arrays: Mapping[str, np.ndarray], frame_rate: float) -> Evidence:
+    """The `evidence` of a track's features, as `features.extract` or a data set gives them."""
+    return evidence(arrays["onset"], arrays["cens"], frame_rate, arrays.get("harmony"))
 
 
 def within_octave(scores: np.ndarray) -> np.ndarray:

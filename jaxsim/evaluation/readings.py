@@ -72,9 +72,8 @@ def hear(data: DataSet) -> Heard:
     evidence, simple = {}, {}
     for row in known.tolist():
         stored = data.stored(row)
-        onset, cens, sounding = stored["onset"], stored["cens"], stored.get("harmony")
-        evidence[row] = hearing.evidence(onset, cens, config.frame_rate, sounding)
-        simple[row] = baselines.tempo(onset, config), baselines.key(cens)
+        evidence[row] = hearing.of_features(stored, config.frame_rate)
+        simple[row] = baselines.tempo(stored["onset"], config), baselines.key(stored["cens"])
     truths = {
         "tempo": _truths(known, data.tempo, 0, data.tempo_estimated, data.tempo_confidence),
         "key": _truths(known, data.key, -1, data.key_estimated, data.key_confidence),

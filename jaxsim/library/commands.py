@@ -23,7 +23,7 @@ from jaxsim.library.search import (
     shares,
     words,
 )
-from jaxsim.library.search.query import Hit, Seed
+from jaxsim.library.search.query import Example, Hit, Seed
 from jaxsim.library.store import Store, writing
 from jaxsim.library.store.matching import folded
 
@@ -118,7 +118,7 @@ def resolve(library: Store, song: str) -> Seed:
     """
     row = library.row_of(song)
     if row is None and (asked := words.terms(song, library.dimensions)):
-        return words.vector(library, asked)
+        return words.example(library, asked)
     if row is None and os.path.isfile(song):
         row = library.row_of_path(song)
         return _embed(library, song) if row is None else row
@@ -143,15 +143,17 @@ def _exact(library: Store, words: str) -> list[int]:
     return rows[:1] if titles.count(wanted) == 1 else rows
 
 
-def _embed(library: Store, path: str) -> np.ndarray:
+def _embed(library: Store, path: str) -> Example:
     from input_pipeline.hearing.audio import UnusableTrack
+    from jaxsim.library.intake import tags
     from jaxsim.library.intake.embedding import Embedder
 
     try:
         seconds = library.description.get("seconds")
-        return Embedder(library.path / store.MODEL, seconds=seconds)(path)
+        vector, heard = Embedder(library.path / store.MODEL, seconds=seconds).heard(path)
     except UnusableTrack as error:
         raise ValueError(f"--like {path!r}: {error.reason}") from None
+    return Example(vector, readings.of(tags.read(path), heard))
 
 
 def _table(

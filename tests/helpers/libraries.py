@@ -7,6 +7,8 @@ import numpy as np
 
 from input_pipeline.hearing.audio import UnusableTrack
 from jaxsim.library import store
+from jaxsim.library.search.query import Example
+from jaxsim.library.search.readings import Sound
 from jaxsim.library.store.writing import Entry
 
 DIMENSIONS = ("genre", "tempo", "key")
@@ -45,9 +47,12 @@ def random_vectors(count: int, seed: int = 0) -> np.ndarray:
     return (centre + random.normal(size=(count, 3, 4))).reshape(count, 12)
 
 
-def embed_file(path: Path) -> tuple[np.ndarray, float]:
-    """Stands in for the model: the file's bytes are the embedding."""
+SOUND = Sound(tempo=120.0, key=21, tags={"genre": {"rock": 0.8}})
+
+
+def embed_file(path: Path) -> tuple[Example, float]:
+    """Stands in for the model: the file's bytes are the embedding, and it sounds like `SOUND`."""
     content = path.read_bytes()
     if content.startswith(b"text"):
         raise UnusableTrack("not audio in a known format")
-    return np.frombuffer(content, np.float32), 12.5
+    return Example(np.frombuffer(content, np.float32), SOUND), 12.5

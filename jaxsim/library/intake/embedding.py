@@ -13,11 +13,12 @@ from input_pipeline import extras
 from input_pipeline.hearing import excerpts, features
 from input_pipeline.hearing.audio import LONGEST
 from input_pipeline.hearing.listening import listen
-from input_pipeline.hearing.readings import Evidence
+from input_pipeline.hearing.readings import Evidence, of_features
 from input_pipeline.hearing.segments import ARRAYS, segments
 from jaxsim.exported import numpy_model
 from jaxsim.library import store
 from jaxsim.library.intake import heard, onnx_network
+from jaxsim.library.store import schema
 from jaxsim.network import subspaces
 
 Key = TypeVar("Key")
@@ -91,6 +92,21 @@ class Embedder:
             ).features
         ((_, vector),) = self.stream([(None, arrays)])
         return vector
+
+    def heard(self, file: str | Path) -> tuple[np.ndarray, dict[str, Any]]:
+        """The embedding float32 [E] of a file, and what is heard in it, as `Store.heard` says it.
+
+        Raises:
+          UnusableTrack: as when it is called.
+        """
+        heard_there = listen(file, self.feature_config, seconds=self.seconds)
+        return self.heard_in(heard_there.features)
+
+    def heard_in(self, arrays: Features) -> tuple[np.ndarray, dict[str, Any]]:
+        """As `heard`, from the features of a track, as `excerpts.extract` returns them."""
+        ((_, vector),) = self.stream([(None, arrays)])
+        columns = self.read(vector, of_features(arrays, self.feature_config.frame_rate))
+        return vector, schema.heard_of([columns[name] for name in schema.HEARD])
 
     def stream(self, tracks: Iterable[tuple[Key, Features]]) -> Iterator[tuple[Key, np.ndarray]]:
         """Embeds many tracks, with segments of several tracks in one batch.

@@ -18,7 +18,7 @@ from input_pipeline.hearing import audio, excerpts
 from input_pipeline.hearing.audio import LONGEST, UnusableTrack, check_file
 from input_pipeline.hearing.features import FeatureConfig
 from input_pipeline.hearing.listening import listen
-from input_pipeline.hearing.readings import Evidence, evidence
+from input_pipeline.hearing.readings import Evidence, of_features
 from jaxsim.library.intake import tags
 from jaxsim.library.intake.sources import Record
 
@@ -86,7 +86,7 @@ def examine(
             found,
             fingerprint=heard.fingerprint,
             features=heard.features,
-            evidence=_evidence(heard.features, feature_config),
+            evidence=of_features(heard.features, feature_config.frame_rate),
             seconds=heard.seconds,
             note=heard.note,
         )
@@ -96,12 +96,6 @@ def examine(
         return dataclasses.replace(found, reason=error.reason)
     except OSError as error:
         return Examined(path, reason=error.strerror or type(error).__name__)
-
-
-def _evidence(arrays: Mapping[str, np.ndarray], config: FeatureConfig) -> Evidence:
-    return evidence(
-        arrays["onset"], arrays["cens"], config.frame_rate, harmony=arrays.get("harmony")
-    )
 
 
 def identify(path: str) -> Examined:
@@ -178,7 +172,7 @@ def recall(path: str, record: Record, seconds: float | None = None) -> Examined:
         tags=tags.read(path),
         seconds=record.seconds,
         features=arrays,
-        evidence=_evidence(arrays, record.data.feature_config),
+        evidence=of_features(arrays, record.data.feature_config.frame_rate),
     )
 
 

@@ -29,7 +29,7 @@ from jaxsim.library.store.writing import Known, Writer
 FIELDS = file_tags.WRITTEN
 USUAL = ("tempo", "key", "mood")  # a genre is its owner's choice of words
 LEAST = 0.5  # probability: more probably right than not
-HAS_ONE, UNSURE, UNHEARD = "the file has one", "not sure enough", "not heard"
+KNOWN, UNSURE, UNHEARD = "already known", "not sure enough", "not heard"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -138,7 +138,7 @@ def readings_of(heard: Mapping[str, Any]) -> dict[str, list[Reading]]:
 
 
 def proposal(
-    path: str,
+    track: Mapping[str, Any],
     heard: Mapping[str, Any],
     *,
     only: Collection[str] = USUAL,
@@ -148,15 +148,17 @@ def proposal(
     """What would be written into a track's file, which is read for what it says already.
 
     Args:
-      path: of the track.
+      track: what `Store.metadata` says of it; it may know more than the file, from a manifest.
       heard: what `Store.heard` says of it.
       only: the fields to write.
       least: the probability from which on a value is written.
-      replace: whether what the file says is replaced, too.
+      replace: whether what is already known is replaced, too.
     """
+    path, stated = track["path"], set[str]()
     try:
         audio.check_file(path)
-        stated = frozenset[str]() if replace else file_tags.stated(path)
+        if not replace:
+            stated = {*file_tags.stated(path), *(field for field in FIELDS if track[field])}
     except UnusableTrack as error:
         return Proposal(path, reason=error.reason)
     except mutagen.MutagenError as error:
@@ -167,7 +169,7 @@ def proposal(
             continue
         sure = [one for one in every if one.probability >= least]
         if field in stated:
-            left_out[field] = HAS_ONE
+            left_out[field] = KNOWN
         elif sure:
             found[field] = _joined(sure)
         else:
@@ -216,7 +218,7 @@ def _proposals(library: Store, rows: Sequence[int], **options: Any) -> Iterator[
     root = os.path.realpath(library.root)
     tracks, heard = library.metadata(rows), library.heard(rows)
     for row, track, own in zip(rows, tracks, heard, strict=True):
-        found = proposal(track["path"], own, **options)
+        found = proposal(track, own, **options)
         if found.readings:
             try:
                 if library.audio_number[row] < 0:

@@ -25,12 +25,28 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 
 from jaxsim.library.search import shares, versions
+from jaxsim.library.search.readings import UNKNOWN, Sound
 from jaxsim.library.search.scanning import LONGEST, scan, scan_coarse
 from jaxsim.library.store import Store
 from jaxsim.network import subspaces
 from jaxsim.network.likeness import standard_scales
 
-Seed = int | np.integer | np.ndarray  # a row of the store, or an embedding [E]
+
+@dataclasses.dataclass(frozen=True, eq=False)
+class Example:
+    """What a query is like that is no track of the library: other audio, or words.
+
+    Attributes:
+      vector: its embedding [E].
+      sound: what is known of it, for people.
+    """
+
+    vector: np.ndarray
+    sound: Sound = UNKNOWN
+
+
+# A row of the store, an example, or an embedding [E] of which no more is known.
+Seed = int | np.integer | np.ndarray | Example
 Weights = Mapping[str, float] | Sequence[float] | np.ndarray | None
 
 MOST_PROMISING = 50  # rows for each that is wanted; if there are more, the pass was too coarse
@@ -79,7 +95,8 @@ def search(
 
     Args:
       store: the library.
-      seeds: one or more rows of the store or embeddings [E] (their sub-spaces are normalised here).
+      seeds: one or more rows of the store, examples or embeddings [E] (their sub-spaces are
+        normalised here).
       weights: by dimension (those not named are 0) or in the dimensions' order; None: all 1.
       top: how many tracks to find.
       max_per_artist: at most this many by one artist, see `matching.limited_artist`; tracks by
@@ -107,7 +124,7 @@ def search(
     q = seed_vector(store, seeds)
     allowed = np.array(store.select(where))
     allowed[list(exclude)] = False
-    known = [int(seed) for seed in seeds if not isinstance(seed, np.ndarray)]
+    known = [row for row in map(row_of, seeds) if row is not None]
     if not include_seeds:
         allowed[known] = False
     products = None
@@ -217,7 +234,13 @@ def seed_vector(store: Store, seeds: Sequence[Seed]) -> np.ndarray:
     return np.mean([_seed(store, seed) for seed in seeds], axis=0)
 
 
+def row_of(seed: Seed) -> int | None:
+    """The row of a seed that is a track of the library."""
+    return None if isinstance(seed, np.ndarray | Example) else int(seed)
+
+
 def _seed(store: Store, seed: Seed) -> np.ndarray:
+    seed = seed.vector if isinstance(seed, Example) else seed
     if not isinstance(seed, np.ndarray):
         if not 0 <= seed < len(store.ids) or store.ids[seed] is None:
             raise ValueError(f"seed: row {seed} does not belong to a track")

@@ -19,12 +19,17 @@ class Sound:
       key: index in `KEYS`; None if unknown.
       tags: per dimension, tags and how probable each is: 1 if the file says so.
       probabilities: per dimension, of the tags that were heard, however improbable.
+      asked: whether it is what words ask for: of what is not said, there is nothing to know.
     """
 
-    tempo: float | None
-    key: int | None
-    tags: Mapping[str, Mapping[str, float]]
-    probabilities: Mapping[str, Mapping[str, float]]
+    tempo: float | None = None
+    key: int | None = None
+    tags: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    probabilities: Mapping[str, Mapping[str, float]] = dataclasses.field(default_factory=dict)
+    asked: bool = False
+
+
+UNKNOWN = Sound()
 
 
 def of(track: Mapping[str, Any], heard: Mapping[str, Any]) -> Sound:

@@ -14,8 +14,8 @@ import numpy as np
 
 from input_pipeline.tracks import KEYS
 from jaxsim.library.search import readings
-from jaxsim.library.search.query import Hit, Seed
-from jaxsim.library.search.readings import Sound
+from jaxsim.library.search.query import Example, Hit, Seed
+from jaxsim.library.search.readings import UNKNOWN, Sound
 from jaxsim.library.store import Store
 
 MOST_NAMED = 3  # dimensions of one kind in a sentence
@@ -25,7 +25,6 @@ SAME_TEMPO = 0.04  # relative
 CLOSE_TEMPO = 2.0  # BPM, between tempi that one number stands for
 MULTIPLES = {2.0: "double time", 0.5: "half time"}
 NOTHING = "No dimension sets it apart from the others."
-UNKNOWN = Sound(None, None, {}, {})
 
 
 def sentences(
@@ -38,12 +37,11 @@ def sentences(
 
     `known` is what `Store.known` says of the hits, for callers that have asked already.
     """
-    rows = [int(seed) for seed in seeds if not isinstance(seed, np.ndarray)]
-    every_seed = len(rows) == len(seeds)  # of other audio, only its embedding is known
-    query = UNKNOWN
-    if every_seed and rows:
-        query = _common([readings.of(*each) for each in store.known(rows)])
-    both = "both" if len(rows) == 1 else "all"
+    asked = [_sound(store, seed) for seed in seeds]
+    query = _common(asked)
+    both = "both " if len(seeds) == 1 else "all "
+    if all(sound.asked for sound in asked):
+        both = ""  # words are no tracks that a hit could be counted with
     if known is None:
         known = store.known([hit.row for hit in hits])
     return [
@@ -52,20 +50,28 @@ def sentences(
     ]
 
 
+def _sound(store: Store, seed: Seed) -> Sound:
+    """What is known of a seed: of an embedding alone, nothing."""
+    if isinstance(seed, np.ndarray):
+        return UNKNOWN
+    return seed.sound if isinstance(seed, Example) else readings.of(*store.known([int(seed)])[0])
+
+
 def _common(sounds: Sequence[Sound]) -> Sound:
-    """What is true of all tracks of a query."""
-    first, *others = sounds
-    if not others:
-        return first
-    same_tempo = all(_times(first.tempo, one.tempo) == 1 for one in others)
-    same_key = all(first.key == one.key for one in others)
-    tags = {
-        dimension: {
-            tag: p for tag, p in own.items() if all(tag in o.tags[dimension] for o in others)
+    """What is true of all parts of a query; words are silent on what they do not name."""
+    tempi = [one.tempo for one in sounds if one.tempo or not one.asked]
+    keys = {one.key for one in sounds if one.key is not None or not one.asked}
+    same_tempo = tempi and all(_times(tempi[0], tempo) == 1 for tempo in tempi)
+    tags = {}
+    for dimension in dict.fromkeys(name for one in sounds for name in one.tags):
+        own = [one.tags.get(dimension, {}) for one in sounds]
+        first, *others = [
+            each for each, one in zip(own, sounds, strict=True) if each or not one.asked
+        ]
+        tags[dimension] = {
+            tag: p for tag, p in first.items() if all(tag in other for other in others)
         }
-        for dimension, own in first.tags.items()
-    }
-    return Sound(first.tempo if same_tempo else None, first.key if same_key else None, tags, {})
+    return Sound(tempi[0] if same_tempo else None, keys.pop() if len(keys) == 1 else None, tags)
 
 
 def _sentence(dimensions: Sequence[str], hit: Hit, query: Sound, found: Sound, both: str) -> str:
@@ -116,10 +122,10 @@ def _tempo(query: Sound, found: Sound, both: str, *, alike: bool) -> str:
         return own if query.tempo is None else _against(f"{own}, not {query.tempo:.0f}", alike)
     if not alike:
         return ""
-    if times == 1 and abs(query.tempo - found.tempo) > CLOSE_TEMPO:
+    if times == 1 and both and abs(query.tempo - found.tempo) > CLOSE_TEMPO:
         return f"about {query.tempo:.0f} and {found.tempo:.0f} BPM"
     if times == 1:
-        return f"{both} about {found.tempo:.0f} BPM"
+        return f"{both}about {found.tempo:.0f} BPM"
     return f"this one at {found.tempo:.0f} BPM, {MULTIPLES[times]}"
 
 
@@ -150,7 +156,7 @@ def _key(query: Sound, found: Sound, both: str, *, alike: bool) -> str:
         return _against(f"this one in {name}, not {other}", alike)
     if not alike:
         return ""
-    return f"{both} {name}" if relation == "same" else f"this one {relation}: {name}"
+    return f"{both}{name}" if relation == "same" else f"this one {relation}: {name}"
 
 
 def _relation(key: int, other: int) -> str:
@@ -170,7 +176,7 @@ def _tags(dimension: str, query: Sound, found: Sound, both: str, *, alike: bool)
     shared = [tag for tag in own if tag.casefold() in folded]
     other = [tag for tag in own if tag.casefold() not in folded]
     if alike:
-        return f"{both} {_named(own, shared)}" if shared else ""
+        return f"{both}{_named(own, shared)}" if shared else ""
     missing = [tag for tag in asked if tag.casefold() not in {one.casefold() for one in own}]
     if other:
         return f"this one {_named(own, other)}"

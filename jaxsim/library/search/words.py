@@ -7,7 +7,7 @@ of which nothing is said stay zero, and so contribute the same to all tracks.
 
 import difflib
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -16,7 +16,8 @@ from jaxsim.exported import numpy_model
 from jaxsim.exported.numpy_model import Model
 from jaxsim.exported.readings import Prototypes
 from jaxsim.library import store
-from jaxsim.library.search.query import Seed
+from jaxsim.library.search.query import Example, Seed
+from jaxsim.library.search.readings import Sound
 from jaxsim.library.store import Store
 from jaxsim.library.store.matching import folded
 
@@ -38,8 +39,8 @@ def terms(text: str, dimensions: Iterable[str]) -> list[tuple[str, str]] | None:
     return found or None
 
 
-def vector(library: Store, asked: Iterable[tuple[str, str]]) -> np.ndarray:
-    """The embedding [E] that words ask for; several words of a dimension are averaged.
+def example(library: Store, asked: Sequence[tuple[str, str]]) -> Example:
+    """The query that words ask for; several words of a dimension are averaged.
 
     Raises:
       ValueError: the library's model reads nothing, or does not know a word; the message names the
@@ -52,27 +53,40 @@ def vector(library: Store, asked: Iterable[tuple[str, str]]) -> np.ndarray:
             "library with a model that was exported with --readings"
         )
     result = np.zeros(model.embedding_size)
+    tags: dict[str, dict[str, float]] = {}
     for dimension, word in asked:
-        result[model.subspaces[dimension]] += _direction(model, dimension, word)
-    return result
+        own, place = _known(model, dimension, word)
+        result[model.subspaces[dimension]] += own.prototypes[place]
+        tags.setdefault(dimension, {})[own.names[place]] = 1.0
+    tempi = {parse_tempo(word) for dimension, word in asked if dimension == "tempo"}
+    keys = {parse_key(name) for name in tags.pop("key", {})}
+    tags.pop("tempo", None)
+    sound = Sound(
+        tempo=tempi.pop() if len(tempi) == 1 else None,
+        key=keys.pop() if len(keys) == 1 else None,
+        tags=tags,
+        asked=True,
+    )
+    return Example(result, sound)
 
 
 def weights(library: Store, seeds: Iterable[Seed]) -> dict[str, float] | None:
     """Weight 1 for the dimensions that words ask for; None if a seed is more than words."""
     asked = set[str]()
     for seed in seeds:
-        if not isinstance(seed, np.ndarray):
+        if not isinstance(seed, Example) or not seed.sound.asked:
             return None
-        asked |= {name for name, own in library.subspaces.items() if seed[own].any()}
+        asked |= {name for name, own in library.subspaces.items() if seed.vector[own].any()}
     return None if len(asked) == len(library.dimensions) else dict.fromkeys(asked, 1.0)
 
 
-def _direction(model: Model, dimension: str, word: str) -> np.ndarray:
+def _known(model: Model, dimension: str, word: str) -> tuple[Prototypes, int]:
+    """The prototypes of a dimension, and which of them a word is."""
     if dimension not in model.readings:
         known = ", ".join(model.readings)
         raise ValueError(f"{dimension}:{word}: this model reads only {known}")
     own = model.readings[dimension]
-    return own.prototypes[_place(own, dimension, word)]
+    return own, _place(own, dimension, word)
 
 
 def _place(own: Prototypes, dimension: str, word: str) -> int:

@@ -274,8 +274,8 @@ async def embed(
     with here.uploads.place(), tempfile.TemporaryDirectory(prefix="jaxsim-") as folder:
         path = Path(folder, f"audio{suffix}")
         await _receive(request, path)
-        upload, vector, seconds = await to_thread.run_sync(here.uploads.add, path)
-    return Embedded(id=upload, name=name, seconds=seconds, embedding=vector.tolist())
+        upload, example, seconds = await to_thread.run_sync(here.uploads.add, path)
+    return Embedded(id=upload, name=name, seconds=seconds, embedding=example.vector.tolist())
 
 
 async def _receive(request: Request, path: Path) -> None:

@@ -136,7 +136,7 @@ class Shared:
             except ValueError as error:
                 raise HTTPException(404, str(error)) from None
             if asked := words.terms(name, self.library.dimensions):
-                return [words.vector(self.library, asked)]
+                return [words.example(self.library, asked)]
         return [self.row(name)]
 
     def row(self, name: str) -> int:

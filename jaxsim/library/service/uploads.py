@@ -17,6 +17,8 @@ from typing import Any
 import numpy as np
 
 from input_pipeline.hearing.audio import UnusableTrack
+from jaxsim.library.search import readings
+from jaxsim.library.search.query import Example
 from jaxsim.library.store import MODEL, Store
 
 MAX_BYTES = 100 << 20  # of a file
@@ -27,7 +29,7 @@ AT_ONCE = 4  # uploads being received or waiting for their turn
 REMEMBERED = 256  # uploads that can be used in searches
 COMMAND = (sys.executable, "-m", "jaxsim.library.intake.decoding")
 
-EmbedFile = Callable[[Path], tuple[np.ndarray, float]]  # embedding [E] and seconds of a file
+EmbedFile = Callable[[Path], tuple[Example, float]]  # what a file is like, and its seconds
 
 
 class Busy(Exception):
@@ -42,7 +44,7 @@ class Uploads:
         self._embed_file = embed_file
         self._places = threading.Semaphore(AT_ONCE)
         self._lock = threading.Lock()
-        self._remembered: collections.OrderedDict[str, np.ndarray] = collections.OrderedDict()
+        self._remembered: collections.OrderedDict[str, Example] = collections.OrderedDict()
 
     @contextlib.contextmanager
     def place(self) -> Iterator[None]:
@@ -54,22 +56,22 @@ class Uploads:
         finally:
             self._places.release()
 
-    def add(self, path: Path) -> tuple[str, np.ndarray, float]:
-        """Embeds a file: its id for searches, the embedding [E] and the seconds of audio.
+    def add(self, path: Path) -> tuple[str, Example, float]:
+        """Embeds a file: its id for searches, what it is like, and the seconds of audio.
 
         Raises:
           UnusableTrack: it cannot be embedded; the message says why.
         """
-        vector, seconds = self._embed_file(path)
+        example, seconds = self._embed_file(path)
         name = f"upload:{secrets.token_urlsafe(12)}"
         with self._lock:
-            self._remembered[name] = vector
+            self._remembered[name] = example
             while len(self._remembered) > REMEMBERED:
                 self._remembered.popitem(last=False)
-        return name, vector, seconds
+        return name, example, seconds
 
-    def get(self, name: str) -> np.ndarray | None:
-        """The embedding of an upload, unless it is unknown or forgotten."""
+    def get(self, name: str) -> Example | None:
+        """What an upload is like, unless it is unknown or forgotten."""
         return self._remembered.get(name)
 
 
@@ -86,8 +88,11 @@ class UploadEmbedder:
         self._decoder: Decoder | None = None
         self._embedder: Any = None  # an Embedder; importing it imports ONNX Runtime
 
-    def __call__(self, path: Path) -> tuple[np.ndarray, float]:
-        """The embedding [E] and the seconds of a file; may raise UnusableTrack."""
+    def __call__(self, path: Path) -> tuple[Example, float]:
+        """What a file is like, and its seconds; may raise UnusableTrack.
+
+        Its tags are not read: that would be done outside of the process that may die.
+        """
         with self._turn:
             decoder, embedder = self._ready()
             with tempfile.TemporaryDirectory(prefix="jaxsim-") as folder:
@@ -102,8 +107,8 @@ class UploadEmbedder:
                 seconds = decoder.ask(request, self._patience)["seconds"]
                 with np.load(out, allow_pickle=False) as arrays:
                     features = dict(arrays)
-            ((_, vector),) = embedder.stream([(None, features)])
-            return vector, seconds
+            vector, heard = embedder.heard_in(features)
+            return Example(vector, readings.of({}, heard)), seconds
 
     def warm(self) -> None:
         """Starts the decoder and loads the model, before the first file needs them."""

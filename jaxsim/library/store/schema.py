@@ -83,6 +83,7 @@ HEARD = (
     "heard_key_confidence",
     "heard_tags",
 )
+_HEARD_NAMES = [name.removeprefix("heard_") for name in HEARD[:-1]]  # the last one has the tags
 
 
 def describe(
@@ -140,6 +141,14 @@ def read_description(path: Path) -> dict[str, Any]:
             "embed the library again, or install the jaxsim that wrote it"
         )
     return description
+
+
+def heard_of(values: Sequence[Any]) -> dict[str, Any]:
+    """What the values of the columns `HEARD` say, as `Store.heard` returns it."""
+    *others, tags = values
+    if tags is None:
+        return {}
+    return dict(zip(_HEARD_NAMES, others, strict=True)) | {"tags": json.loads(tags)}
 
 
 def open_matrix(file: Path, rows: int, size: int) -> np.ndarray:

@@ -14,12 +14,18 @@ import numpy as np
 from jaxsim.library.store import changes, coarse, conditions
 from jaxsim.library.store.connecting import ATTEMPTS, connect
 from jaxsim.library.store.matching import folded, limited_album, limited_artist
-from jaxsim.library.store.schema import FIRST_MATRIX, HEARD, METADATA, open_matrix, read_description
+from jaxsim.library.store.schema import (
+    FIRST_MATRIX,
+    HEARD,
+    METADATA,
+    heard_of,
+    open_matrix,
+    read_description,
+)
 from jaxsim.network import subspaces
 from jaxsim.network.likeness import cosine_statistics
 
 CHOICES, COLUMNS = 64, 16  # that conditions choose, and read, which are kept
-_HEARD_NAMES = [name.removeprefix("heard_") for name in HEARD[:-1]]  # the last one has the tags
 SAMPLE = 1000  # tracks that stand for a large library
 
 
@@ -142,7 +148,7 @@ class Store:
         Raises:
           KeyError: a row does not belong to a track.
         """
-        return [_heard(values) for values in self._values(HEARD, rows)]
+        return [heard_of(values) for values in self._values(HEARD, rows)]
 
     def known(
         self, rows: Iterable[int] | np.ndarray
@@ -154,7 +160,7 @@ class Store:
         """
         count = len(METADATA)
         return [
-            (dict(zip(METADATA, values, strict=False)), _heard(values[count:]))
+            (dict(zip(METADATA, values, strict=False)), heard_of(values[count:]))
             for values in self._values((*METADATA, *HEARD), rows)
         ]
 
@@ -367,14 +373,6 @@ def open(path: str | Path) -> Store:
       ValueError: it has a different format version, or is damaged.
     """
     return Store(path)
-
-
-def _heard(values: Sequence[Any]) -> dict[str, Any]:
-    """What `Store.heard` says of a track, from its columns `HEARD`."""
-    *others, tags = values
-    if tags is None:
-        return {}
-    return dict(zip(_HEARD_NAMES, others, strict=True)) | {"tags": json.loads(tags)}
 
 
 def name_of(track: Mapping[str, Any]) -> str:

@@ -59,6 +59,11 @@ def heard(data: FakeDataSet) -> readings.Heard:
     return readings.hear(data)
 
 
+@pytest.fixture(scope="module")
+def by_data(heard: readings.Heard) -> dict:
+    return readings.of_data(heard)
+
+
 def system(**own: Prototypes) -> System:
     """One whose sub-spaces hold the tempo, the key, and how much a track is of tag "a"."""
     vectors = np.zeros((TRACKS, 3, 24))
@@ -87,8 +92,10 @@ def values(scores: dict) -> dict[str, float]:
     return {name: round(each["value"], 3) for name, each in scores.items() if each}
 
 
-def test_given_and_estimated_labels_are_never_counted_together(heard: readings.Heard) -> None:
-    found = readings.of_data(heard)
+def test_given_and_estimated_labels_are_never_counted_together(
+    heard: readings.Heard, by_data: dict
+) -> None:
+    found = by_data
     assert [(name, each["tracks"]) for name, each in found["tempo"].items()] == [
         ("given", 4),
         ("estimated", 3),
@@ -114,11 +121,11 @@ def test_given_and_estimated_labels_are_never_counted_together(heard: readings.H
     }
 
 
-def test_the_baselines_are_those_of_the_same_tracks(heard, data) -> None:
+def test_the_baselines_are_those_of_the_same_tracks(by_data, data) -> None:
     stored = [data.stored(row) for row in range(4)]
     tempi = np.array([baselines.tempo(one["onset"], data.feature_config) for one in stored])
     expected = np.mean(np.abs(tempi / TEMPO[:4] - 1) <= 0.04)
-    found = readings.of_data(heard)["tempo"]["given"]["readers"]["librosa"]
+    found = by_data["tempo"]["given"]["readers"]["librosa"]
     assert found["accuracy 1"]["value"] == pytest.approx(expected)
 
 
@@ -164,10 +171,10 @@ def test_many_tracks_are_sampled(monkeypatch, data) -> None:
     assert len(found.evidence) == 3 == len(set(found.evidence))
 
 
-def test_the_report_marks_what_is_estimated(heard: readings.Heard) -> None:
+def test_the_report_marks_what_is_estimated(heard: readings.Heard, by_data: dict) -> None:
     own = system(genre=prototypes(("a", "b")), tempo=prototypes(TEMPI))
     results = {
-        "readings": readings.of_data(heard),
+        "readings": by_data,
         "systems": {"read": {"readings": readings.of_system(heard, own)}, "old": {}},
     }
     (section,) = readings_section(results)

@@ -104,12 +104,12 @@ def test_a_dry_run_writes_nothing_and_says_everything(music: Path) -> None:
         *(3, 0),
         {"tempo": 3, "mood": 3, "key": 2},
     )
-    assert report.left_out == {"the file has one": 1}
+    assert report.left_out == {"already known": 1}
     assert report.refused == {str(music / "d.wav"): "tags of WAVE files are not written"}
     assert report.describe().splitlines() == [
         f"tags of WAVE files are not written: {music}/d.wav",
         "refused: tags of WAVE files 1",
-        "fields left out: the file has one 1",
+        "fields left out: already known 1",
         "fields to write: mood 3, tempo 3, key 2",
         "files: 3 to write, 1 refused",
         "nothing has been written: add --write to write it",
@@ -143,19 +143,19 @@ def test_again_there_is_nothing_to_write(music: Path) -> None:
     retag(music)
     before = contents(music)
     report = retag(music)
-    assert (report.files, report.unchanged, report.left_out) == (0, 3, {"the file has one": 9})
+    assert (report.files, report.unchanged, report.left_out) == (0, 3, {"already known": 9})
     assert contents(music) == before
 
 
 @pytest.mark.parametrize(
     ("options", "fields", "left_out"),
     [
-        ({"only": ["key"]}, {"key": 2}, {"the file has one": 1}),
+        ({"only": ["key"]}, {"key": 2}, {"already known": 1}),
         ({"only": ["key"], "replace": True}, {"key": 3}, {}),
         ({"only": ["key"], "where": "title='a.mp3'"}, {"key": 1}, {}),
         # Probabilities: tempo 0.72, key 0.7 (one file has it), mood 0.6.
-        ({"least": 0.71}, {"tempo": 3}, {"not sure enough": 5, "the file has one": 1}),
-        ({"least": 0.73}, {}, {"not sure enough": 8, "the file has one": 1}),
+        ({"least": 0.71}, {"tempo": 3}, {"not sure enough": 5, "already known": 1}),
+        ({"least": 0.73}, {}, {"not sure enough": 8, "already known": 1}),
         ({"only": ["genre"], "least": 0.9}, {"genre": 3}, {}),
     ],
 )
@@ -166,8 +166,18 @@ def test_what_is_asked_for(music: Path, options, fields, left_out) -> None:
 
 
 def test_tracks_of_older_libraries_have_nothing_to_write(music: Path) -> None:
-    nothing = retagging.proposal(str(music / "a.mp3"), {})
+    track = dict.fromkeys(store.METADATA) | {"path": str(music / "a.mp3")}
+    nothing = retagging.proposal(track, {})
     assert nothing.left_out == dict.fromkeys(("tempo", "key", "mood"), "not heard")
+
+
+def test_what_a_manifest_says_is_known(music: Path) -> None:
+    with writing.open(music.parent / "store") as writer:
+        writer.confirm(str(music / "a.mp3"), "id0", {"tempo": 61.0})
+    report = retag(music, where="tag.tempo=61")
+    assert (report.fields, report.left_out) == ({"key": 1, "mood": 1}, {"already known": 1})
+    assert file_tags.read(music / "a.mp3").tempo is None
+    assert retag(music, where="tag.tempo=61", only=["tempo"], replace=True).fields == {"tempo": 1}
 
 
 def interrupt(*_, **__) -> None:

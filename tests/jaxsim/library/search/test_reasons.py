@@ -10,7 +10,8 @@ import pytest
 
 from input_pipeline.tracks import KEYS
 from jaxsim.library.search import hits, query, readings, reasons
-from jaxsim.library.search.query import Hit
+from jaxsim.library.search.query import Example, Hit
+from jaxsim.library.search.readings import Sound
 from jaxsim.library.store import Store
 from tests.helpers.libraries import DIMENSIONS, random_vectors
 
@@ -94,6 +95,58 @@ def test_several_seeds_say_what_they_share(library: Store) -> None:
     audio = np.ones(12)
     assert sentence(library, 1, 1, 2, 0, seeds=(audio,)) == (
         "Alike in tempo (this one at 60 BPM) and genre."
+    )
+
+
+def test_other_audio_has_a_sentence_as_a_track_has(library: Store) -> None:
+    heard_in_it = library.heard([0])[0]
+    example = Example(np.ones(12), readings.of({}, heard_in_it))
+    for row in range(8):
+        for values in ((1, 3, 2), (-2, 1, 0), (0, -1, 2)):
+            expected = sentence(library, row, *values)
+            assert sentence(library, row, *values, seeds=(example,)) == expected
+    tagged = Example(np.ones(12), readings.of({"tempo": 60.0, "genre": "Blues"}, heard_in_it))
+    assert sentence(library, 2, 2, 1, 0, seeds=(tagged,)) == (
+        "Alike in genre (both blues 0.50) and tempo (this one at 119 BPM, double time)."
+    )
+
+
+ASKED = Sound(tempo=62.0, key=KEYS.index("A minor"), tags={"genre": {"rock": 1.0}}, asked=True)
+
+
+@pytest.mark.parametrize(
+    ("row", "contributions", "expected"),
+    [
+        (0, (1, 3, 2), "Alike in tempo (this one at 120 BPM, double time), key (A minor, 8A) and "
+                       "genre (rock 0.71)."),
+        (1, (1, 3, 2), "Alike in tempo (about 60 BPM), key (this one in the relative key: C major, "
+                       "8B) and genre (rock 0.66)."),
+        (3, (1, 2, -1), "Alike in tempo (though the readings differ: this one at 93 BPM, not 62) "
+                        "and genre; against it: key."),
+        (2, (-3, 0, 1), "Alike in key (A minor, 8A); against it: genre (this one blues 0.50)."),
+        (5, (2, 0, 0), "Alike in genre (Rock)."),
+    ],
+)  # fmt: skip
+def test_words_have_a_sentence(library: Store, row: int, contributions, expected: str) -> None:
+    words = Example(np.ones(12), ASKED)
+    assert sentence(library, row, *contributions, seeds=(words,)) == expected
+
+
+def test_words_beside_a_track_are_silent_on_the_rest(library: Store) -> None:
+    rock = Example(np.ones(12), Sound(tags={"genre": {"rock": 1.0}}, asked=True))
+    slow = Example(np.ones(12), Sound(tempo=60.0, asked=True))
+    assert sentence(library, 2, 0, 2, 1, seeds=(0, rock)) == (
+        "Alike in tempo (all about 119 BPM) and key (all A minor, 8A)."
+    )
+    assert sentence(library, 1, 2, 1, 0, seeds=(rock, slow)) == (
+        "Alike in genre (rock 0.66) and tempo (about 60 BPM)."
+    )
+    assert sentence(library, 2, 0, 2, 1, seeds=(0, slow)) == (
+        "Alike in tempo (this one at 119 BPM) and key (all A minor, 8A)."
+    )
+    unknown = np.ones(12)
+    assert sentence(library, 1, 2, 1, 0, seeds=(rock, unknown)) == (
+        "Alike in genre and tempo (this one at 60 BPM)."
     )
 
 

@@ -6,10 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from input_pipeline.tracks import KEYS
 from jaxsim import search
 from jaxsim.exported import model_writing, readings
 from jaxsim.exported.readings import Prototypes
 from jaxsim.library.search import query, words
+from jaxsim.library.search.query import Example
+from jaxsim.library.search.readings import Sound
 from jaxsim.library.store import Store
 from tests.helpers.libraries import random_vectors
 from tests.helpers.models import model_file
@@ -49,13 +52,21 @@ def test_terms() -> None:
 
 def test_words_stand_for_their_prototypes(library: Store) -> None:
     asked = [("genre", "JAZZ"), ("genre", "bebop"), ("tempo", "61,7"), ("key", "8A")]
-    found = words.vector(library, asked).reshape(3, 2)
+    example = words.example(library, asked)
+    found = example.vector.reshape(3, 2)
     genre, tempo, key = (GIVEN[name].prototypes for name in ("genre", "tempo", "key"))
     np.testing.assert_allclose(found[0], genre[1] + genre[2])
     np.testing.assert_allclose(found[1], tempo[1], err_msg="61.76 BPM is twice the second one")
     np.testing.assert_allclose(found[2], key[1])
-    only = words.vector(library, [("tempo", "240")]).reshape(3, 2)
-    assert not only[[0, 2]].any() and np.allclose(only[1], tempo[0])
+    sound = example.sound
+    assert (sound.tempo, sound.key, sound.asked) == (61.7, KEYS.index("A minor"), True)
+    assert sound.tags == {"genre": {"jazz": 1.0, "Bebop": 1.0}}
+    only = words.example(library, [("tempo", "240")])
+    own = only.vector.reshape(3, 2)
+    assert not own[[0, 2]].any() and np.allclose(own[1], tempo[0])
+    assert only.sound == Sound(tempo=240.0, asked=True)
+    several = words.example(library, [("tempo", "60"), ("tempo", "70")])
+    assert several.sound == Sound(asked=True), "no one tempo is asked for"
 
 
 def test_unknown_words_are_answered_with_known_ones(library: Store, capsys) -> None:
@@ -65,7 +76,7 @@ def test_unknown_words_are_answered_with_known_ones(library: Store, capsys) -> N
         (("tempo", "fast"), "tempo is 'fast'"),
     ):
         with pytest.raises(ValueError, match=answer):
-            words.vector(library, [asked])
+            words.example(library, [asked])
     with pytest.raises(SystemExit):
         search.main([str(library.path), "--like", "genre:jaz"])
 
@@ -73,16 +84,17 @@ def test_unknown_words_are_answered_with_known_ones(library: Store, capsys) -> N
 def test_a_model_without_readings_says_so(library: Store, tmp_path: Path) -> None:
     (library.path / "old.npz").replace(library.path / "model.npz")
     with pytest.raises(ValueError, match="its model has no readings"):
-        words.vector(library, [("genre", "jazz")])
+        words.example(library, [("genre", "jazz")])
 
 
 def test_only_what_is_said_counts(make_store: Callable[..., Store]) -> None:
     library = make_store(random_vectors(30))
     seed = np.zeros(12)
     seed[4:8] = 1.0, 2.0, 0.0, -1.0  # tempo
-    assert words.weights(library, [seed]) == {"tempo": 1.0}
-    assert words.weights(library, [seed, 3]) is None
-    assert words.weights(library, [np.ones(12)]) is None
-    found = query.search(library, [seed], words.weights(library, [seed]), top=30)
+    asked = Example(seed, Sound(asked=True))
+    assert words.weights(library, [asked]) == {"tempo": 1.0}
+    assert words.weights(library, [asked, 3]) is None
+    assert words.weights(library, [np.ones(12)]) is words.weights(library, [Example(seed)]) is None
+    found = query.search(library, [asked], words.weights(library, [asked]), top=30)
     unit = np.asarray(library.vectors[:, 4:8], np.float64) @ seed[4:8]
     assert [hit.row for hit in found] == np.argsort(-unit).tolist()

@@ -16,12 +16,12 @@ from fastapi.testclient import TestClient
 
 from jaxsim import search
 from jaxsim.library import store
-from jaxsim.library.search import hits, paths, presets, projection, query
+from jaxsim.library.search import hits, paths, presets, projection, query, reasons
 from jaxsim.library.service import guard, uploads
 from jaxsim.library.service.app import create_app
 from jaxsim.library.store import Store, writing
 from jaxsim.network import subspaces
-from tests.helpers.libraries import DIMENSIONS, describe, embed_file, entry, random_vectors
+from tests.helpers.libraries import DIMENSIONS, SOUND, describe, embed_file, entry, random_vectors
 
 TRACKS = 40
 GENRES = ("rock", "jazz; blues", "folk", None)
@@ -463,6 +463,12 @@ def test_an_upload_is_a_seed(client: TestClient, library: Store) -> None:
     found = client.post("/api/search", json=body).json()["hits"]
     expected = query.search(library, [vector, 2])
     assert [hit["track"]["row"] for hit in found] == [hit.row for hit in expected]
+    alone = client.post("/api/search", json={"like": [sent["id"]], "top": 9}).json()["hits"]
+    example = query.Example(vector, SOUND)
+    expected = query.search(library, [example], top=9)
+    said = [hit["reason"] for hit in alone]
+    assert said == reasons.sentences(library, [example], expected)
+    assert said != reasons.sentences(library, [vector], expected), "it says how the upload sounds"
 
 
 def test_what_is_no_audio_is_refused_and_the_server_lives(client: TestClient) -> None:
@@ -493,7 +499,7 @@ def test_uploads_are_bounded(library: Store, monkeypatch: pytest.MonkeyPatch) ->
 
 def test_old_uploads_are_forgotten(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setattr(uploads, "REMEMBERED", 2)
-    remembered = uploads.Uploads(lambda path: (np.zeros(3), 1.0))
+    remembered = uploads.Uploads(lambda path: (query.Example(np.zeros(3)), 1.0))
     names = [remembered.add(tmp_path)[0] for _ in range(3)]
     assert [remembered.get(name) is None for name in names] == [True, False, False]
 

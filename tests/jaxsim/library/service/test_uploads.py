@@ -13,6 +13,7 @@ from input_pipeline.hearing import audio
 from input_pipeline.hearing.audio import UnusableTrack
 from input_pipeline.hearing.features import FeatureConfig, extract
 from jaxsim.library.intake import decoding
+from jaxsim.library.search import readings
 from jaxsim.library.service import uploads
 from jaxsim.library.service.uploads import COMMAND, Decoder
 from tests.helpers import programs
@@ -183,12 +184,14 @@ def test_the_server_hears_as_the_library_does(
     with store.open(tmp_path / "store") as library:
         upload = uploads.UploadEmbedder(library)
         try:
-            vector, seconds = upload(folder / "1.wav")
+            example, seconds = upload(folder / "1.wav")
         finally:
             upload.close()
         row = library.row_of_path(folder / "1.wav")
         assert row is not None
-        np.testing.assert_allclose(vector, library.vectors[row], atol=1e-3)
+        np.testing.assert_allclose(example.vector, library.vectors[row], atol=1e-3)
+        assert example.sound == readings.of({}, library.heard([row])[0])
+        assert example.sound.tempo is not None
         assert seconds == pytest.approx(library.metadata([row])[0]["seconds"])
 
 
