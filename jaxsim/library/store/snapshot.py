@@ -66,7 +66,7 @@ class Store:
                 self._load()
                 return
             except FileNotFoundError:  # pruning replaced the matrix in between
-                self.close()
+                self._connection.close()
                 if attempt == ATTEMPTS:
                     raise ValueError(f"{self.path / self.matrix}: missing") from None
             except BaseException:
@@ -118,8 +118,11 @@ class Store:
         return len(self.rows)
 
     def close(self) -> None:
+        """Closes it; its memory is free as soon as nobody refers to it."""
         with self._lock:
             self._connection.close()
+        for cache in ("_chosen", "_read"):  # which refer to the snapshot that has them
+            vars(self).pop(cache, None)
 
     def __enter__(self) -> "Store":
         return self

@@ -1,6 +1,8 @@
 """A library that changes while it is served."""
 
+import gc
 import threading
+import weakref
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -91,6 +93,22 @@ def test_a_request_ends_on_its_snapshot(client: TestClient, library: Store) -> N
     with pytest.raises(Exception, match="closed"):
         old.library.metadata([0])
     assert len(hits(client)) == 11
+
+
+def test_a_snapshot_that_is_closed_takes_no_memory(client: TestClient, library: Store) -> None:
+    """At once, and not when the garbage collector finds it: its arrays may be large."""
+    serving, snapshots = client.app.state.serving, []
+    gc.disable()
+    try:
+        for number in range(10, 14):
+            write(library.path, number, number + 1)
+            assert serving.refresh()
+            body = {"like": ["0003"], "where": "seconds>1"}
+            assert client.post("/api/search", json=body).status_code == 200
+            snapshots.append(weakref.ref(serving.current.library))
+        assert [snapshot() is None for snapshot in snapshots] == [True, True, True, False]
+    finally:
+        gc.enable()
 
 
 def test_uploads_outlive_a_snapshot(library: Store) -> None:
