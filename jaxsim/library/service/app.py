@@ -23,6 +23,7 @@ from input_pipeline.hearing.audio import UnusableTrack
 from input_pipeline.hearing.file_tags import AUDIO_SUFFIXES
 from jaxsim.library.search import paths, playlists, presets, query
 from jaxsim.library.service import (
+    art_requests,
     group_requests,
     judge_requests,
     map_requests,
@@ -92,7 +93,7 @@ def create_app(
     app.state.serving = Serving(
         Shared(library, uploads.Uploads(embed_file) if embed_file else None, Maps(library))
     )
-    parts = (group_requests, judge_requests, map_requests, player_requests, routes)
+    parts = (art_requests, group_requests, judge_requests, map_requests, player_requests, routes)
     for part in (router, *(module.router for module in parts)):
         app.include_router(part)
     app.mount("/", StaticFiles(directory=PAGE, html=True))

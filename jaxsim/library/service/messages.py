@@ -44,6 +44,7 @@ class Track(BaseModel):
     disc_number: int | None
     compilation: int | None = Field(description="Whether its album is one, 1 or 0.")
     audio: str = Field(description="Address of its audio; supports byte ranges.")
+    art: str = Field(description="Address of its album's picture; status 404 if there is none.")
 
 
 class Hit(BaseModel):
@@ -259,7 +260,8 @@ class MusicServerAnswer(BaseModel):
 def track(metadata: dict[str, Any], row: int) -> dict[str, Any]:
     """A track with its metadata from a store, except for its path, which is not disclosed."""
     known = {name: value for name, value in metadata.items() if name != "path"}
-    return {"row": row, "audio": f"{proxies.root()}/api/audio/{row}"} | known
+    api = f"{proxies.root()}/api"
+    return {"row": row, "audio": f"{api}/audio/{row}", "art": f"{api}/art/{row}"} | known
 
 
 def tracks(library: Store, rows: Sequence[int]) -> list[Track]:

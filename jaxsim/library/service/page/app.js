@@ -10,7 +10,7 @@ import * as playlist from "./playlist.js";
 import { playButton } from "./player.js";
 import { markPresets, showPresets, takeNames } from "./presets.js";
 import { addSeed, changed, remembered, removeSeed, request, seed, setWeights, state } from "./state.js";
-import { group, named, tags } from "./tracks.js";
+import { cover, group, named, tags } from "./tracks.js";
 
 const PAGE = 20;
 const MOST = 200;
@@ -84,6 +84,7 @@ function showSeeds() {
       html(
         "li",
         { class: "seed" },
+        track.art && cover(track),
         track.audio && playButton(track),
         html("div", {}, html("strong", {}, track.title ?? track.id), html("span", {}, track.artist ?? ""), tags(track)),
         html("button", { class: "quiet", "aria-label": `Remove ${named(track)} from the query`, onclick: () => { removeSeed(track.id); byId("find").focus(); } }, "✕"),

@@ -604,7 +604,8 @@ def test_a_hit_has_one_form_everywhere(
         track = hit.pop("track")
         row = library.row_of(track["id"])
         del track["path"]
-        assert shown == hit | {"track": track | {"row": row, "audio": f"/api/audio/{row}"}}
+        addresses = {"audio": f"/api/audio/{row}", "art": f"/api/art/{row}"}
+        assert shown == hit | {"track": track | {"row": row} | addresses}
         entry, similarity = match.pop("entry"), match.pop("similarity")
         assert entry["id"] == track["id"] and 0 <= similarity <= 1
         assert match == hit
