@@ -31,6 +31,7 @@ from jaxsim.library.service import (
     player_requests,
     playing,
     uploads,
+    word_requests,
 )
 from jaxsim.library.service.guard import Guard
 from jaxsim.library.service.messages import (
@@ -93,8 +94,8 @@ def create_app(
     app.state.serving = Serving(
         Shared(library, uploads.Uploads(embed_file) if embed_file else None, Maps(library))
     )
-    parts = (art_requests, group_requests, judge_requests, map_requests, player_requests, routes)
-    for part in (router, *(module.router for module in parts)):
+    asked = (art_requests, group_requests, judge_requests, map_requests, player_requests)
+    for part in (router, *(module.router for module in (*asked, word_requests, routes))):
         app.include_router(part)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
     for kind, answer in PROBLEMS.items():

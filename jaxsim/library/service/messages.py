@@ -121,6 +121,19 @@ class SearchAnswer(BaseModel):
     milliseconds: float = Field(description="How long the search took.")
 
 
+class Word(BaseModel):
+    """A word about the sound that the library's model knows."""
+
+    dimension: str
+    word: str
+    like: str = Field(description="What asks for it in a search, such as mood:sad.")
+
+
+class WordsAnswer(BaseModel):
+    known: bool = Field(description="Whether they match the text; else they are the nearest ones.")
+    words: list[Word] = Field(description="Empty if the library's model reads nothing.")
+
+
 class GroupRequest(Weighted):
     like: list[str] = Field(
         description="As in a search.",

@@ -3,7 +3,7 @@
 import { announce, byId, html, reducedMotion, signed } from "./dom.js";
 import { playButton } from "./player.js";
 import { bar, radar, reachOf, scaleOf } from "./radar.js";
-import { addSeed, seed, state } from "./state.js";
+import { addSeed, asked, seed, state } from "./state.js";
 import { TAGS, cover, degree, group, named, percent, tags, why } from "./tracks.js";
 
 const cards = new Map(); // by row
@@ -147,7 +147,8 @@ function sharedTags(track) {
 }
 
 function explain(element, hit, shared) {
-  const rows = state.dimensions.map((dimension, i) =>
+  const said = asked();
+  const rows = state.dimensions.map((dimension, i) => said.includes(dimension) &&
     html(
       "tr",
       {},

@@ -31,11 +31,18 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 from jaxsim.library import store
-from jaxsim.library.search import preferences, projection, query
+from jaxsim.library.search import preferences, projection, query, words
 from jaxsim.library.service.app import create_app
 from jaxsim.library.store import Store, writing
 from jaxsim.network import subspaces
-from tests.helpers.libraries import DIMENSIONS, describe, embed_file, entry, random_vectors
+from tests.helpers.libraries import (
+    DIMENSIONS,
+    describe,
+    embed_file,
+    entry,
+    random_vectors,
+    write_reading,
+)
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
@@ -314,6 +321,61 @@ def test_titles_are_text(page: Page, library: Store) -> None:
     assert page.run("return window.attacked ?? null") is None
     others = "main img:not(.cover > img), main script, aside img:not(.cover > img), aside script"
     assert not page.all(others)
+
+
+@pytest.fixture(scope="module")
+def reading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with write_reading(tmp_path_factory.mktemp("words")) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1300, "light"), (390, "dark")])
+def test_words_are_chips(browser: webdriver.Chrome, reading: Store, width: int, theme: str) -> None:
+    asked = [("genre", "hard rock"), ("tempo", "90")]
+    rock, tempo = (words.vector(reading, [pair]) for pair in asked)
+    media = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    with served(reading) as found, window(page := Page(browser, found), width, 844):
+        page.open()
+        field = page.one("#word")
+        assert field.is_displayed()
+        field.send_keys("roc")
+        page.wait(lambda: "hard rock" in page.one("#word-list").text)
+        field.send_keys(Keys.ENTER)
+        page.shows(reading, [rock], {"genre": 1})
+        assert page.one("#words").text.startswith("genre: hard rock")
+        page.run("document.querySelector('.hit [aria-controls]').click()")
+        assert len(page.all(".hit .details tbody tr")) == 1, "nothing is said of the others"
+        field.send_keys("90", Keys.ENTER)  # before the list is there
+        page.shows(reading, [rock, tempo], {"genre": 1, "tempo": 1})
+        assert page.run(CONTRAST) == []
+        page.open(page.run("return location.pathname + location.search"))
+        page.shows(reading, [rock, tempo], {"genre": 1, "tempo": 1})
+        assert len(page.all(".chip")) == 2, "it can be shared"
+        page.one("#find").send_keys("song 7", Keys.ENTER)
+        page.shows(reading, [rock, tempo, 7], None)
+        page.one("#word").send_keys("yazz")
+        page.wait(lambda: "“yazz” is not a known word" in page.one("#word-list").text)
+        page.one("#word").send_keys(Keys.ENTER)
+        assert len(page.all(".chip")) == 2, "what was not typed must be chosen"
+        page.one("#word").send_keys(Keys.ARROW_DOWN, Keys.ENTER)
+        page.wait(lambda: len(page.all(".chip")) == 3)
+        assert "genre: jazz" in page.one("#words").text
+        page.one("#word").send_keys(Keys.BACKSPACE)
+        page.shows(reading, [rock, tempo, 7], None)
+        button = page.one(".chip button")
+        assert button.get_attribute("aria-label") == "Remove genre: hard rock from the query"
+        button.send_keys(Keys.ENTER)
+        page.shows(reading, [tempo, 7], None)
+        assert browser.switch_to.active_element.get_attribute("id") == "word"
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    complaints = [line["message"] for line in browser.get_log("browser")]
+    assert not [text for text in complaints if "the server responded with" not in text]
+
+
+def test_a_model_that_reads_nothing_is_asked_no_words(page: Page) -> None:
+    page.open("/?like=0003")
+    assert not page.one("#word").is_displayed()
 
 
 @pytest.mark.parametrize("width", [390, 1300])
