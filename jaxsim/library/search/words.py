@@ -5,9 +5,12 @@ its dimension (`jaxsim.exported.readings`). A tempo means its octave: 90 finds 1
 of which nothing is said stay zero, and so contribute the same to all tracks.
 """
 
+import contextlib
 import difflib
+import functools
 import re
 from collections.abc import Iterable, Sequence
+from pathlib import Path
 
 import numpy as np
 
@@ -39,6 +42,11 @@ def terms(text: str, dimensions: Iterable[str]) -> list[tuple[str, str]] | None:
     return found or None
 
 
+def term(dimension: str, word: str) -> str:
+    """What `terms` reads as a word of a dimension."""
+    return f'{dimension}:"{word}"' if any(map(str.isspace, word)) else f"{dimension}:{word}"
+
+
 def example(library: Store, asked: Sequence[tuple[str, str]]) -> Example:
     """The query that words ask for; several words of a dimension are averaged.
 
@@ -46,7 +54,7 @@ def example(library: Store, asked: Sequence[tuple[str, str]]) -> Example:
       ValueError: the library's model reads nothing, or does not know a word; the message names the
         nearest ones.
     """
-    model = numpy_model.load(library.path / store.MODEL)
+    model = _model_of(library)
     if not model.readings:
         raise ValueError(
             f"{library.path}: its model has no readings, so words mean nothing to it; embed the "
@@ -68,6 +76,58 @@ def example(library: Store, asked: Sequence[tuple[str, str]]) -> Example:
         asked=True,
     )
     return Example(result, sound)
+
+
+def suggestions(library: Store, text: str, limit: int) -> tuple[list[tuple[str, str]], bool]:
+    """Known words for a text that somebody types, such as "vio", "mood:da" or "90".
+
+    Returns:
+      (dimension, word) pairs: those that begin with the text, then those that contain it, and
+      whether there are any; if not, the nearest words are returned. A library whose model reads
+      nothing has none.
+    """
+    readings = _model_of(library).readings
+    dimension, colon, rest = text.partition(":")
+    chosen = [dimension.strip().lower()] if colon else [*readings]
+    wanted = folded(rest if colon else text).strip().strip('"')
+    every = [
+        (name, word)
+        for name in chosen
+        if name in readings and name != "tempo"
+        for word in readings[name].names
+    ]
+    matching = [pair for pair in every if wanted in folded(pair[1])]
+    matching.sort(key=lambda pair: not folded(pair[1]).startswith(wanted))
+    for name in ("tempo", "key"):
+        if name in chosen and name in readings and (word := _meant(readings[name], name, wanted)):
+            matching = [(name, word), *(pair for pair in matching if pair != (name, word))]
+    if matching:
+        return matching[:limit], True
+    by_name = {folded(word): (name, word) for name, word in every}
+    near = difflib.get_close_matches(wanted, by_name, NEAREST, cutoff=0.0)
+    return [by_name[name] for name in near], False
+
+
+def _meant(own: Prototypes, dimension: str, text: str) -> str:
+    """The tempo, or the name of the known key, that a text can be read as; else nothing."""
+    with contextlib.suppress(ValueError):
+        if dimension == "tempo":
+            return f"{parse_tempo(text):g}"
+        if len(text) > 1:  # "a" may become any word
+            keys = {parse_key(name): name for name in own.names}
+            return keys.get(parse_key(text), "")
+    return ""
+
+
+def _model_of(library: Store) -> Model:
+    """The library's model, which is read once: a query in words must not wait for a file."""
+    path = library.path / store.MODEL
+    return _load(path, path.stat().st_mtime_ns)
+
+
+@functools.lru_cache(maxsize=2)
+def _load(path: Path, _: int) -> Model:
+    return numpy_model.load(path)
 
 
 def weights(library: Store, seeds: Iterable[Seed]) -> dict[str, float] | None:

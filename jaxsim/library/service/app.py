@@ -24,6 +24,7 @@ from input_pipeline.hearing.audio import UnusableTrack
 from input_pipeline.hearing.file_tags import AUDIO_SUFFIXES
 from jaxsim.library.search import paths, playlists, presets, query
 from jaxsim.library.service import (
+    art_requests,
     group_requests,
     judge_requests,
     map_requests,
@@ -31,6 +32,7 @@ from jaxsim.library.service import (
     player_requests,
     playing,
     uploads,
+    word_requests,
 )
 from jaxsim.library.service.guard import Guard
 from jaxsim.library.service.messages import (
@@ -94,8 +96,8 @@ def create_app(
     app.state.serving = Serving(
         Shared(library, uploads.Uploads(embed_file) if embed_file else None, Maps(library))
     )
-    parts = (group_requests, judge_requests, map_requests, player_requests, routes)
-    for part in (router, *(module.router for module in parts)):
+    asked = (art_requests, group_requests, judge_requests, map_requests, player_requests)
+    for part in (router, *(module.router for module in (*asked, word_requests, routes))):
         app.include_router(part)
     app.add_api_route("/api/{path:path}", _not_answered, methods=METHODS, include_in_schema=False)
     app.mount("/", StaticFiles(directory=PAGE, html=True))
@@ -211,10 +213,7 @@ def play(row: int, here: Here, id: str | None = None) -> FileResponse:
 
     Without an id it is the one in the row, as long as rows have never been renumbered.
     """
-    if id is not None:
-        row = here.row(id)
-    elif here.library.is_renumbered:
-        raise HTTPException(410, f"row {row} may have been of another track; ask with its id")
+    row = here.row_of_address(row, id)
     try:
         path, media_type = playing.file_of(here.library, row)
     except (KeyError, OverflowError):

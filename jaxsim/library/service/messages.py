@@ -45,6 +45,7 @@ class Track(BaseModel):
     disc_number: int | None
     compilation: int | None = Field(description="Whether its album is one, 1 or 0.")
     audio: str = Field(description="Address of its audio; supports byte ranges.")
+    art: str = Field(description="Address of its album's picture; status 404 if there is none.")
 
 
 class Hit(BaseModel):
@@ -119,6 +120,19 @@ class SearchAnswer(BaseModel):
     query: ByDimension = Field(description="Contributions that the query itself would have.")
     tracks: int = Field(description="How many tracks the library has.")
     milliseconds: float = Field(description="How long the search took.")
+
+
+class Word(BaseModel):
+    """A word about the sound that the library's model knows."""
+
+    dimension: str
+    word: str
+    like: str = Field(description="What asks for it in a search, such as mood:sad.")
+
+
+class WordsAnswer(BaseModel):
+    known: bool = Field(description="Whether they match the text; else they are the nearest ones.")
+    words: list[Word] = Field(description="Empty if the library's model reads nothing.")
 
 
 class GroupRequest(Weighted):
@@ -260,8 +274,8 @@ class MusicServerAnswer(BaseModel):
 def track(metadata: dict[str, Any], row: int) -> dict[str, Any]:
     """A track with its metadata from a store, except for its path, which is not disclosed."""
     known = {name: value for name, value in metadata.items() if name != "path"}
-    audio = f"{proxies.root()}/api/audio/{row}?id={quote(known['id'], safe='')}"
-    return {"row": row, "audio": audio} | known
+    api, own = f"{proxies.root()}/api", f"{row}?id={quote(known['id'], safe='')}"
+    return {"row": row, "audio": f"{api}/audio/{own}", "art": f"{api}/art/{own}"} | known
 
 
 def tracks(library: Store, rows: Sequence[int]) -> list[Track]:

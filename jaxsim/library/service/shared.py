@@ -147,6 +147,18 @@ class Shared:
             raise HTTPException(404, f"{name!r}: no such {kind}")
         return row
 
+    def row_of_address(self, row: int, id: str | None) -> int:
+        """The row of the track that an address is about: of the id, wherever it is by now.
+
+        Without an id, in older addresses, it is the row itself, as long as rows have never been
+        renumbered; then 410.
+        """
+        if id is not None:
+            return self.row(id)
+        if self.library.is_renumbered:
+            raise HTTPException(410, f"row {row} may have been of another track; ask with its id")
+        return row
+
 
 async def _of(request: Request) -> Shared:  # async: not worth a thread
     return request.scope[SHARED]

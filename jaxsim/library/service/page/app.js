@@ -9,8 +9,9 @@ import * as map from "./map.js";
 import * as playlist from "./playlist.js";
 import { playButton } from "./player.js";
 import { markPresets, showPresets, takeNames } from "./presets.js";
-import { addSeed, changed, remembered, removeSeed, request, seed, setWeights, state } from "./state.js";
-import { group, named, tags } from "./tracks.js";
+import { addSeed, changed, remembered, removeSeed, request, seed, setWeights, state, word } from "./state.js";
+import { cover, group, named, tags } from "./tracks.js";
+import { showWords, takeWords } from "./words.js";
 
 const PAGE = 20;
 const MOST = 200;
@@ -80,16 +81,18 @@ state.addEventListener("change", ({ detail }) => {
 
 function showSeeds() {
   byId("seeds").replaceChildren(
-    ...state.seeds.map((track) =>
+    ...state.seeds.filter(({ isWord }) => !isWord).map((track) =>
       html(
         "li",
         { class: "seed" },
+        track.art && cover(track),
         track.audio && playButton(track),
         html("div", {}, html("strong", {}, track.title ?? track.id), html("span", {}, track.artist ?? ""), tags(track)),
         html("button", { class: "quiet", "aria-label": `Remove ${named(track)} from the query`, onclick: () => { removeSeed(track.id); byId("find").focus(); } }, "✕"),
       ),
     ),
   );
+  showWords();
 }
 
 async function suggest() {
@@ -314,8 +317,8 @@ async function begin() {
   state.where = byId("where").value = where;
   byId("filters").open = Boolean(where);
   makeSliders();
-  await Promise.all([showPresets(), suggest()]);
-  const found = await Promise.all(like.slice(0, 20).map((id) => get("api/track", { id }).catch(() => group(id))));
+  await Promise.all([showPresets(), suggest(), takeWords()]);
+  const found = await Promise.all(like.slice(0, 20).map((id) => get("api/track", { id }).catch(() => group(id) ?? word(id))));
   state.seeds = found.filter(Boolean);
   for (const view of [map, playlist, judge]) view.prepare();
   showSeeds();

@@ -1,16 +1,22 @@
-// A field that lists tracks as you type: the combobox pattern of the ARIA authoring practices.
+// A field that lists tracks, or something else, as you type: the combobox pattern of the ARIA authoring practices.
 
 import { get } from "./api.js";
 import { announce, html, latest } from "./dom.js";
 import { named } from "./tracks.js";
 
+async function findTracks(text) {
+  const found = await get("api/tracks", { text: text.slice(0, 200), limit: 12 });
+  return { found, note: found.length ? "" : `No track matches “${text}”` };
+}
+
 /**
  * Makes a combobox of an element with an input in it.
  * chosen(track) is called with the chosen track and returns the text that the field then shows.
+ * find(text) gives what is listed, and a note if that is not what was typed: then it must be chosen.
  */
-export function combobox(element, chosen) {
+export function combobox(element, chosen, { find = findTracks, kind = "tracks" } = {}) {
   const input = element.querySelector("input");
-  const list = html("ul", { role: "listbox", id: `${input.id}-list`, "aria-label": "Tracks", hidden: true });
+  const list = html("ul", { role: "listbox", id: `${input.id}-list`, "aria-label": kind, hidden: true });
   element.append(list);
   let found = [];
   let active = -1;
@@ -47,7 +53,7 @@ export function combobox(element, chosen) {
     open(false);
   };
 
-  const show = (text) => {
+  const show = (text, note) => {
     list.replaceChildren(
       ...found.map((track, index) =>
         html(
@@ -62,14 +68,14 @@ export function combobox(element, chosen) {
         ),
       ),
     );
-    if (!found.length) list.append(html("li", { class: "nothing" }, `No track matches “${text}”`));
-    announce(found.length ? `${found.length} tracks` : "No track");
+    if (note) list.append(html("li", { class: "nothing", role: "presentation" }, note));
+    announce([note, found.length && `${found.length} ${kind}`].filter(Boolean).join(" "));
     open(true);
-    activate(found.length ? 0 : -1);
+    activate(found.length && !note ? 0 : -1);
     listed = text;
     if (hasty && text === input.value.trim()) {
       hasty = false;
-      choose(0);
+      choose(active);
     }
   };
 
@@ -80,15 +86,16 @@ export function combobox(element, chosen) {
       open(false);
       return;
     }
+    let note;
     try {
-      found = await get("api/tracks", { text: text.slice(0, 200), limit: 12 });
+      ({ found, note } = await find(text));
     } catch (error) {
       found = [];
       list.replaceChildren(html("li", { class: "nothing" }, error.message));
       open(true);
       return;
     }
-    if (document.activeElement === input) show(text);
+    if (document.activeElement === input) show(text, note);
   });
 
   input.addEventListener("input", () => {

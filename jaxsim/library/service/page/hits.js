@@ -3,8 +3,8 @@
 import { announce, byId, html, reducedMotion, signed } from "./dom.js";
 import { playButton } from "./player.js";
 import { bar, radar, reachOf, scaleOf } from "./radar.js";
-import { addSeed, seed, state } from "./state.js";
-import { TAGS, closerThan, degree, group, named, tags, why } from "./tracks.js";
+import { addSeed, asked, seed, state } from "./state.js";
+import { TAGS, cover, degree, group, named, percent, tags, why } from "./tracks.js";
 
 const cards = new Map(); // by row
 
@@ -77,6 +77,7 @@ function make(track) {
     "li",
     { class: "hit", "data-id": track.id },
     rank,
+    cover(track),
     playButton(track),
     html("div", { class: "what" }, html("h3", {}, track.title ?? track.id), html("p", { class: "by" }, ...makers(track)), versions, labels, reason, bars),
     picture,
@@ -107,7 +108,7 @@ function make(track) {
       last = [hit, shared];
       rank.textContent = index + 1;
       score.textContent = signed(hit.score);
-      share.textContent = `${closerThan(hit.closer_than)} of your library`;
+      share.textContent = `closer than ${percent(hit.closer_than)} of your library`;
       reason.textContent = hit.reason || why(hit, state.dimensions, state.weights);
       const others = hit.versions?.length ?? 0;
       versions.hidden = !others;
@@ -146,19 +147,20 @@ function sharedTags(track) {
 }
 
 function explain(element, hit, shared) {
-  const rows = state.dimensions.map((dimension, i) =>
+  const said = asked();
+  const rows = state.dimensions.map((dimension, i) => said.includes(dimension) &&
     html(
       "tr",
       {},
       html("th", { scope: "row" }, html("i", { class: `mark d${i % 8}` }), dimension.name),
       html("td", {}, degree(hit.likeness[dimension.name], dimension)),
       html("td", { class: "number" }, signed(hit.likeness[dimension.name])),
-      html("td", {}, dimension.speaks && closerThan(hit.closer_in[dimension.name])),
+      html("td", { class: "number" }, dimension.speaks && percent(hit.closer_in[dimension.name])),
       html("td", { class: "number weight" }, `× ${signed(state.weights[dimension.name], 1)}`),
       html("td", { class: "number" }, signed(hit.contributions[dimension.name])),
     ),
   );
-  const head = ["Dimension", "", "Likeness", "Of your library", "Weight", "Contribution"];
+  const head = ["Dimension", "", "Likeness", "Closer than", "Weight", "Contribution"];
   element.replaceChildren(
     radar({ ...drawing(hit, shared), size: 280, labels: true }),
     html(
@@ -168,11 +170,12 @@ function explain(element, hit, shared) {
         "table",
         {},
         html("caption", { class: "hidden" }, "What each dimension contributes to the score"),
-        html("thead", {}, html("tr", {}, ...head.map((text, i) => html("th", { scope: "col", class: [2, 4, 5].includes(i) ? `number ${text.toLowerCase()}` : null }, text)))),
+        html("thead", {}, html("tr", {}, ...head.map((text, i) => html("th", { scope: "col", class: i > 1 && (text === "Weight" ? "number weight" : "number") }, text)))),
         html("tbody", {}, ...rows),
-        html("tfoot", {}, html("tr", {}, html("th", { scope: "row", colspan: 3 }, "Score"), html("td", {}, closerThan(hit.closer_than)), html("td", { class: "weight" }), html("td", { class: "number" }, signed(hit.score)))),
+        html("tfoot", {}, html("tr", {}, html("th", { scope: "row", colspan: 3 }, "Score"), html("td", { class: "number" }, percent(hit.closer_than)), html("td", { class: "weight" }), html("td", { class: "number" }, signed(hit.score)))),
       ),
       html("p", { class: "hint" }, "Likeness: in standard deviations of random pairs of this library; 0 means no more alike than any two of its tracks. " +
+        "Closer than: the share of the library that is less alike. " +
         "In the diagram, the dashed line is what the query itself would have, the dotted one is zero."),
     ),
   );

@@ -1,7 +1,7 @@
 // One player for the page; the tracks' buttons follow it.
 
 import { byId, clock, html } from "./dom.js";
-import { named } from "./tracks.js";
+import { cover, named } from "./tracks.js";
 
 const audio = new Audio();
 audio.preload = "metadata";
@@ -81,12 +81,13 @@ function build() {
   const close = html("button", { class: "quiet close", "aria-label": "Stop", onclick: stop }, "✕");
   fields.title.append(html("strong", {}, current.secret ? current.label : (current.track.title ?? current.label)));
   if (!current.secret && current.track.artist) fields.title.append(html("span", {}, current.track.artist));
-  footer.replaceChildren(fields.button, fields.title, fields.seek, fields.time, fields.message, ...(queue.length ? [fields.next] : []), close);
+  const picture = current.secret || !current.track.art ? [] : [cover(current.track)]; // it would give a title away
+  footer.replaceChildren(...picture, fields.button, fields.title, fields.seek, fields.time, fields.message, ...(queue.length ? [fields.next] : []), close);
   footer.hidden = false;
   document.body.classList.add("playing");
   if (navigator.mediaSession && globalThis.MediaMetadata) {
     navigator.mediaSession.metadata = new MediaMetadata(
-      current.secret ? { title: current.label } : { title: current.track.title ?? "", artist: current.track.artist ?? "" },
+      current.secret ? { title: current.label } : { title: current.track.title ?? "", artist: current.track.artist ?? "", artwork: current.track.art ? [{ src: current.track.art }] : [] },
     );
   }
   update();

@@ -37,17 +37,32 @@ export function setWeights(weights) {
   changed({ weights: true });
 }
 
+const WORD = /^([a-z]+):(?:"([^"]+)"|([^\s"]\S*))$/i;
+
+/** A seed that is a word, from an id such as "mood:dark"; null for other ids. */
+export function word(id) {
+  const [, dimension, quoted, plain] = WORD.exec(id) ?? [];
+  const isKnown = state.dimensions.some(({ name }) => name === dimension?.toLowerCase());
+  return isKnown ? { id, title: quoted ?? plain, artist: dimension.toLowerCase(), row: null, isWord: true } : null;
+}
+
+/** The dimensions of which the query says something: of words alone, only theirs. */
+export function asked() {
+  const isWords = state.seeds.length && state.seeds.every(({ isWord }) => isWord);
+  return state.dimensions.filter(({ name }) => !isWords || state.seeds.some(({ artist }) => artist === name));
+}
+
 /** The body of a search. */
 export const request = () => ({
   like: state.seeds.map(({ id }) => id),
-  weights: state.weights,
+  weights: Object.fromEntries(asked().map(({ name }) => [name, state.weights[name]])),
   where: state.where || null,
 });
 
 /** Puts the query into the address, so that it can be bookmarked and shared. */
 function remember() {
   const parameters = new URLSearchParams();
-  for (const { id, row, isGroup } of state.seeds) if (row !== null || isGroup) parameters.append("like", id);
+  for (const { id, row, isGroup, isWord } of state.seeds) if (row !== null || isGroup || isWord) parameters.append("like", id);
   const weights = state.dimensions.map(({ name }) => state.weights[name]);
   if (weights.some((weight) => weight !== 1)) parameters.set("weights", weights.join());
   if (state.where) parameters.set("where", state.where);

@@ -6,6 +6,14 @@ export const TAGS = ["genre", "mood", "instrument", "era", "key"];
 
 export const named = (track) => [track.title ?? track.id, track.artist].filter(Boolean).join(", ");
 
+/** The picture of a track's album, in a box that is there without one; decoration, so it has no text. */
+export const cover = (track) =>
+  html(
+    "span",
+    { class: "cover" },
+    track.art && html("img", { alt: "", loading: "lazy", decoding: "async", width: 56, height: 56, onerror: ({ target }) => target.remove(), src: track.art }),
+  );
+
 const GROUP = /^(artist|album):(.+)$/s;
 
 /** A seed that is an artist or an album, from an id such as "artist:NAME"; null for other ids. */
@@ -33,8 +41,8 @@ export function degree(likeness, dimension) {
   return "very unlike";
 }
 
-/** A share of the library in words; it is rounded down. */
-export const closerThan = (share) => `closer than ${Math.floor(100 * share + 1e-9)} %`;
+/** A share in whole percents, rounded down. */
+export const percent = (share) => `${Math.floor(100 * share + 1e-9)} %`;
 
 const MOST_NAMED = 3; // dimensions in a sentence
 

@@ -131,6 +131,7 @@ def entry(track: dict[str, Any], name: str) -> dict[str, Any]:
     """The protocol's Child, with the id `name`."""
     known = {
         "id": name,
+        "coverArt": name,
         "isDir": False,
         "isVideo": False,
         "type": "music",

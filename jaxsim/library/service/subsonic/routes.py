@@ -23,10 +23,12 @@ PARAMETERS = {
     "getSimilarSongs": ("id", "count", "weights", "preset", "where"),
     "getSimilarSongs2": ("id", "count", "weights", "preset", "where"),
     "getSonicSimilarTracks": ("id", "count", "weights", "preset", "where"),
+    "getCoverArt": ("id", "size"),
     "findSonicPath": ("startSongId", "endSongId", "count", "weights", "preset", "where"),
 }
 MEANINGS = {
     "id": "A song, an album or an artist.",
+    "size": "Ignored: a picture is sent as it is in the files.",
     "startSongId": "The first song.",
     "endSongId": "The last song.",
     "count": "How many songs at most.",
@@ -59,6 +61,8 @@ class Player:
                 body = given.body if request.method == "POST" else None
                 unknown = methods.unknown(given.get("id") or given.get("startSongId"))
                 return _Safely(gateway.forward(request, body, unknown=unknown), given)
+            if isinstance(content, Response):
+                return content
             answer = answers.envelope(content)
         except Refused as error:
             answer = answers.failure(error)
@@ -70,7 +74,7 @@ class Player:
 
     async def _content(
         self, request: Request, here: Shared, method: str, given: Parameters
-    ) -> dict[str, Any] | None:
+    ) -> dict[str, Any] | Response | None:
         if self.gateway is not None:
             return await self.gateway.answers[method](here, given, request)
         parameters.check(given, self.login)

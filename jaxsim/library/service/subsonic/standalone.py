@@ -7,11 +7,14 @@ import contextlib
 from collections.abc import Callable, Sequence
 from typing import Any
 
+from starlette.responses import Response
+
 from jaxsim.library.search import groups
 from jaxsim.library.search.query import Hit, Seed
+from jaxsim.library.service import art, playing
 from jaxsim.library.service.shared import Shared
 from jaxsim.library.service.subsonic import methods
-from jaxsim.library.service.subsonic.answers import Refused
+from jaxsim.library.service.subsonic.answers import NOT_FOUND, Refused
 from jaxsim.library.service.subsonic.parameters import Parameters
 
 
@@ -55,7 +58,19 @@ def sonic_path(here: Shared, given: Parameters) -> dict[str, Any]:
     return _matches(here, given, found, ends[:1])
 
 
-ANSWERS: dict[str, Callable[[Shared, Parameters], dict[str, Any]]] = {
+def cover_art(here: Shared, given: Parameters) -> Response:
+    """The picture of a song's album, as it is in the files."""
+    name = given.need("id")
+    try:
+        found = art.of(here.library, _row(here, name))
+    except playing.NotPlayable as error:
+        raise Refused(NOT_FOUND, str(error)) from None
+    if found is None:
+        raise Refused(NOT_FOUND, f"{name!r}: the song has no picture")
+    return Response(found[0], media_type=found[1])
+
+
+ANSWERS: dict[str, Callable[[Shared, Parameters], dict[str, Any] | Response]] = {
     "ping": ping,
     "getLicense": license_,
     "getOpenSubsonicExtensions": extensions,
@@ -63,6 +78,7 @@ ANSWERS: dict[str, Callable[[Shared, Parameters], dict[str, Any]]] = {
     "getSimilarSongs2": similar_songs2,
     "getSonicSimilarTracks": similar_tracks,
     "findSonicPath": sonic_path,
+    "getCoverArt": cover_art,
 }
 
 

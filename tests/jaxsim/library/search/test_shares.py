@@ -62,7 +62,7 @@ def test_conditions_and_limits_do_not_change_them(make_store: MakeStore) -> None
 
 
 def test_nothing_is_closer_than_all(make_store: MakeStore) -> None:
-    """Not even the query itself, nor one of many that are equal; forgotten rows do not count."""
+    """Not even the query itself, nor one of many that are equal."""
     vectors = random_vectors(50)
     vectors[10:20] = vectors[10]
     store = make_store(vectors)
@@ -71,6 +71,22 @@ def test_nothing_is_closer_than_all(make_store: MakeStore) -> None:
     assert itself.closer_in.tolist() == 3 * [40 / 50]
     (scored,) = query.score_tracks(store, [10], None, [10])
     assert (scored.closer_than, scored.closer_in.tolist()) == (40 / 50, 3 * [40 / 50])
+
+
+def test_rows_of_no_track_do_not_count(make_store: MakeStore) -> None:
+    """Tracks 40 to 49 are like the query, until their files change and they are no longer."""
+    vectors = random_vectors(50)
+    vectors[40:] = vectors[10]
+    before = make_store(vectors)
+    assert query.search(before, [10], top=50)[15].closer_than < 35 / 50
+    vectors[40:] = random_vectors(10, seed=5)
+    after = make_store(vectors)
+    assert len(after.ids) > len(after) == 50
+    seed = after.row_of("0010")
+    scores = cosines_of(after, [seed]) @ (1 / after.deviation)
+    for hit, expected in zip(query.search(after, [seed], top=9), range(48, 39, -1), strict=True):
+        assert hit.closer_than == expected / 50
+        assert sum(scores < scores[list(after.rows).index(hit.row)] - 1e-9) == expected
 
 
 def test_a_dimension_in_which_all_are_alike_says_nothing(make_store: MakeStore) -> None:

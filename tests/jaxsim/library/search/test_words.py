@@ -87,6 +87,46 @@ def test_a_model_without_readings_says_so(library: Store, tmp_path: Path) -> Non
         words.example(library, [("genre", "jazz")])
 
 
+@pytest.mark.parametrize(
+    ("text", "expected", "known"),
+    [
+        ("", ["genre:hard rock", "genre:jazz", "genre:Bebop", "key:C major", "key:A minor"], True),
+        ("b", ["genre:Bebop"], True),
+        ("R", ["genre:hard rock", "key:C major", "key:A minor"], True),
+        ("ro", ["genre:hard rock"], True),
+        ("genre:", ["genre:hard rock", "genre:jazz", "genre:Bebop"], True),
+        (" Genre:JA", ["genre:jazz"], True),
+        ("90,5 bpm", ["tempo:90.5"], True),
+        ("tempo:120", ["tempo:120"], True),
+        ("8A", ["key:A minor"], True),
+        ("a", ["genre:hard rock", "genre:jazz", "key:A minor", "key:C major"], True),
+        ("genre:yazz", ["genre:jazz"], False),
+        ("mood:sad", [], False),
+        ("tempo:fast", [], False),
+    ],
+)
+def test_suggestions(library: Store, text: str, expected: list[str], known: bool) -> None:
+    found, is_known = words.suggestions(library, text, 12)
+    listed = [":".join(pair) for pair in found]
+    assert is_known == known
+    if known:
+        assert sorted(listed) == sorted(expected)
+    else:
+        assert listed[:1] == expected
+    starts = [pair[1].lower().startswith(text.lower()) for pair in found]
+    assert starts == sorted(starts, reverse=True), "words that begin with it come first"
+    for pair in found:  # what is suggested can be asked for
+        assert words.terms(words.term(*pair), library.dimensions) == [pair]
+        words.vector(library, [pair])
+    assert len(words.suggestions(library, "", 2)[0]) == 2
+
+
+def test_a_new_model_is_noticed(library: Store) -> None:
+    assert words.suggestions(library, "jazz", 1) == ([("genre", "jazz")], True)
+    (library.path / "old.npz").replace(library.path / "model.npz")
+    assert words.suggestions(library, "jazz", 1) == ([], False)
+
+
 def test_only_what_is_said_counts(make_store: Callable[..., Store]) -> None:
     library = make_store(random_vectors(30))
     seed = np.zeros(12)

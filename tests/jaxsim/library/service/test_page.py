@@ -10,8 +10,10 @@ import dataclasses
 import re
 import shutil
 import socket
+import struct
 import threading
 import time
+import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
@@ -20,6 +22,7 @@ import numpy as np
 import pytest
 import soundfile
 import uvicorn
+from mutagen import id3, wave
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.chrome.service import Service
@@ -28,11 +31,18 @@ from selenium.webdriver.common.keys import Keys
 from selenium.webdriver.remote.webelement import WebElement
 
 from jaxsim.library import store
-from jaxsim.library.search import preferences, projection, query
+from jaxsim.library.search import preferences, projection, query, words
 from jaxsim.library.service.app import create_app
 from jaxsim.library.store import Store, writing
 from jaxsim.network import subspaces
-from tests.helpers.libraries import DIMENSIONS, describe, embed_file, entry, random_vectors
+from tests.helpers.libraries import (
+    DIMENSIONS,
+    describe,
+    embed_file,
+    entry,
+    random_vectors,
+    write_reading,
+)
 
 BROWSER = next(
     filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), ""
@@ -49,6 +59,22 @@ PATIENCE = 90
 MINUS = "\N{MINUS SIGN}"
 
 
+def add_cover(audio: Path) -> None:
+    """A red picture of 300 by 200 pixels."""
+
+    def chunk(kind: bytes, content: bytes) -> bytes:
+        code = zlib.crc32(kind + content)
+        return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", code)
+
+    header = struct.pack(">IIBBBBB", 300, 200, 8, 2, 0, 0, 0)
+    rows = zlib.compress((b"\0" + 300 * b"\xc0\x20\x20") * 200)
+    parts = chunk(b"IHDR", header), chunk(b"IDAT", rows), chunk(b"IEND", b"")
+    file = wave.WAVE(audio)
+    file.add_tags()
+    file.tags.add(id3.APIC(3, "image/png", 3, "", b"\x89PNG\r\n\x1a\n" + b"".join(parts)))
+    file.save()
+
+
 @pytest.fixture(scope="module")
 def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
     """Tracks with sound; the title and the genre of track 7 are markup."""
@@ -61,6 +87,8 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
             given |= {"title": ATTACK, "genre": ATTACK}
         audio = folder / f"{i}.wav"
         soundfile.write(audio, 0.1 * np.sin(np.arange(8000 * 20) * (0.1 + i / 100)), 8000)
+        if i % 2:
+            add_cover(audio)
         entries.append(dataclasses.replace(entry(i, vector, **given), path=str(audio)))
     with writing.open(folder / "store", describe(), b"model") as writer:
         writer.add(entries)
@@ -71,15 +99,23 @@ def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 
 @pytest.fixture(scope="module")
 def address(library: Store) -> Iterator[str]:
+    with served(library) as found:
+        yield found
+
+
+@contextlib.contextmanager
+def served(library: Store) -> Iterator[str]:
     """The address of a server in a thread."""
     config = uvicorn.Config(create_app(library, embed_file=embed_file), log_level="warning")
     server = uvicorn.Server(config)
     listening = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
-    yield f"http://127.0.0.1:{listening.getsockname()[1]}"
-    server.should_exit = True
-    thread.join()
+    try:
+        yield f"http://127.0.0.1:{listening.getsockname()[1]}"
+    finally:
+        server.should_exit = True
+        thread.join()
 
 
 @pytest.fixture(scope="module")
@@ -235,10 +271,10 @@ def test_why_adds_up(page: Page, library: Store) -> None:
     found = [float(cell.replace(MINUS, "-")) for cell in cells]
     np.testing.assert_allclose(found, hit.contributions, atol=0.0051)
     closer = [cell.text for cell in page.all(".details tbody td:nth-child(4)")]
-    assert closer == [f"closer than {int(100 * share)} %" for share in hit.closer_in]
+    assert closer == [f"{int(100 * share)} %" for share in hit.closer_in]
     share = f"closer than {int(100 * hit.closer_than)} % of your library"
     assert hit.closer_than == 38 / 40 and page.one(".hit .share").text == share
-    total = page.one(".details tfoot td.number").text.replace(MINUS, "-")
+    total = page.one(".details tfoot td:last-child").text.replace(MINUS, "-")
     assert float(total) == pytest.approx(hit.score, abs=0.0051)
     radar = page.one(".details svg.radar")
     label = radar.get_attribute("aria-label").replace(MINUS, "-")
@@ -283,7 +319,88 @@ def test_titles_are_text(page: Page, library: Store) -> None:
     page.view("map")
     page.wait(lambda: ATTACK in page.one("#map-legend").text)
     assert page.run("return window.attacked ?? null") is None
-    assert not page.all("main img, main script, aside img, aside script")
+    others = "main img:not(.cover > img), main script, aside img:not(.cover > img), aside script"
+    assert not page.all(others)
+
+
+@pytest.fixture(scope="module")
+def reading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
+    with write_reading(tmp_path_factory.mktemp("words")) as opened:
+        yield opened
+
+
+@pytest.mark.parametrize(("width", "theme"), [(1300, "light"), (390, "dark")])
+def test_words_are_chips(browser: webdriver.Chrome, reading: Store, width: int, theme: str) -> None:
+    asked = [("genre", "hard rock"), ("tempo", "90")]
+    rock, tempo = (words.vector(reading, [pair]) for pair in asked)
+    media = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    with served(reading) as found, window(page := Page(browser, found), width, 844):
+        page.open()
+        field = page.one("#word")
+        assert field.is_displayed()
+        field.send_keys("roc")
+        page.wait(lambda: "hard rock" in page.one("#word-list").text)
+        field.send_keys(Keys.ENTER)
+        page.shows(reading, [rock], {"genre": 1})
+        assert page.one("#words").text.startswith("genre: hard rock")
+        page.run("document.querySelector('.hit [aria-controls]').click()")
+        assert len(page.all(".hit .details tbody tr")) == 1, "nothing is said of the others"
+        field.send_keys("90", Keys.ENTER)  # before the list is there
+        page.shows(reading, [rock, tempo], {"genre": 1, "tempo": 1})
+        assert page.run(CONTRAST) == []
+        page.open(page.run("return location.pathname + location.search"))
+        page.shows(reading, [rock, tempo], {"genre": 1, "tempo": 1})
+        assert len(page.all(".chip")) == 2, "it can be shared"
+        page.one("#find").send_keys("song 7", Keys.ENTER)
+        page.shows(reading, [rock, tempo, 7], None)
+        page.one("#word").send_keys("yazz")
+        page.wait(lambda: "“yazz” is not a known word" in page.one("#word-list").text)
+        page.one("#word").send_keys(Keys.ENTER)
+        assert len(page.all(".chip")) == 2, "what was not typed must be chosen"
+        page.one("#word").send_keys(Keys.ARROW_DOWN, Keys.ENTER)
+        page.wait(lambda: len(page.all(".chip")) == 3)
+        assert "genre: jazz" in page.one("#words").text
+        page.one("#word").send_keys(Keys.BACKSPACE)
+        page.shows(reading, [rock, tempo, 7], None)
+        button = page.one(".chip button")
+        assert button.get_attribute("aria-label") == "Remove genre: hard rock from the query"
+        button.send_keys(Keys.ENTER)
+        page.shows(reading, [tempo, 7], None)
+        assert browser.switch_to.active_element.get_attribute("id") == "word"
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    complaints = [line["message"] for line in browser.get_log("browser")]
+    assert not [text for text in complaints if "the server responded with" not in text]
+
+
+def test_a_model_that_reads_nothing_is_asked_no_words(page: Page) -> None:
+    page.open("/?like=0003")
+    assert not page.one("#word").is_displayed()
+
+
+@pytest.mark.parametrize("width", [390, 1300])
+def test_albums_have_pictures(page: Page, library: Store, width: int) -> None:
+    """In boxes that are there before them, and where there is none; said to nobody."""
+    with window(page, width, 900):
+        page.open("/?like=0003")
+        page.shows(library, [3], None)
+        odd = [hit.row % 2 == 1 for hit in query.search(library, [3])]
+        found = "const hit = document.querySelectorAll('.hit')[arguments[0]]; hit.scrollIntoView();"
+        found += "return hit.querySelector('.cover img')?.naturalWidth ?? null"
+        page.wait(lambda: page.run(found, odd.index(True)) == 300)
+        page.wait(lambda: page.run(found, odd.index(False)) is None)
+        sizes = "return [...document.querySelectorAll('.hit .cover')].map((e) => e.offsetWidth)"
+        assert set(page.run(sizes)) == {64 if width == 390 else 56}
+        every = page.run(
+            "return [...document.querySelectorAll('img')].map((e) => [e.alt, e.loading])"
+        )
+        assert ["", "lazy"] in every and all(alt == "" for alt, _ in every)
+        play = page.run(BOX, page.one(".hit .play"))
+        title = page.run(BOX, page.one(".hit h3"))
+        assert play[2] <= title[0], "they do not cover what is said"
+        page.run("arguments[0].click()", page.all(".hit .play")[odd.index(True)])
+        shown = "return document.querySelector('#player .cover img')?.complete"
+        page.wait(lambda: page.run(shown))
 
 
 def test_a_file_is_a_query(page: Page, library: Store, tmp_path: Path) -> None:

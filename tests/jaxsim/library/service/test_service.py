@@ -670,8 +670,9 @@ def test_a_hit_has_one_form_everywhere(
         track = hit.pop("track")
         row = library.row_of(track["id"])
         del track["path"]
-        address = f"/api/audio/{row}?id={quote(track['id'], safe='')}"
-        assert shown == hit | {"track": track | {"row": row, "audio": address}}
+        own = f"{row}?id={quote(track['id'], safe='')}"
+        addresses = {"audio": f"/api/audio/{own}", "art": f"/api/art/{own}"}
+        assert shown == hit | {"track": track | {"row": row} | addresses}
         entry, similarity = match.pop("entry"), match.pop("similarity")
         assert entry["id"] == track["id"] and 0 <= similarity <= 1
         assert match == hit
