@@ -26,6 +26,7 @@ from input_pipeline.tracks import DIMENSIONS
 from jaxsim.library import store
 from jaxsim.library.search import index, query
 from jaxsim.library.store import writing
+from jaxsim.library.store.entries import Entry
 from jaxsim.network import subspaces
 
 CENTRES, SIZE = 1000, 64  # of a sub-space
@@ -85,9 +86,9 @@ def track_id(number: int) -> str:
     return f"{number:07d}"
 
 
-def entry(number: int, vector: np.ndarray) -> writing.Entry:
+def entry(number: int, vector: np.ndarray) -> Entry:
     given = {"title": f"Song {number}", "artist": f"Artist {number % ARTISTS}"}
-    return writing.Entry(
+    return Entry(
         path=f"/music/{number}.ogg",
         track_id=track_id(number),
         given=given | {"tempo": 60 + number % 120},

@@ -12,7 +12,7 @@ from jaxsim.library import store
 from jaxsim.library.search.query import Example
 from jaxsim.library.search.readings import Sound
 from jaxsim.library.store import writing
-from jaxsim.library.store.writing import Entry
+from jaxsim.library.store.entries import Entry
 from jaxsim.network import subspaces
 from tests.helpers.models import model_file
 

@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from jaxsim.library.intake.examination import Examined
-from jaxsim.library.store.writing import Known
+from jaxsim.library.store.entries import Known
 
 Key = Callable[[Known | Examined], tuple]
 

@@ -24,7 +24,8 @@ from jaxsim.library.intake import tags
 from jaxsim.library.intake.examination import NO_FILE, size_and_time
 from jaxsim.library.intake.reports import counted, kind_of
 from jaxsim.library.store import Store, writing
-from jaxsim.library.store.writing import Known, Writer
+from jaxsim.library.store.entries import Known
+from jaxsim.library.store.writing import Writer
 
 FIELDS = file_tags.WRITTEN
 USUAL = ("tempo", "key", "mood")  # a genre is its owner's choice of words

@@ -23,7 +23,8 @@ from jaxsim.library.intake.reports import Report
 from jaxsim.library.intake.scale_out import Embedded
 from jaxsim.library.intake.sources import Found, Source
 from jaxsim.library.store import writing
-from jaxsim.library.store.writing import Entry, Known, Skipped, Vector, Writer
+from jaxsim.library.store.entries import Entry, Known, Skipped, Vector
+from jaxsim.library.store.writing import Writer
 
 Item = TypeVar("Item")
 

@@ -14,7 +14,7 @@ from jaxsim.exported import numpy_model, readings
 from jaxsim.library.intake import heard
 from jaxsim.library.intake.embedding import Embedder
 from jaxsim.library.store import writing
-from jaxsim.library.store.writing import Entry
+from jaxsim.library.store.entries import Entry
 
 NAMES = {"genre": ("jazz", "pop", "rock"), "mood": ("happy", "sad")}
 

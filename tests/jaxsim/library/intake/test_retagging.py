@@ -15,7 +15,7 @@ from jaxsim.library import store
 from jaxsim.library.intake import examination, retagging
 from jaxsim.library.intake.updating import Report, update
 from jaxsim.library.store import writing
-from jaxsim.library.store.writing import Entry
+from jaxsim.library.store.entries import Entry
 from tests.helpers import updates
 from tests.helpers.audio import pulsed_tone
 from tests.helpers.encoding import encode

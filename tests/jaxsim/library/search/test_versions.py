@@ -9,6 +9,7 @@ import pytest
 from jaxsim.library import store
 from jaxsim.library.search import hits, paths, query, versions
 from jaxsim.library.store import Store, writing
+from jaxsim.library.store.entries import Entry
 from tests.helpers.libraries import describe, entry, random_vectors
 
 COUNT = 40
@@ -35,7 +36,7 @@ def library(tmp_path: Path) -> Store:
     return store.open(tmp_path / "store")
 
 
-def _normalised(one: writing.Entry) -> writing.Entry:
+def _normalised(one: Entry) -> Entry:
     parts = one.vector.reshape(3, 4)
     length = np.linalg.norm(parts, axis=1, keepdims=True)
     return dataclasses.replace(one, vector=(parts / length).ravel())

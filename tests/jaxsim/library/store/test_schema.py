@@ -8,7 +8,7 @@ import numpy as np
 
 from jaxsim.library import store
 from jaxsim.library.search import preferences, presets
-from jaxsim.library.store import writing
+from jaxsim.library.store import entries, writing
 from tests.helpers.libraries import describe, entry
 
 OLD_TABLES = """CREATE TABLE tracks (
@@ -118,7 +118,7 @@ def test_an_older_library_is_read_as_it_is_and_upgraded_when_it_is_written(tmp_p
         known = writer.known()
         assert known["/music/c.wav"].present is False
         assert [known[path].fingerprint for path in sorted(known)] == ["", "", ""]
-        assert writer.skipped() == {"/music/d.wav": writing.Skipped("silent", -1, -1, "")}
+        assert writer.skipped() == {"/music/d.wav": entries.Skipped("silent", -1, -1, "")}
         writer.add([entry(7, np.full(12, 0.5))])
     assert (tmp_path / "vectors-3.f16").read_bytes() == (
         written + np.full(12, 0.5, "<f2").tobytes()
