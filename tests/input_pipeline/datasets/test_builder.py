@@ -229,9 +229,9 @@ def test_only_changed_audio_is_extracted_again(tmp_path, changing_tracks, monkey
     assert _prepare(changing_tracks, data).kept == 0
     _write(tmp_path / "1.wav", 7)
     extracted = []
-    original = features.extract
+    original = features.hear
     monkeypatch.setattr(
-        features, "extract", lambda *given: extracted.append(len(given[0])) or original(*given)
+        features, "hear", lambda *given: extracted.append(len(given[0])) or original(*given)
     )
     labelled = [*changing_tracks[:2], dataclasses.replace(changing_tracks[2], key="Am")]
     added = Track("3", "test", tmp_path / "3.wav")

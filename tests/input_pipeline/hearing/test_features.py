@@ -25,6 +25,7 @@ def test_shapes_and_types(extracted, samples):
         "mel": ((frames, 128), "float16"),
         "cens": ((frames, 12), "float16"),
         "onset": ((frames,), "float32"),
+        "harmony": ((2, 90), "float32"),
     }
 
 

@@ -8,7 +8,7 @@ import pytest
 import soundfile
 
 from input_pipeline.hearing import excerpts
-from input_pipeline.hearing.segments import segments
+from input_pipeline.hearing.segments import ARRAYS, segments
 from jaxsim import embed, search
 from jaxsim.exported import numpy_model
 from jaxsim.library import commands, store
@@ -59,7 +59,7 @@ def test_long_tracks_are_heard_in_excerpts_and_short_ones_whole(
     of_model, embedder = numpy_model.load(model), Embedder(model)
     samples, _ = soundfile.read(music / "long.wav", dtype="float32")
     arrays = excerpts.extract(samples, embedder.feature_config, SECONDS)
-    each = [of_model.embed(*(arrays[name][[i]] for name in arrays)) for i in range(3)]
+    each = [of_model.embed(*(arrays[name][[i]] for name in ARRAYS)) for i in range(3)]
     mean = np.mean(each, axis=0).reshape(3, -1).astype(np.float64)
     expected = (mean / np.linalg.norm(mean, axis=1, keepdims=True)).ravel()
     np.testing.assert_allclose(found["long"], expected, atol=1e-3)
