@@ -8,7 +8,7 @@ import pytest
 
 from input_pipeline.datasets import dataset
 from input_pipeline.hearing.features import FeatureConfig
-from input_pipeline.hearing.readings import evidence
+from input_pipeline.hearing.readings import of_features
 from jaxsim import export, search
 from jaxsim.exported import numpy_model, readings
 from jaxsim.library.intake import heard
@@ -56,7 +56,7 @@ def write_library(
     with writing.open(folder, Embedder(exported).description(), exported.read_bytes()) as writer:
         for row, vector in enumerate(vectors.reshape(len(vectors), -1)):
             stored = data.stored(row)
-            seen = evidence(stored["onset"], stored["cens"], config.frame_rate)
+            seen = of_features(stored, config.frame_rate)
             found.append(heard.columns(model, vector, seen))
             writer.add(
                 [

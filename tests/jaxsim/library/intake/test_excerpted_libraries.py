@@ -79,7 +79,7 @@ def test_later_tracks_and_queries_are_heard_in_the_same_way(
             uploads.close()
     expected = vectors(library)["long"]
     assert seconds == 32
-    for vector in (as_query, uploaded):
+    for vector in (as_query.vector, uploaded.vector):
         np.testing.assert_allclose(vector, expected, atol=1e-3)
     before = soundfile.read(other, dtype="float32")[0]
     soundfile.write(tmp_path / "softer.wav", before / 2, SAMPLE_RATE)  # the model does not mind

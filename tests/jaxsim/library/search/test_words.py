@@ -117,7 +117,7 @@ def test_suggestions(library: Store, text: str, expected: list[str], known: bool
     assert starts == sorted(starts, reverse=True), "words that begin with it come first"
     for pair in found:  # what is suggested can be asked for
         assert words.terms(words.term(*pair), library.dimensions) == [pair]
-        words.vector(library, [pair])
+        words.example(library, [pair])
     assert len(words.suggestions(library, "", 2)[0]) == 2
 
 

@@ -332,7 +332,7 @@ def reading(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Store]:
 @pytest.mark.parametrize(("width", "theme"), [(1300, "light"), (390, "dark")])
 def test_words_are_chips(browser: webdriver.Chrome, reading: Store, width: int, theme: str) -> None:
     asked = [("genre", "hard rock"), ("tempo", "90")]
-    rock, tempo = (words.vector(reading, [pair]) for pair in asked)
+    rock, tempo = (words.example(reading, [pair]) for pair in asked)
     media = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
     browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
     with served(reading) as found, window(page := Page(browser, found), width, 844):

@@ -38,7 +38,7 @@ def test_words_are_suggested(client: TestClient) -> None:
 def test_a_suggestion_is_a_seed(client: TestClient, library: Store) -> None:
     """Beside tracks, with weights, negative ones too, and conditions."""
     (word,) = client.get("/api/words", params={"text": "hard"}).json()["words"]
-    rock = words.vector(library, [("genre", "hard rock")])
+    rock = words.example(library, [("genre", "hard rock")])
     weights = {"genre": -1, "key": 0.5}
     body = {"like": [word["like"], "0007"], "weights": weights, "where": "title~'1'", "top": 5}
     found = client.post("/api/search", json=body).json()["hits"]
