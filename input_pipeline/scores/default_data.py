@@ -28,7 +28,7 @@ def default_directory(scores_config: scores.ScoresConfig, feature_config: Featur
     identity = {
         "scores": dataclasses.asdict(scores_config),
         "features": feature_config.described(),
-        # The oldest one that can be read: what it lacks, the scores do not have.
+        # The oldest one that can be read: nothing that it lacks is trained on.
         "versions": [dataset.READABLE_VERSIONS[0], FEATURE_VERSION, scores.VERSION],
         "distributions": {name: importlib.metadata.version(name) for name in _DISTRIBUTIONS},
     }

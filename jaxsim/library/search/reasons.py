@@ -7,14 +7,13 @@ Contributions decide what is said, and readings only how: dimensions come in the
 contribute, and a dimension that speaks against a hit is never called the same, whatever is read.
 """
 
+import itertools
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from input_pipeline.tracks import KEYS
 from jaxsim.library.search import readings
-from jaxsim.library.search.query import Example, Hit, Seed
+from jaxsim.library.search.query import Example, Hit, Seed, row_of
 from jaxsim.library.search.readings import UNKNOWN, Sound
 from jaxsim.library.store import Store
 
@@ -37,7 +36,7 @@ def sentences(
 
     `known` is what `Store.known` says of the hits, for callers that have asked already.
     """
-    asked = [_sound(store, seed) for seed in seeds]
+    asked = _sounds(store, seeds)
     query = _common(asked)
     both = "both " if len(seeds) == 1 else "all "
     if all(sound.asked for sound in asked):
@@ -50,11 +49,15 @@ def sentences(
     ]
 
 
-def _sound(store: Store, seed: Seed) -> Sound:
-    """What is known of a seed: of an embedding alone, nothing."""
-    if isinstance(seed, np.ndarray):
-        return UNKNOWN
-    return seed.sound if isinstance(seed, Example) else readings.of(*store.known([int(seed)])[0])
+def _sounds(store: Store, seeds: Sequence[Seed]) -> list[Sound]:
+    """What is known of the seeds: of an embedding alone, nothing."""
+    rows = list(dict.fromkeys(row for row in map(row_of, seeds) if row is not None))
+    of_tracks = itertools.starmap(readings.of, store.known(rows))
+    tracks: dict[int | None, Sound] = dict(zip(rows, of_tracks, strict=True))
+    return [
+        seed.sound if isinstance(seed, Example) else tracks.get(row_of(seed), UNKNOWN)
+        for seed in seeds
+    ]
 
 
 def _common(sounds: Sequence[Sound]) -> Sound:
