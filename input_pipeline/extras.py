@@ -7,12 +7,13 @@ import importlib.util
 MODULES = {
     "train": (
         *("absl", "flax", "jax", "jaxtyping", "jinja2", "librosa", "matplotlib", "ml_collections"),
-        *("optax", "orbax", "tensorboardX", "tensorflow", "tensorflow_datasets", "yaml"),
+        *("optax", "orbax", "sklearn", "tensorboardX", "tensorflow", "tensorflow_datasets", "yaml"),
     ),
     "scores": ("midirenderer", "music21", "pretty_midi", "soundfile"),
     "ann": ("usearch",),
     "beam": ("apache_beam",),
     "madmom": ("madmom",),
+    "map": ("sklearn",),
     "mirdata": ("mirdata",),
     "qdrant": ("qdrant_client",),
     "safetensors": ("safetensors",),
@@ -25,9 +26,17 @@ def need(extra: str) -> None:
     Raises:
       ImportError: it is not; the message says what to install.
     """
-    missing = [name for name in MODULES[extra] if not _is_there(name)]
-    if missing:
+    if missing := _missing(extra):
         raise ImportError(f"{missing[0]} is missing: this needs `pip install 'jaxsim[{extra}]'`")
+
+
+def are_there(extra: str) -> bool:
+    """Whether an extra is installed, without importing anything of it."""
+    return not _missing(extra)
+
+
+def _missing(extra: str) -> list[str]:
+    return [name for name in MODULES[extra] if not _is_there(name)]
 
 
 def _is_there(module: str) -> bool:

@@ -1,7 +1,8 @@
 """A map of a library: its tracks in two dimensions, close together where they sound alike.
 
-Small libraries are laid out by t-SNE, large ones by their first two principal components. A map is
-computed once and kept in the library's folder as long as the tracks stay the same.
+Small libraries are laid out by t-SNE where scikit-learn is installed (the extra `map`), all others
+by their first two principal components. A map is computed once and kept in the library's folder as
+long as the tracks stay the same.
 """
 
 import contextlib
@@ -12,12 +13,13 @@ from pathlib import Path
 import numpy as np
 import threadpoolctl
 
+from input_pipeline import extras
 from input_pipeline.files import replacing
 from jaxsim.library.store import Store
 from jaxsim.network import subspaces
 from jaxsim.network.likeness import TINY_DEVIATION
 
-VERSION = 1  # Raise it whenever `compute` gives different maps.
+VERSION = 2  # Raise it whenever `compute` gives different maps.
 WHOLE = "all"
 MAX_TSNE = 3000  # tracks; its time grows faster than their number
 SAMPLE = 10_000  # tracks whose principal components are computed
@@ -56,10 +58,15 @@ def compute(store: Store, space: str = WHOLE) -> np.ndarray:
     count = len(store)
     if count < 3:  # too few to spread over a plane
         return np.stack([np.linspace(0, 1, count), np.full(count, 0.5)], 1).astype(np.float32)
-    points = _by_tsne(store, space) if count <= MAX_TSNE else _by_components(store, space)
+    layout = _by_tsne if _is_by_tsne(count) else _by_components
+    points = layout(store, space)
     low, high = points.min(axis=0), points.max(axis=0)
     centred = (points - (low + high) / 2) / max((high - low).max(), 1e-12)
     return np.asarray(np.clip(centred + 0.5, 0, 1), np.float32)
+
+
+def _is_by_tsne(count: int) -> bool:
+    return count <= MAX_TSNE and extras.are_there("map")
 
 
 def _by_tsne(store: Store, space: str) -> np.ndarray:
@@ -77,13 +84,15 @@ def _by_tsne(store: Store, space: str) -> np.ndarray:
 
 
 def _by_components(store: Store, space: str) -> np.ndarray:
-    from sklearn.decomposition import PCA
-
     random = np.random.default_rng(0)
-    sample = np.sort(random.choice(store.rows, min(SAMPLE, len(store)), replace=False))
-    pca = PCA(2, random_state=0).fit(_vectors(store, space, sample))
+    chosen = np.sort(random.choice(store.rows, min(SAMPLE, len(store)), replace=False))
+    sample = _vectors(store, space, chosen)
+    centre = sample.mean(axis=0)
+    _, directions = np.linalg.eigh(np.cov(sample, rowvar=False))  # in ascending order
+    plane = directions[:, :-3:-1]
+    plane = plane * np.sign(plane[np.abs(plane).argmax(axis=0), [0, 1]])  # else they are arbitrary
     blocks = [store.rows[i : i + BLOCK] for i in range(0, len(store), BLOCK)]
-    return np.concatenate([pca.transform(_vectors(store, space, rows)) for rows in blocks])
+    return np.concatenate([(_vectors(store, space, rows) - centre) @ plane for rows in blocks])
 
 
 def _vectors(store: Store, space: str, rows: np.ndarray) -> np.ndarray:
@@ -104,8 +113,9 @@ def _file(store: Store, space: str) -> Path:
 
 
 def _key(store: Store) -> str:
-    """Identifies the tracks and their vectors: rows of a matrix are never written twice."""
-    return hashlib.sha256(f"{VERSION} {store.matrix} ".encode() + store.rows.tobytes()).hexdigest()
+    """Identifies layout, tracks and vectors: rows of a matrix are never written twice."""
+    about = f"{VERSION} {_is_by_tsne(len(store))} {store.matrix} "
+    return hashlib.sha256(about.encode() + store.rows.tobytes()).hexdigest()
 
 
 def _read(file: Path, store: Store) -> np.ndarray | None:

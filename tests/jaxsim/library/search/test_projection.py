@@ -1,15 +1,23 @@
 """Maps: near is alike; computed once; for any number of tracks."""
 
+import sys
 from collections.abc import Callable
 
 import numpy as np
 import pytest
+import sklearn.decomposition
 
 from jaxsim.library.search import projection
 from jaxsim.library.store import Store
 from tests.helpers.libraries import random_vectors
 
 MakeStore = Callable[..., Store]
+
+
+@pytest.fixture
+def light(monkeypatch: pytest.MonkeyPatch) -> None:
+    """An installation without the extra `map`."""
+    monkeypatch.setitem(sys.modules, "sklearn", None)
 
 
 def groups(count: int) -> np.ndarray:
@@ -20,11 +28,17 @@ def groups(count: int) -> np.ndarray:
     return vectors
 
 
-@pytest.mark.parametrize("most", [3000, 10], ids=["t-SNE", "principal components"])
+@pytest.mark.parametrize("way", ["t-SNE", "large", "light"])
 def test_groups_are_apart_in_their_space(
-    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch, most: int
+    make_store: MakeStore,
+    monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
+    way: str,
 ) -> None:
-    monkeypatch.setattr(projection, "MAX_TSNE", most)
+    if way == "large":
+        monkeypatch.setattr(projection, "MAX_TSNE", 10)
+    if way == "light":
+        request.getfixturevalue("light")
     monkeypatch.setattr(projection, "BLOCK", 16)
     store = make_store(groups(60))
     points = projection.load(store, "tempo")
@@ -36,6 +50,28 @@ def test_groups_are_apart_in_their_space(
     assert apart > 2 * max(odd.std(axis=0).max(), even.std(axis=0).max())
     other = projection.load(store, "genre")
     assert np.linalg.norm(other[1::2].mean(axis=0) - other[::2].mean(axis=0)) < apart / 2
+
+
+def test_principal_components_are_scikit_learns(make_store: MakeStore, light: None) -> None:
+    store = make_store(groups(60) * np.linspace(1, 3, 12))
+    points = projection.load(store, "tempo")
+    vectors = np.asarray(store.vectors[store.rows], np.float64)[:, store.subspaces["tempo"]]
+    expected = sklearn.decomposition.PCA(2).fit_transform(vectors)
+    scale = np.ptp(expected, axis=0).max()
+    for axis in range(2):  # either way round, and on a scale of their own
+        found, wanted = points[:, axis] - points[:, axis].mean(), expected[:, axis] / scale
+        np.testing.assert_allclose(found * np.sign(found @ wanted), wanted, atol=1e-5)
+
+
+def test_a_map_is_laid_out_anew_with_scikit_learn(
+    make_store: MakeStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store = make_store(groups(60))
+    with monkeypatch.context() as without:
+        without.setitem(sys.modules, "sklearn", None)
+        projection.load(store)
+        assert projection.is_there(store)
+    assert not projection.is_there(store)
 
 
 def test_a_map_is_computed_once(make_store: MakeStore, monkeypatch: pytest.MonkeyPatch) -> None:
