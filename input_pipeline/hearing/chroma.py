@@ -23,7 +23,6 @@ HOP_UNIT = 1 << OCTAVES - 1  # samples; the hop is halved for every octave
 GROUPS = 3  # into which the wavelets of an octave are split: the fewer, the more products with zero
 STEPS = (0.05, 0.1, 0.2, 0.4)  # shares of a frame's energy; CENS has a quarter for each exceeded
 TINY = np.finfo(np.float32).tiny
-REACH = len(harmony.SMOOTHING) // 2
 CENS_FRAMES = 8192  # that are smoothed at once
 TUNING_RANGE = (150.0, 4000.0)  # Hz; peaks outside do not count
 TUNING_N_FFT = 2048
@@ -77,8 +76,8 @@ def _smoothed(chroma: np.ndarray) -> np.ndarray:
     """CENS of chroma [n_chroma, T], in pieces that overlap as far as the smoothing reaches."""
     cens = np.empty_like(chroma)
     for start in range(0, chroma.shape[1], CENS_FRAMES):
-        begin = max(start - REACH, 0)
-        share = _normalised(chroma[:, begin : start + CENS_FRAMES + REACH], order=1)
+        begin = max(start - harmony.REACH, 0)
+        share = _normalised(chroma[:, begin : start + CENS_FRAMES + harmony.REACH], order=1)
         quantised = sum((share > np.float32(step)) * np.float32(0.25) for step in STEPS)
         smooth = scipy.ndimage.convolve1d(quantised, harmony.SMOOTHING, axis=1, mode="constant")
         piece = smooth[:, start - begin :][:, :CENS_FRAMES]

@@ -5,7 +5,7 @@ piece. A key is heard more surely where the bass is told from the chords above i
 octave, which is mostly overtones, is left out.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 import numpy as np
 import scipy.ndimage
@@ -15,6 +15,8 @@ REGISTERS = ((0, 1, 2), (3, 4, 5))  # octaves of the constant-Q transform: C1 to
 PAIRS = np.triu_indices(PITCH_CLASSES)
 SIZE = PITCH_CLASSES + len(PAIRS[0])  # numbers in a register
 SMOOTHING = np.hanning(43)[1:-1] / np.hanning(43).sum()  # over 41 frames, as in CENS
+REACH = len(SMOOTHING) // 2
+FRAMES = 4096  # that are smoothed at once
 
 
 def statistics(registers: np.ndarray) -> np.ndarray:
@@ -27,8 +29,16 @@ def statistics(registers: np.ndarray) -> np.ndarray:
       float32 [R, SIZE]: of frames smoothed over a second and brought to length 1, the mean of each
       pitch class, and of each pair's product. Zeros where a register is silent throughout.
     """
-    smooth = scipy.ndimage.convolve1d(registers, SMOOTHING, axis=2, mode="constant")
-    return np.stack([of_frames(frames.T) for frames in smooth]).astype(np.float32)
+    return np.stack([_of_pieces(_smoothed(frames)) for frames in registers]).astype(np.float32)
+
+
+def _smoothed(frames: np.ndarray) -> Iterator[np.ndarray]:
+    """Frames [12, T], smoothed, in pieces [t, 12]."""
+    for start in range(0, frames.shape[1], FRAMES):
+        begin = max(start - REACH, 0)
+        around = frames[:, begin : start + FRAMES + REACH]
+        smooth = scipy.ndimage.convolve1d(around, SMOOTHING, axis=1, mode="constant")
+        yield smooth[:, start - begin :][:, :FRAMES].T
 
 
 def joined(parts: Sequence[np.ndarray]) -> np.ndarray:
@@ -38,9 +48,15 @@ def joined(parts: Sequence[np.ndarray]) -> np.ndarray:
 
 def of_frames(frames: np.ndarray) -> np.ndarray:
     """The statistics of one register's frames [T, 12]: float64 [SIZE]."""
-    length = np.linalg.norm(frames, axis=1, keepdims=True)
-    sounding = length[:, 0] > np.finfo(np.float32).tiny
-    frames = (frames[sounding] / length[sounding]).astype(np.float64)
-    count = max(len(frames), 1)
-    together = frames.T @ frames / count
-    return np.concatenate([frames.sum(axis=0) / count, together[PAIRS]])
+    return _of_pieces([frames])
+
+
+def _of_pieces(pieces: Iterable[np.ndarray]) -> np.ndarray:
+    count, total = 0, np.zeros(SIZE)
+    for frames in pieces:
+        length = np.linalg.norm(frames, axis=1, keepdims=True)
+        sounding = length[:, 0] > np.finfo(np.float32).tiny
+        frames = (frames[sounding] / length[sounding]).astype(np.float64)
+        count += len(frames)
+        total += np.concatenate([frames.sum(axis=0), (frames.T @ frames)[PAIRS]])
+    return total / max(count, 1)

@@ -7,7 +7,11 @@ from input_pipeline.hearing import chroma, harmony
 from tests.helpers.audio import SAMPLE_RATE
 
 
-def test_statistics_are_means_over_smoothed_frames() -> None:
+@pytest.mark.parametrize("at_once", [4096, 7])
+def test_statistics_are_means_over_smoothed_frames(
+    monkeypatch: pytest.MonkeyPatch, at_once: int
+) -> None:
+    monkeypatch.setattr(harmony, "FRAMES", at_once)
     registers = np.random.default_rng(0).random((2, 12, 60)).astype(np.float32)
     registers[1, :, :] = 0
     window = np.hanning(43)[1:-1] / np.hanning(43).sum()
