@@ -4,6 +4,7 @@ import os
 import runpy
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -12,6 +13,8 @@ import soundfile
 from ml_collections import ConfigDict
 
 from tests.helpers.audio import SAMPLE_RATE, pulsed_tone, write_csv
+
+LONG = 5.0  # seconds
 
 if "PYTEST_XDIST_WORKER" not in os.environ:  # workers of pytest-xdist inherit all this
     os.environ["JAXSIM_CHECK_SHAPES"] = "1"
@@ -33,6 +36,22 @@ def _programs() -> Iterator[None]:
     programs of a whole run needs more, and then the compiler crashes.
     """
     yield
+    _free_programs()
+
+
+@pytest.fixture(autouse=True)
+def _large_programs() -> Iterator[None]:
+    """Frees the programs of a test that took so long that it must have compiled whole steps.
+
+    Each of those takes thousands of memory maps, and some files compile dozens.
+    """
+    began = time.monotonic()
+    yield
+    if time.monotonic() - began > LONG:
+        _free_programs()
+
+
+def _free_programs() -> None:
     if (jax := sys.modules.get("jax")) is not None:
         jax.clear_caches()
 

@@ -127,30 +127,81 @@ def search(
     known = [row for row in map(row_of, seeds) if row is not None]
     if not include_seeds:
         allowed[known] = False
-    products = None
     if among is None:
-        products, tolerance = _products(store, q, w, allowed, top)
-        approximate = np.where(allowed, products, -np.inf)
-        number = int(allowed.sum())
+        ranking: _Ranking = _ScannedRanking(store, q, w, allowed, top)
     else:
-        candidates = among[allowed[among]]  # all of them are computed exactly
-        number = len(candidates)
+        ranking = _Ranking(store, q, w, among[allowed[among]])
     count = top
     while True:
-        if among is None:
-            candidates = _promising(approximate, count, tolerance)
-        rows, cosines = _first(store, q, w, candidates, count)
+        rows, cosines = ranking.first(count)
         others = (
             versions.folded(store, rows, known) if fold else dict.fromkeys(range(len(rows)), ())
         )
         positions = np.fromiter(others, np.int64, len(others))
         within = _within_limits(store, rows[positions], max_per_artist, max_per_album)[:top]
         kept = positions[within]
-        if len(kept) == top or count >= number:
+        if len(kept) == top or count >= ranking.size:
             break
         count *= 4
     same = [others[int(one)] for one in kept]
-    return _hits(store, q, w, rows[kept], cosines[kept], products, same)
+    return _hits(store, q, w, rows[kept], cosines[kept], ranking.products, same)
+
+
+class _Ranking:
+    """Some rows by descending score of a query [E] with weights [S]; all are computed exactly.
+
+    Attributes:
+      size: how many rows there are.
+      products: float32 [M], inner products of all rows of the store, if they are known.
+    """
+
+    products: np.ndarray | None = None
+
+    def __init__(self, store: Store, query: np.ndarray, weights: np.ndarray, rows: np.ndarray):
+        self._query = (store, query, weights)
+        self._rows = rows
+        self.size = len(rows)
+
+    def first(self, count: int) -> tuple[np.ndarray, np.ndarray]:
+        """The first rows [n], equal scores by id, and their cosines [n, S]."""
+        return _first(*self._query, self._candidates(count), count)
+
+    def _candidates(self, count: int) -> np.ndarray:
+        """Rows among which the first `count` are."""
+        return self._rows
+
+
+class _ScannedRanking(_Ranking):
+    """All `allowed` rows: one pass over the library tells which are worth computing exactly."""
+
+    def __init__(
+        self,
+        store: Store,
+        query: np.ndarray,
+        weights: np.ndarray,
+        allowed: np.ndarray,
+        count: int,
+    ):
+        """`count` is how many rows will be asked for first."""
+        super().__init__(store, query, weights, np.empty(0, np.int64))
+        self._allowed = allowed
+        self.size = int(np.count_nonzero(allowed))
+        asked = vector(store, query, weights)
+        if store.coarse is not None:
+            self._know(*scan_coarse(store.coarse, asked), count)
+            if len(self._candidates(count)) <= MOST_PROMISING * count:
+                return
+        self._know(scan(store.vectors, asked), _rounding(store, query, weights), count)
+
+    def _know(self, products: np.ndarray, tolerance: float, count: int) -> None:
+        self.products, self._tolerance = products, tolerance
+        self._approximate = np.where(self._allowed, products, np.float32(-np.inf))
+        self._promising = {count: _promising(self._approximate, count, tolerance)}
+
+    def _candidates(self, count: int) -> np.ndarray:
+        if count not in self._promising:
+            self._promising[count] = _promising(self._approximate, count, self._tolerance)
+        return self._promising[count]
 
 
 def score_tracks(
@@ -274,22 +325,6 @@ def likenesses(store: Store, seeds: Sequence[Seed], rows: Sequence[int] | np.nda
     equal = np.ones(len(store.dimensions))
     cosines = _cosines(store, seed_vector(store, seeds), np.asarray(rows, np.int64))
     return _contributions(store, equal, cosines)
-
-
-def _products(
-    store: Store, query: np.ndarray, weights: np.ndarray, allowed: np.ndarray, count: int
-) -> tuple[np.ndarray, float]:
-    """Inner products float32 [M] of all rows, and how far they can be off.
-
-    They are coarse if that tells the first `count` of the `allowed` rows apart well enough.
-    """
-    asked = vector(store, query, weights)
-    if store.coarse is not None:
-        found, bound = scan_coarse(store.coarse, asked)
-        approximate = np.where(allowed, found, -np.inf)
-        if len(_promising(approximate, count, bound)) <= MOST_PROMISING * count:
-            return found, bound
-    return scan(store.vectors, asked), _rounding(store, query, weights)
 
 
 def _rounding(store: Store, query: np.ndarray, weights: np.ndarray) -> float:

@@ -1,6 +1,7 @@
 """What is known of a track's sound, for people: what its tags say, and else what was heard."""
 
 import dataclasses
+import functools
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -50,6 +51,7 @@ def of(track: Mapping[str, Any], heard: Mapping[str, Any]) -> Sound:
     )
 
 
+@functools.lru_cache(1024)
 def _key(name: str | None) -> int | None:
     """The first of the keys that a text names; None if it names none."""
     try:

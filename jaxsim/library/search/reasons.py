@@ -23,6 +23,7 @@ TELLING = 0.2  # of the largest contribution; less is not worth saying
 SAME_TEMPO = 0.04  # relative
 CLOSE_TEMPO = 2.0  # BPM, between tempi that one number stands for
 MULTIPLES = {2.0: "double time", 0.5: "half time"}
+KEY_NAMES = tuple(f"{key}, {readings.camelot(i)}" for i, key in enumerate(KEYS))
 NOTHING = "No dimension sets it apart from the others."
 
 
@@ -79,13 +80,14 @@ def _common(sounds: Sequence[Sound]) -> Sound:
 
 def _sentence(dimensions: Sequence[str], hit: Hit, query: Sound, found: Sound, both: str) -> str:
     contributions, likeness = hit.contributions.tolist(), hit.likeness.tolist()
-    most = max(map(abs, contributions), default=0.0)
+    sizes = [abs(value) for value in contributions]
+    most = max(sizes, default=0.0)
     if not most > 0:
         return NOTHING
     kinds: dict[str, list[int]] = {}
-    for number in sorted(range(len(contributions)), key=lambda i: -abs(contributions[i])):
+    for number in sorted(range(len(sizes)), key=sizes.__getitem__, reverse=True):
         value = contributions[number]
-        if abs(value) > TELLING * most:
+        if sizes[number] > TELLING * most:
             alike = value > 0 and likeness[number] > 0
             kind = "alike" if alike else "unlike" if value > 0 else "against"
             kinds.setdefault(kind, []).append(number)
@@ -150,13 +152,12 @@ def _times(tempo: float | None, other: float | None) -> float | None:
 def _key(query: Sound, found: Sound, both: str, *, alike: bool) -> str:
     if found.key is None:
         return ""
-    name = f"{KEYS[found.key]}, {readings.camelot(found.key)}"
+    name = KEY_NAMES[found.key]
     if query.key is None:
         return f"this one in {name}"
     relation = _relation(query.key, found.key)
     if not relation:
-        other = f"{KEYS[query.key]}, {readings.camelot(query.key)}"
-        return _against(f"this one in {name}, not {other}", alike)
+        return _against(f"this one in {name}, not {KEY_NAMES[query.key]}", alike)
     if not alike:
         return ""
     return f"{both}{name}" if relation == "same" else f"this one {relation}: {name}"

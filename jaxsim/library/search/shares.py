@@ -12,7 +12,7 @@ import numpy as np
 
 from jaxsim.library.store import Store
 from jaxsim.network import subspaces
-from jaxsim.network.likeness import standard_scales
+from jaxsim.network.likeness import TINY_DEVIATION, standard_scales
 
 ROUNDING = 2.0**-20  # of cosines in float32: a track is not less like the query than itself
 
@@ -49,9 +49,8 @@ def by_dimension(store: Store, sampled: np.ndarray, cosines: np.ndarray) -> np.n
       sampled: see `sample_cosines`.
       cosines: float64 [n, S], of the hits.
     """
-    speaks = standard_scales(np.ones(len(sampled)), store.deviation) > 0
-    pairs = zip(sampled, cosines.T - ROUNDING, strict=True)
-    return np.stack([_smaller(store, *pair) for pair in pairs], axis=1) * speaks
+    speaks = store.deviation >= TINY_DEVIATION
+    return _smaller(store, sampled, cosines.T - ROUNDING).T * speaks
 
 
 def of_sample(
@@ -59,13 +58,16 @@ def of_sample(
 ) -> np.ndarray:
     """float64 [n]: shares of the sample that have a smaller score; see `by_dimension`."""
     scales = standard_scales(weights, store.deviation).astype(np.float32)
-    return _smaller(store, scales @ sampled, cosines @ scales - ROUNDING * np.abs(scales).sum())
+    scores = cosines @ scales - ROUNDING * np.abs(scales).sum()
+    return _smaller(store, (scales @ sampled)[None], scores[None])[0]
 
 
 def _smaller(store: Store, sampled: np.ndarray, values: np.ndarray) -> np.ndarray:
-    """The share of the sample, and of the hit itself, that is smaller than each value."""
-    others = len(sampled) < len(store)  # the hit itself may not be in the sample
-    return np.searchsorted(np.sort(sampled), values.astype(np.float32)) / (len(sampled) + others)
+    """The share of the sample, and of the hit itself, below each value: [S, n], of [S, m]."""
+    size = sampled.shape[1]
+    pairs = zip(np.sort(sampled, axis=1), values.astype(np.float32), strict=True)
+    counts = np.stack([np.searchsorted(*pair) for pair in pairs])
+    return counts / (size + (size < len(store)))  # the hit itself may not be in the sample
 
 
 def percent(share: float) -> int:
