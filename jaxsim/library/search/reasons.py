@@ -1,10 +1,11 @@
 """Why a hit is a hit, in one sentence of words and numbers.
 
-    Alike most of all in tempo (this one at 60 BPM, half time), key (both A minor, 8A) and genre
-    (both electronic 0.71); against it: mood (this one sad 0.44).
+    Alike most of all in tempo (this one at 60 BPM, half time), era and genre (both electronic
+    0.71); also in key (both A minor, 8A); against it: mood (this one sad 0.44).
 
 Contributions decide what is said, and readings only how: dimensions come in the order of what they
-contribute, and a dimension that speaks against a hit is never called the same, whatever is read.
+contribute, and one that speaks against a hit is never called the same, whatever is read. `ALSO` are
+named although others contribute more, if they are read as alike.
 """
 
 import itertools
@@ -23,6 +24,8 @@ TELLING = 0.2  # of the largest contribution; less is not worth saying
 SAME_TEMPO = 0.04  # relative
 CLOSE_TEMPO = 2.0  # BPM, between tempi that one number stands for
 MULTIPLES = {2.0: "double time", 0.5: "half time"}
+ALSO = ("tempo", "key")  # whose readings people ask for, although others contribute more
+DIFFERENT = "though the readings differ"
 KEY_NAMES = tuple(f"{key}, {readings.camelot(i)}" for i, key in enumerate(KEYS))
 NOTHING = "No dimension sets it apart from the others."
 
@@ -92,20 +95,30 @@ def _sentence(dimensions: Sequence[str], hit: Hit, query: Sound, found: Sound, b
             kind = "alike" if alike else "unlike" if value > 0 else "against"
             kinds.setdefault(kind, []).append(number)
 
-    def listed(kind: str) -> str:
-        first = [dimensions[number] for number in kinds[kind][:MOST_NAMED]]
-        details = [_detail(one, query, found, both, alike=kind == "alike") for one in first]
-        named = zip(first, details, strict=True)
-        return _listed([f"{name} ({detail})" if detail else name for name, detail in named])
+    def described(kind: str) -> tuple[str, str]:
+        """The first dimensions of a kind, and those of `ALSO` among the others."""
+        names = [dimensions[number] for number in kinds[kind]]
+        details = [_detail(one, query, found, both, alike=kind == "alike") for one in names]
+        named = list(zip(names, details, strict=True))
+        texts = [f"{name} ({detail})" if detail else name for name, detail in named]
+        also = [
+            text
+            for (name, detail), text in zip(named[MOST_NAMED:], texts[MOST_NAMED:], strict=True)
+            if name in ALSO and detail and not detail.startswith(DIFFERENT)
+        ]
+        return _listed(texts[:MOST_NAMED]), _listed(also) if also else ""
 
     parts = []
     for kind, numbers in kinds.items():  # that of the largest contribution first
         if kind != "against":
             some = "most of all " if len(numbers) > MOST_NAMED else ""
             asked = ", as asked" if kind == "unlike" else ""
-            parts.append(f"{kind} {some}in {listed(kind)}{asked}")
+            first, also = described(kind)
+            parts.append(f"{kind} {some}in {first}{asked}")
+            if also and kind == "alike":
+                parts.append(f"also in {also}")
     if "against" in kinds:
-        parts.append(f"against it: {listed('against')}")
+        parts.append(f"against it: {described('against')[0]}")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}."
 
@@ -136,7 +149,7 @@ def _tempo(query: Sound, found: Sound, both: str, *, alike: bool) -> str:
 
 def _against(detail: str, alike: bool) -> str:
     """A difference that is read, which the sub-space may not hear as one."""
-    return f"though the readings differ: {detail}" if alike else detail
+    return f"{DIFFERENT}: {detail}" if alike else detail
 
 
 def _times(tempo: float | None, other: float | None) -> float | None:

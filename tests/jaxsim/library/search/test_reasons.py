@@ -80,6 +80,26 @@ def test_sentences(library: Store, row: int, contributions: tuple, expected: str
     assert sentence(library, row, *contributions) == expected
 
 
+@pytest.mark.parametrize(
+    ("row", "contributions", "expected"),
+    [
+        (2, (3, 1, 2), "Alike most of all in genre; also in key (both A minor, 8A) and tempo (both about 119 BPM)."),
+        (2, (3, 0.5, 2), "Alike most of all in genre; also in key (both A minor, 8A)."),
+        (1, (1, 2, 3), "Alike most of all in key (this one in the relative key: C major, 8B); also in tempo (this one "
+                       "at 60 BPM, half time)."),
+        (3, (3, 1, -2), "Alike most of all in genre; against it: key."),
+        (6, (3, 1, 2), "Alike most of all in genre."),
+        (4, (1, 2, 3), "Alike most of all in key (though the readings differ: this one in F# major, 2B, not A minor, "
+                       "8A); also in tempo (this one at 241 BPM, double time)."),
+    ],
+)  # fmt: skip
+def test_a_tempo_and_a_key_are_told_after_what_contributes_more(
+    library: Store, monkeypatch: pytest.MonkeyPatch, row: int, contributions: tuple, expected: str
+) -> None:
+    monkeypatch.setattr(reasons, "MOST_NAMED", 1)
+    assert sentence(library, row, *contributions) == expected
+
+
 def test_what_was_asked_to_differ(library: Store) -> None:
     found = sentence(library, 2, 3, 1, 0.1, signs=(-1, 1, 1))
     assert found == (
