@@ -22,6 +22,8 @@ import numpy as np
 import pytest
 import soundfile
 import uvicorn
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from mutagen import id3, wave
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
@@ -103,11 +105,15 @@ def address(library: Store) -> Iterator[str]:
         yield found
 
 
+def served(library: Store) -> contextlib.AbstractContextManager[str]:
+    """The address of a server of a library."""
+    return running(create_app(library, embed_file=embed_file))
+
+
 @contextlib.contextmanager
-def served(library: Store) -> Iterator[str]:
+def running(app: FastAPI) -> Iterator[str]:
     """The address of a server in a thread."""
-    config = uvicorn.Config(create_app(library, embed_file=embed_file), log_level="warning")
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     listening = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
@@ -781,13 +787,15 @@ def test_nothing_moves_for_those_who_ask_for_it(page: Page, library: Store) -> N
         page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
+RESOURCES = "return performance.getEntriesByType('resource').map((entry) => entry.name)"
+
+
 def test_everything_comes_from_this_server(page: Page) -> None:
     for path in ("/?like=0003#map", "/docs.html"):
         page.browser.get("about:blank")
         page.browser.get(page.address + path)
         page.wait(lambda: page.all(".docs article, #map-legend li"))
-        script = "return performance.getEntriesByType('resource').map((entry) => entry.name)"
-        names = page.run(script)
+        names = page.run(RESOURCES)
         assert len(names) > 3
         assert all(name.startswith(page.address) for name in names)
 
@@ -842,12 +850,8 @@ def test_new_tracks_are_announced(browser: webdriver.Chrome, tmp_path: Path) -> 
     add(0, 8)
     with store.open(tmp_path / "store") as opened:
         app = create_app(opened, root_path="/music")
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-        listening = socket.create_server(("127.0.0.1", 0))
-        thread = threading.Thread(target=server.run, args=([listening],))
-        thread.start()
-        try:
-            page = Page(browser, f"http://127.0.0.1:{listening.getsockname()[1]}/music")
+        with running(app) as address:
+            page = Page(browser, f"{address}/music")
             page.open("/?like=0003")
             assert page.run("return document.querySelectorAll('.hit').length") == 7
             add(8, 12)
@@ -855,9 +859,63 @@ def test_new_tracks_are_announced(browser: webdriver.Chrome, tmp_path: Path) -> 
             page.wait(lambda: page.run("return document.querySelectorAll('.hit').length") == 11)
             shown = page.run("return document.getElementById('library').textContent")
             assert shown == "store 12 tracks (4 new)"
-        finally:
-            server.should_exit = True
-            thread.join()
+
+
+def click_on_map(page: Page, library: Store, name: str) -> None:
+    """Clicks where a track's point is on the whole map."""
+    canvas = page.one("#map-canvas")
+    size = page.run("const c = arguments[0]; return [c.clientWidth, c.clientHeight]", canvas)
+    (place,) = projection.load(library)[library.ids[library.rows] == name]
+    x, y = (place - 0.5) * (min(size) - 48)
+    action = webdriver.ActionChains(page.browser)
+    action.move_to_element_with_offset(canvas, round(float(x)), round(float(y)))
+    action.click().perform()
+
+
+@pytest.mark.parametrize("is_noticed", [True, False])
+def test_no_other_track_is_shown_after_pruning(
+    browser: webdriver.Chrome, tmp_path: Path, is_noticed: bool
+) -> None:
+    """Neither when the page has noticed it, nor before, while it shows the map as it was."""
+    gone, kept = ("0000", "0001", "0004"), ("0002", "0007", "0011")
+    vectors = subspaces.normalised(random_vectors(12), len(DIMENSIONS))
+    about = {"genre": "jazz"}
+    with writing.open(tmp_path / "store", describe(), b"model") as writer:
+        writer.add([entry(i, v, title=f"Song {i}", **about) for i, v in enumerate(vectors)])
+        writer.measure_cosines()
+    with store.open(tmp_path / "store") as opened, running(app := create_app(opened)) as address:
+        page = Page(browser, address)
+        page.open("/?like=0005#map")
+        page.wait(lambda: page.all("#map-legend li"))
+        selected = "return document.getElementById('map-selected').textContent"
+        click_on_map(page, opened, "0002")
+        page.wait(lambda: "Song 2" in page.run(selected))
+        if not is_noticed:  # a page out of sight does not look
+            page.run("Object.defineProperty(document, 'hidden', { value: true })")
+        with writing.open(tmp_path / "store", describe(), b"model") as writer:
+            writer.hide([f"/music/{int(name)}.wav" for name in gone])
+            assert writer.prune() == len(gone)
+        assert app.state.serving.refresh()
+        if is_noticed:
+            page.wait(lambda: "(3 gone)" in page.one("#library").text)
+        else:
+            for name in kept:
+                click_on_map(page, opened, name)
+                page.wait(lambda name=name: f"Song {int(name)}" in page.run(selected))
+            click_on_map(page, opened, "0004")  # the pointer alone shows that it is gone
+        now = app.state.serving.current.library
+        edition = TestClient(app, base_url=address).get("/api/library").json()["edition"]
+        drawn = f"{address}/api/map/values?by=genre&edition={edition}"
+        page.wait(lambda: drawn in page.run(RESOURCES))
+        for name in kept:
+            click_on_map(page, now, name)
+            page.wait(lambda name=name: f"Song {int(name)}" in page.run(selected))
+        page.view("search")
+        if is_noticed:
+            titles = "return [...document.querySelectorAll('.hit h3')].map((e) => e.textContent)"
+            page.wait(lambda: len(page.hits()) == 8)
+            assert page.run(titles) == [f"Song {int(name)}" for name in page.hits()]
+            assert not set(gone) & set(page.hits())
 
 
 def test_artists_are_queries_and_answers(page: Page, library: Store) -> None:
