@@ -384,9 +384,68 @@ def test_a_model_that_reads_nothing_is_asked_no_words(page: Page) -> None:
     assert not page.one("#word").is_displayed()
 
 
+LETTER = "const [what, at] = arguments; const hit = document.querySelectorAll('.hit')[at];"
+LETTER += "return hit.querySelector(what).dataset.letter ?? null"
+LETTERS = """
+    const found = [];
+    for (const box of document.querySelectorAll(".cover[data-letter]")) {
+        const { content, color } = getComputedStyle(box, "::before");
+        const { width, height, display, backgroundColor } = getComputedStyle(box);
+        found.push([content, width, height, display, color, backgroundColor]);
+    }
+    return found;
+"""
+
+
+def luminance(colour: str) -> float:
+    """As WCAG 2 defines it, of a colour such as rgb(1, 2, 3)."""
+    shares = np.array(re.findall(r"[\d.]+", colour)[:3], float) / 255
+    linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize(("width", "theme"), [(390, "dark"), (1300, "light")])
+def test_albums_without_pictures_have_letters(
+    browser: webdriver.Chrome, tmp_path: Path, width: int, theme: str
+) -> None:
+    """In place of the picture, so that nothing moves; what has no letter has a note."""
+    given = [{"title": "any", "album": name} for name in ("...on", "élan", "99 Luft", "?!")]
+    given += [{"title": "untitled"}, {"title": "xyz", "album": "Zoo"}]
+    vectors = subspaces.normalised(random_vectors(len(given)), len(DIMENSIONS))
+    with writing.open(tmp_path / "store", describe(), b"model") as writer:
+        writer.add([entry(i, v, **given[i]) for i, v in enumerate(vectors)])
+        writer.measure_cosines()
+    media = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    with store.open(tmp_path / "store") as opened, served(opened) as address:
+        page = Page(browser, address)
+        with window(page, width, 2000):
+            page.open("/?like=0005")
+            places = "return [...document.querySelectorAll('.hit > *')].map((e) => e.offsetTop)"
+            before = page.run(places)
+            page.wait(lambda: len(page.run(LETTERS)) == len(given))
+            assert page.run(places) == before
+            seed, *hits = page.run(LETTERS)
+            assert seed[:3] == ['"Z"', "40px", "40px"]
+            side = "64px" if width == 390 else "56px"
+            assert {each[0] for each in hits} == {'"O"', '"É"', '"9"', '"♪"', '"U"'}
+            assert {tuple(each[1:4]) for each in hits} == {(side, side, "grid")}
+            for *_, colour, behind in (seed, *hits):
+                low, high = sorted(map(luminance, (colour, behind)))
+                assert (high + 0.05) / (low + 0.05) >= 4.5
+            art = f"{RESOURCES}.filter((name) => name.includes('/api/art/'))"
+            assert len(page.run(art)) == len(given)
+            for by in ("album", "track"):  # lists of other elements
+                page.run(CHOOSE, page.one("#by"), by)
+                page.wait(page.hits)
+            assert len(page.run(LETTERS)) == len(page.run(art)) == len(given), "asked for once"
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    browser.get_log("browser")
+
+
 @pytest.mark.parametrize("width", [390, 1300])
 def test_albums_have_pictures(page: Page, library: Store, width: int) -> None:
-    """In boxes that are there before them, and where there is none; said to nobody."""
+    """In boxes that are there before them, and have a letter where there is none."""
     with window(page, width, 900):
         page.open("/?like=0003")
         page.shows(library, [3], None)
@@ -395,6 +454,8 @@ def test_albums_have_pictures(page: Page, library: Store, width: int) -> None:
         found += "return hit.querySelector('.cover img')?.naturalWidth ?? null"
         page.wait(lambda: page.run(found, odd.index(True)) == 300)
         page.wait(lambda: page.run(found, odd.index(False)) is None)
+        assert page.run(LETTER, "[aria-hidden=true].cover", odd.index(False)) == "A", "of its album"
+        assert page.run(LETTER, ".cover", odd.index(True)) is None
         sizes = "return [...document.querySelectorAll('.hit .cover')].map((e) => e.offsetWidth)"
         assert set(page.run(sizes)) == {64 if width == 390 else 56}
         every = page.run(
@@ -918,6 +979,9 @@ def test_no_other_track_is_shown_after_pruning(
             assert not set(gone) & set(page.hits())
 
 
+CHOOSE = "const [by, what] = arguments; by.value = what; by.dispatchEvent(new Event('change'))"
+
+
 def test_artists_are_queries_and_answers(page: Page, library: Store) -> None:
     page.open(f"/?like={library.ids[3]}")
     page.run("document.querySelector('.hit .maker').click()")
@@ -934,7 +998,6 @@ def test_artists_are_queries_and_answers(page: Page, library: Store) -> None:
     page.wait(lambda: page.run(listed) == [library.ids[hit.row] for hit in expected])
     page.open(page.run("return location.pathname + location.search"))
     assert page.run(listed) == [library.ids[hit.row] for hit in expected], "it can be shared"
-    choose = "const [by] = arguments; by.value = 'artist'; by.dispatchEvent(new Event('change'))"
-    page.run(choose, page.browser.find_element(By.ID, "by"))
+    page.run(CHOOSE, page.one("#by"), "artist")
     artists = {f"artist:Artist {i}" for i in range(5)} - {f"artist:{seed}"}
     page.wait(lambda: set(page.run(listed)) == artists)
