@@ -22,9 +22,10 @@ import rich.console
 import rich.table
 from ml_collections import ConfigDict
 
+from benchmarks import slices
 from benchmarks.step import configured
 from input_pipeline import command_line
-from input_pipeline.command_line import comma_separated, positive_integer
+from input_pipeline.command_line import comma_separated
 from jaxsim.network import inputs
 from jaxsim.network.shapes import DEVICE_AXIS
 from jaxsim.objective.terms import objective_terms
@@ -129,13 +130,7 @@ def _parser() -> argparse.ArgumentParser:
         default="0,16",
         help="numbers of chips that mine together; 0 for all",
     )
-    add(
-        "--batch_size_per_chip",
-        "--batch_size",
-        type=positive_integer,
-        default=256,
-        help="examples per chip",
-    )
+    slices.add_batch_size(parser)
     return parser
 
 

@@ -25,10 +25,11 @@ import rich.console
 import rich.table
 from ml_collections import ConfigDict
 
+from benchmarks import slices
 from benchmarks.plain import Plain
 from benchmarks.step import configured, operations
 from input_pipeline import command_line
-from input_pipeline.command_line import comma_separated, number, positive_integer
+from input_pipeline.command_line import comma_separated, number
 from jaxsim.training import train_step
 
 FORMS = ("jaxsim", "plain")
@@ -149,20 +150,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.parser("benchmarks.tpu", __doc__)
+    slices.add_topology(parser)
+    slices.add_batch_size(parser)
     add = parser.add_argument
-    add(
-        "--topology",
-        default="v5e:2x2",
-        metavar="SLICE",
-        help="the slice, such as v5e:4x4 or v6e:2x2",
-    )
-    add(
-        "--batch_size_per_chip",
-        "--batch_size",
-        type=positive_integer,
-        default=256,
-        help="examples per chip",
-    )
     add("--width", type=number(1 / 32), default=1.0, help="width of the network")
     add(
         "--forms",

@@ -26,10 +26,9 @@ from jax.experimental.layout import Format, Layout
 from jax.sharding import SingleDeviceSharding
 from ml_collections import ConfigDict
 
-from benchmarks import examples
+from benchmarks import examples, slices
 from benchmarks.step import configured
 from input_pipeline import command_line
-from input_pipeline.command_line import positive_integer
 from jaxsim.network.forms.convolution import plain_convolution
 from jaxsim.network.inception import Convolution
 from jaxsim.network.inputs import images
@@ -133,20 +132,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.parser("benchmarks.tpu_alone", __doc__)
-    add = parser.add_argument
-    add(
-        "--topology",
-        default="v5e:2x2",
-        metavar="SLICE",
-        help="the slice, such as v5e:4x4 or v6e:2x2",
-    )
-    add(
-        "--batch_size_per_chip",
-        "--batch_size",
-        type=positive_integer,
-        default=256,
-        help="examples per chip",
-    )
+    slices.add_topology(parser)
+    slices.add_batch_size(parser)
     return parser
 
 

@@ -47,6 +47,7 @@ from jaxsim.library.service.messages import (
     SearchRequest,
     Step,
     Track,
+    TrackIds,
 )
 from jaxsim.library.service.proxies import Network, Proxies, inner_path
 from jaxsim.library.service.serving import Leasing, Serving
@@ -60,6 +61,10 @@ METHODS = ["DELETE", "GET", "HEAD", "OPTIONS", "PATCH", "POST", "PUT", "TRACE"]
 PAGE = Path(__file__).parent / "page"
 UPLOAD = "/api/embed"
 RECEIVE_SECONDS = 120.0  # within which an upload must arrive
+RENUMBERED: dict = {
+    "model": Problem,
+    "description": "Rows have been renumbered since; give the id.",
+}
 
 router = Router(prefix="/api", responses={status: {"model": Problem} for status in (400, 404, 422)})
 
@@ -151,6 +156,7 @@ def describe(here: Here) -> LibraryAnswer:
         name=library.path.resolve().name,
         tracks=len(library),
         version=here.version,
+        edition=here.edition,
         model=library.description["model"],
         dimensions=[
             Dimension(
@@ -183,9 +189,16 @@ def random_tracks(here: Here, count: int = Query(6, ge=1, le=100)) -> list[Track
     return messages.tracks(here.library, chosen.tolist())
 
 
-@router.get("/tracks/{row}", tags=["library"])
-def show_track(row: int, here: Here) -> Track:
-    """What is known about a track."""
+@router.get("/tracks/ids", tags=["library"])
+def list_ids(here: Here) -> TrackIds:
+    """The ids of all tracks, in the order of the map."""
+    return TrackIds(edition=here.edition, ids=here.library.ids[here.library.rows].tolist())
+
+
+@router.get("/tracks/{row}", tags=["library"], responses={410: RENUMBERED})
+def show_track(row: int, here: Here, id: str | None = None) -> Track:
+    """What is known about a track: that of the id, or of the row, as for its audio."""
+    row = here.row_of_address(row, id)
     try:
         return messages.tracks(here.library, [row])[0]
     except (KeyError, OverflowError):
@@ -205,7 +218,7 @@ def show_track_by_id(id: str, here: Here) -> Track:
     responses={
         403: {"model": Problem},
         206: {"description": "The requested range of bytes."},
-        410: {"model": Problem, "description": "Rows have been renumbered since; give the id."},
+        410: RENUMBERED,
     },
 )
 def play(row: int, here: Here, id: str | None = None) -> FileResponse:

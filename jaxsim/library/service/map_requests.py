@@ -1,15 +1,16 @@
 """Requests for the map: where the tracks are, and values to colour them by."""
 
 import collections
+from typing import Annotated
 
 import numpy as np
-from fastapi import HTTPException, Query, Response
+from fastapi import Depends, HTTPException, Query, Response
 from fastapi.responses import JSONResponse
 
 from jaxsim.library.search import projection, query, scanning
 from jaxsim.library.service import messages
 from jaxsim.library.service.messages import LikenessRequest, MapWaiting, Problem, Values
-from jaxsim.library.service.shared import Here, Router
+from jaxsim.library.service.shared import Here, Router, Shared
 from jaxsim.library.store import NUMBERS, TEXTS
 
 MOST_LABELS = 9  # all others become one: more colours cannot be told apart
@@ -19,12 +20,28 @@ POINT = np.dtype([("row", "<i4"), ("x", "<u2"), ("y", "<u2")])
 router = Router(
     prefix="/api/map",
     tags=["map"],
-    responses={status: {"model": Problem} for status in (400, 404, 422)},
+    responses={status: {"model": Problem} for status in (400, 404, 410, 422)},
 )
 
 
+def _unchanged(
+    here: Here,
+    edition: Annotated[
+        str | None, Query(description="What the list of all ids says; refused if it has changed.")
+    ] = None,
+) -> Shared:
+    if edition is not None and edition != here.edition:
+        raise HTTPException(410, "the tracks have changed since; list their ids again")
+    return here
+
+
+Unchanged = Annotated[Shared, Depends(_unchanged)]
+
+
 @router.get("/values")
-def values(here: Here, by: str = Query(json_schema_extra={"enum": [*TEXTS, *NUMBERS]})) -> Values:
+def values(
+    here: Unchanged, by: str = Query(json_schema_extra={"enum": [*TEXTS, *NUMBERS]})
+) -> Values:
     """A metadata field for every track; if it has several values, the first one."""
     if by not in (*TEXTS, *NUMBERS):
         raise ValueError(f"by is {by!r}, expected one of {', '.join((*TEXTS, *NUMBERS))}")
@@ -41,7 +58,7 @@ def values(here: Here, by: str = Query(json_schema_extra={"enum": [*TEXTS, *NUMB
 
 
 @router.post("/likeness")
-def likeness(request: LikenessRequest, here: Here) -> Values:
+def likeness(request: LikenessRequest, here: Unchanged) -> Values:
     """How alike every track is to a query in one dimension (standard deviations), or its score."""
     library = here.library
     seeds = here.seeds(request.like)
@@ -67,7 +84,7 @@ def likeness(request: LikenessRequest, here: Here) -> Values:
         500: {"model": Problem},
     },
 )
-def points(space: str, here: Here) -> Response:
+def points(space: str, here: Unchanged) -> Response:
     """Where the tracks are on the map of the whole space ('all') or of a dimension."""
     spaces = (projection.WHOLE, *here.library.dimensions)
     if space not in spaces:

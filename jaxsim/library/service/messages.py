@@ -173,6 +173,7 @@ class LibraryAnswer(BaseModel):
     name: str
     tracks: int
     version: int = Field(description="Another number after the tracks have changed.")
+    edition: str = Field(description="As in the list of all ids.")
     model: str = Field(description="Hash of the model.")
     dimensions: list[Dimension]
     fields: dict[str, Literal["text", "number"]] = Field(
@@ -247,6 +248,13 @@ class JudgeAnswer(BaseModel):
 
 class MapWaiting(BaseModel):
     state: Literal["computing"]
+
+
+class TrackIds(BaseModel):
+    edition: str = Field(
+        description="Another text as soon as there are other tracks, or in another order."
+    )
+    ids: list[str]
 
 
 class Values(BaseModel):

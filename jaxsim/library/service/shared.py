@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import hashlib
 import threading
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, TypeVar
@@ -115,6 +116,13 @@ class Shared:
     def paths_of_server_ids(self) -> dict[str, str]:
         """Paths by a music server's ids."""
         return {name: path for path, name in self.server_ids.items()}
+
+    @functools.cached_property
+    def edition(self) -> str:
+        """Another text as soon as a row is of another track, even if the server was restarted."""
+        rows = self.library.rows
+        named = repr(self.library.ids[rows].tolist()).encode()
+        return hashlib.blake2b(rows.tobytes() + named, digest_size=16).hexdigest()
 
     def warm(self) -> None:
         """Reads what the first requests would otherwise wait for."""

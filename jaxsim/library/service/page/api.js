@@ -1,4 +1,4 @@
-// Requests to the service; any failure is an Error with a message for people.
+// Requests to the service; any failure is an Error with a message for people, and the status of the answer.
 
 export async function send(path, options) {
   let answer;
@@ -15,7 +15,7 @@ export async function send(path, options) {
   } catch {
     // Not from the service: the status is all we know.
   }
-  throw new Error(message);
+  throw Object.assign(new Error(message), { status: answer.status });
 }
 
 export async function get(path, parameters = {}, options = {}) {
@@ -41,8 +41,8 @@ export async function upload(file) {
   return answer.json();
 }
 
-/** Points of the map, or null while they are being computed. */
-export async function points(space) {
-  const answer = await send(`api/map/${encodeURIComponent(space)}`);
+/** Points of the map of an edition of the library, or null while they are being computed. */
+export async function points(space, edition) {
+  const answer = await send(`api/map/${encodeURIComponent(space)}?${new URLSearchParams({ edition })}`);
   return answer.status === 202 ? null : answer.arrayBuffer();
 }

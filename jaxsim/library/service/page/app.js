@@ -50,7 +50,7 @@ async function findGroups() {
   const { groups, query } = await post("api/groups", { ...request(), by: state.by, top });
   const hits = groups.map(({ name, tracks, best }) => ({
     ...best,
-    track: { ...best.track, ...group(`${state.by}:${name}`), artist: `${tracks === 1 ? "1 track" : `${tracks} tracks`}; closest: ${named(best.track)}`, row: best.track.row },
+    track: { ...best.track, ...group(`${state.by}:${name}`), artist: `${tracks === 1 ? "1 track" : `${tracks} tracks`}; closest: ${named(best.track)}`, best: best.track.id },
   }));
   return { hits, query, tracks: shown.tracks, of: `tracks’ ${state.by}s`, milliseconds: performance.now() - began };
 }
@@ -277,10 +277,13 @@ byId("theme").addEventListener("click", () => {
 const LOOK_AGAIN = 10_000; // milliseconds
 let shown;
 
+/** Versions are counted from 0 again when the server is restarted. */
+const isChanged = ({ version, edition }) => version !== shown.version || edition !== shown.edition;
+
 function showLibrary(library) {
   const change = shown ? library.tracks - shown.tracks : 0;
   const news = change > 0 ? `${change.toLocaleString("en")} new` : change < 0 ? `${(-change).toLocaleString("en")} gone` : "updated";
-  const isNews = shown && library.version !== shown.version;
+  const isNews = shown && isChanged(library);
   byId("library").replaceChildren(
     html("strong", {}, library.name),
     ` ${library.tracks.toLocaleString("en")} tracks`,
@@ -294,10 +297,11 @@ function showLibrary(library) {
 async function lookAgain() {
   if (document.hidden) return;
   const library = await get("api/library").catch(() => null); // it may be starting again
-  if (!library || library.version === shown.version) return;
+  if (!library || !isChanged(library)) return;
   showLibrary(library);
   state.dimensions = library.dimensions;
   state.fields = library.fields;
+  state.dispatchEvent(new Event("library"));
   await search();
 }
 

@@ -6,7 +6,8 @@ import { bar, radar, reachOf, scaleOf } from "./radar.js";
 import { addSeed, asked, seed, state } from "./state.js";
 import { TAGS, cover, degree, group, named, percent, tags, why } from "./tracks.js";
 
-const cards = new Map(); // by row
+const cards = new Map(); // by id: rows may be another track's later
+let made = 0;
 
 /** Shows an answer of the service. */
 export function show(answer) {
@@ -14,14 +15,14 @@ export function show(answer) {
   const before = positions();
   const scale = scaleOf(state.dimensions, answer.hits, answer.query);
   const reach = reachOf(answer.hits);
-  const rows = new Set(answer.hits.map((hit) => hit.track.row));
-  for (const [row, card] of cards) {
-    if (rows.has(row)) continue;
+  const ids = new Set(answer.hits.map((hit) => hit.track.id));
+  for (const [id, card] of cards) {
+    if (ids.has(id)) continue;
     card.element.remove();
-    cards.delete(row);
+    cards.delete(id);
   }
   answer.hits.forEach((hit, index) => {
-    const card = cards.get(hit.track.row) ?? make(hit.track);
+    const card = cards.get(hit.track.id) ?? make(hit.track);
     card.show(hit, index, { answer, scale, reach });
     // Moving an element takes the focus from it, so only those out of place are moved.
     if (list.children[index] !== card.element) list.insertBefore(card.element, list.children[index] ?? null);
@@ -43,14 +44,14 @@ export function clear() {
 function positions() {
   const tops = new Map();
   if (reducedMotion()) return tops;
-  for (const [row, { element }] of cards) tops.set(row, element.getBoundingClientRect().top);
+  for (const [id, { element }] of cards) tops.set(id, element.getBoundingClientRect().top);
   return tops;
 }
 
 /** Lets items glide from where they were (FLIP). */
 function move(before) {
   if (reducedMotion()) return;
-  const shifts = [...cards].map(([row, { element }]) => [element, before.get(row), element.getBoundingClientRect().top]);
+  const shifts = [...cards].map(([id, { element }]) => [element, before.get(id), element.getBoundingClientRect().top]);
   for (const [element, old, now] of shifts) {
     if (old === undefined) element.animate([{ opacity: 0 }, { opacity: 1 }], 150);
     else if (Math.abs(old - now) > 1)
@@ -67,7 +68,7 @@ function make(track) {
   const labels = html("div", { class: "labels" });
   const versions = html("p", { class: "hint", hidden: true });
   const reason = html("p", { class: "why" });
-  const details = html("div", { class: "details", id: `details-${track.row}`, hidden: true });
+  const details = html("div", { class: "details", id: `details-${++made}`, hidden: true });
   const toggle = html(
     "button",
     { class: "quiet small", "aria-expanded": "false", "aria-controls": details.id, "aria-label": `Why ${named(track)}?`, onclick: () => open() },
@@ -123,7 +124,7 @@ function make(track) {
       if (!details.hidden) explain(details, ...last);
     },
   };
-  cards.set(track.row, card);
+  cards.set(track.id, card);
   return card;
 }
 

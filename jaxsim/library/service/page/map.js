@@ -10,13 +10,15 @@ const CELLS = 96; // of the grid that finds points, along each side
 const REACH = 14; // pixels from a point that still hit it
 const MARGIN = 24; // pixels
 const RAMP = [[68, 1, 84], [59, 82, 139], [33, 145, 140], [94, 201, 98], [253, 231, 37]]; // viridis
-const known = new Map(); // tracks by row
+const OUTDATED = 410; // the status if the tracks have changed since their ids were listed
+const known = new Map(); // tracks by id
 
-let tracks = null; // {rows, x, y, place, grid}
-let values = null; // {kind, labels, values, low, high}
+// Between two editions of the library a point is known by its track's id: its index may become another track's.
+let tracks = null; // {edition, ids, x, y, place, grid}; place: indices by id
+let values = null; // {kind, labels, values, low, high}, of the same edition
 let view = { scale: 1, x: 0, y: 0 };
-let chosen = null; // an index
-let hovered = null;
+let chosen = null; // an id
+let hovered = null; // an id
 let frame = 0;
 
 const canvas = byId("map-canvas");
@@ -41,6 +43,10 @@ export function prepare() {
     if (byId("map-colour").value.startsWith("query ")) colour();
     draw();
   });
+  state.addEventListener("library", () => {
+    if (byId("map").hidden) tracks = null;
+    else load();
+  });
   state.addEventListener("theme", draw);
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", draw);
   new ResizeObserver(draw).observe(canvas);
@@ -58,34 +64,40 @@ const load = latest(async () => {
   const waiting = byId("map-waiting");
   let found = null;
   try {
-    while (!(found = await points(space))) {
+    const { edition, ids } = await get("api/tracks/ids");
+    while (!(found = await points(space, edition))) {
       waiting.hidden = false;
       await new Promise((resolve) => setTimeout(resolve, 700));
       if (byId("map-space").value !== space) return;
     }
+    found = { edition, ids, ...read(found, ids) };
   } catch (error) {
+    if (error.status === OUTDATED) return void load();
     waiting.textContent = error.message;
     waiting.hidden = false;
     return;
   }
   waiting.hidden = true;
-  const chosenRow = chosen === null ? null : tracks.rows[chosen];
-  tracks = read(found);
-  chosen = tracks.place.get(chosenRow) ?? null;
+  tracks = found;
+  values = hovered = null;
+  known.clear();
+  if (!tracks.place.has(chosen)) {
+    chosen = null;
+    byId("map-selected").replaceChildren();
+  }
   whole();
   await colour();
 });
 
-/** Rows and positions of the points, and a grid to find them in. */
-function read(buffer) {
+/** Positions of the points, and a grid to find them in. */
+function read(buffer, ids) {
   const data = new DataView(buffer);
-  const count = buffer.byteLength / 8;
-  const result = { rows: new Int32Array(count), x: new Float32Array(count), y: new Float32Array(count), place: new Map(), grid: new Map() };
+  const count = ids.length;
+  const result = { x: new Float32Array(count), y: new Float32Array(count), place: new Map(), grid: new Map() };
   for (let i = 0; i < count; i++) {
-    result.rows[i] = data.getInt32(8 * i, true);
     result.x[i] = data.getUint16(8 * i + 4, true) / 65535;
     result.y[i] = data.getUint16(8 * i + 6, true) / 65535;
-    result.place.set(result.rows[i], i);
+    result.place.set(ids[i], i);
     const cell = cellOf(result.x[i], result.y[i]);
     if (!result.grid.has(cell)) result.grid.set(cell, []);
     result.grid.get(cell).push(i);
@@ -98,16 +110,22 @@ const cellOf = (x, y) => Math.floor(Math.min(x, 0.9999) * CELLS) * CELLS + Math.
 // Colours
 
 const colour = latest(async () => {
+  if (!tracks) return;
   const [kind, by] = byId("map-colour").value.split(" ");
-  values = null;
+  const { edition } = tracks;
+  let found = null;
   let note = null;
+  values = null;
   try {
-    if (kind === "field") values = await get("api/map/values", { by });
-    else if (kind === "query" && state.seeds.length) values = await post("api/map/likeness", { ...request(), by });
+    if (kind === "field") found = await get("api/map/values", { by, edition });
+    else if (kind === "query" && state.seeds.length) found = await post(`api/map/likeness?${new URLSearchParams({ edition })}`, { ...request(), by });
     else if (kind === "query") note = "Choose a track first: there is no query yet.";
   } catch (error) {
+    if (error.status === OUTDATED) return void load();
     note = error.message;
   }
+  if (tracks?.edition !== edition) return; // the new map asks again
+  values = found;
   if (values?.kind === "number") {
     const sorted = values.values.filter((value) => value !== null).sort((a, b) => a - b);
     // Without the extremes: a single one would leave one colour for all the others.
@@ -144,7 +162,7 @@ function byColour(colours) {
   const groups = new Map();
   const { unknown, palette } = colours;
   const span = values ? Math.max(values.high - values.low, 1e-9) : 1;
-  for (let i = 0; i < tracks.rows.length; i++) {
+  for (let i = 0; i < tracks.ids.length; i++) {
     const value = values?.values[i];
     let fill = unknown;
     if (!values) fill = palette[0];
@@ -196,8 +214,8 @@ function paint() {
   context.clearRect(0, 0, width, height);
   if (!tracks) return;
   const colours = resolved();
-  const radius = Math.min(Math.max(60 / Math.sqrt(tracks.rows.length), 1), 5) * Math.sqrt(view.scale);
-  context.globalAlpha = tracks.rows.length > 5000 ? 0.7 : 0.9;
+  const radius = Math.min(Math.max(60 / Math.sqrt(tracks.ids.length), 1), 5) * Math.sqrt(view.scale);
+  context.globalAlpha = tracks.ids.length > 5000 ? 0.7 : 0.9;
   for (const [fill, members] of byColour(colours)) {
     context.fillStyle = fill;
     context.beginPath();
@@ -214,14 +232,15 @@ function paint() {
   }
   context.globalAlpha = 1;
   const { strong, accent } = colours;
-  for (const hit of state.answer?.hits ?? []) ring(tracks.place.get(hit.track.row), radius + 3, accent, 1.5);
-  for (const { row } of state.seeds) ring(tracks.place.get(row), radius + 5, accent, 4);
+  for (const hit of state.answer?.hits ?? []) ring(hit.track.best ?? hit.track.id, radius + 3, accent, 1.5);
+  for (const { id } of state.seeds) ring(id, radius + 5, accent, 4);
   ring(hovered, radius + 3, strong, 1.5);
   ring(chosen, radius + 5, strong, 2.5);
 }
 
-function ring(i, radius, stroke, width) {
-  if (i === null || i === undefined) return;
+function ring(id, radius, stroke, width) {
+  const i = tracks.place.get(id);
+  if (i === undefined) return;
   const [x, y] = toScreen(i);
   context.strokeStyle = stroke;
   context.lineWidth = width;
@@ -232,7 +251,7 @@ function ring(i, radius, stroke, width) {
 
 // Pointing
 
-/** The index of the point nearest to a place on the screen, or null. */
+/** The id of the track whose point is nearest to a place on the screen, or null. */
 function nearest(left, top) {
   if (!tracks) return null;
   const unit = side() * view.scale;
@@ -245,22 +264,28 @@ function nearest(left, top) {
     for (let j = Math.max(cy - reach, 0); j <= Math.min(cy + reach, CELLS - 1); j++)
       for (const k of tracks.grid.get(i * CELLS + j) ?? []) {
         const d = (tracks.x[k] - x) ** 2 + (tracks.y[k] - y) ** 2;
-        if (d < distance) [best, distance] = [k, d];
+        if (d < distance) [best, distance] = [tracks.ids[k], d];
       }
   return best;
 }
 
-async function trackAt(i) {
-  const row = tracks.rows[i];
-  if (!known.has(row)) known.set(row, await get(`api/tracks/${row}`));
-  return known.get(row);
+/** What is known about a track; null if it is gone: then the map is drawn anew. */
+async function trackOf(id) {
+  try {
+    if (!known.has(id)) known.set(id, await get("api/track", { id }));
+  } catch (error) {
+    if (error.status !== 404) throw error;
+    load();
+    return null;
+  }
+  return known.get(id);
 }
 
-async function choose(i) {
-  chosen = i;
+async function choose(id) {
+  chosen = id;
   draw();
-  const track = await trackAt(i);
-  if (chosen !== i) return;
+  const track = await trackOf(id);
+  if (!track || chosen !== id) return;
   byId("map-selected").replaceChildren(
     playButton(track),
     html("div", {}, html("strong", {}, track.title ?? track.id), html("span", { class: "by" }, track.artist ?? ""), tags(track)),
@@ -271,14 +296,14 @@ async function choose(i) {
 
 const hover = latest(async () => {
   const tip = byId("map-tip");
-  const i = hovered;
-  if (i === null) {
+  const id = hovered;
+  if (id === null) {
     tip.hidden = true;
     return;
   }
-  const track = await trackAt(i).catch(() => null);
-  if (!track || hovered !== i) return;
-  const [x, y] = toScreen(i);
+  const track = await trackOf(id).catch(() => null);
+  if (!track || hovered !== id || !tracks?.place.has(id)) return;
+  const [x, y] = toScreen(tracks.place.get(id));
   tip.textContent = named(track);
   tip.style.left = `${Math.min(Math.max(x, 90), canvas.clientWidth - 90)}px`;
   tip.style.top = `${y}px`;
@@ -311,9 +336,9 @@ function interact() {
     draw();
   });
   canvas.addEventListener("pointerup", (event) => {
-    const i = grab?.moved === false ? nearest(...place(event)) : null;
+    const id = grab?.moved === false ? nearest(...place(event)) : null;
     grab = null;
-    if (i !== null) choose(i);
+    if (id !== null) choose(id);
   });
   canvas.addEventListener("pointercancel", () => (grab = null));
   canvas.addEventListener("pointerleave", () => {
@@ -348,30 +373,36 @@ const DIRECTIONS = { ArrowRight: [1, 0], ArrowLeft: [-1, 0], ArrowDown: [0, 1], 
 async function onKey(event) {
   if (!tracks || event.ctrlKey || event.metaKey) return;
   if (event.key in DIRECTIONS) step(...DIRECTIONS[event.key]);
-  else if (event.key === "Enter" && chosen !== null) seed(await trackAt(chosen));
-  else if (event.key.toLowerCase() === "p" && chosen !== null) toggle(await trackAt(chosen));
+  else if (event.key === "Enter" && chosen !== null) await withChosen(seed);
+  else if (event.key.toLowerCase() === "p" && chosen !== null) await withChosen(toggle);
   else if (event.key === "+" || event.key === "=") zoom(1.5);
   else if (event.key === "-") zoom(1 / 1.5);
   else return;
   event.preventDefault();
 }
 
+async function withChosen(action) {
+  const track = await trackOf(chosen);
+  if (track) action(track);
+}
+
 /** Chooses the nearest point in a direction, within 45 degrees of it. */
 function step(dx, dy) {
   if (chosen === null) {
-    const first = tracks.place.get(state.seeds[0]?.row) ?? nearestToCentre();
+    const first = tracks.place.has(state.seeds[0]?.id) ? state.seeds[0].id : nearestToCentre();
     if (first !== null) choose(first);
     return;
   }
+  const from = tracks.place.get(chosen);
   let [best, distance] = [null, Infinity];
-  for (let i = 0; i < tracks.rows.length; i++) {
-    const [x, y] = [tracks.x[i] - tracks.x[chosen], tracks.y[i] - tracks.y[chosen]];
+  for (let i = 0; i < tracks.ids.length; i++) {
+    const [x, y] = [tracks.x[i] - tracks.x[from], tracks.y[i] - tracks.y[from]];
     const along = x * dx + y * dy;
     const across = Math.abs(x * dy) + Math.abs(y * dx);
     if (along > 0 && across <= along && Math.hypot(x, y) < distance) [best, distance] = [i, Math.hypot(x, y)];
   }
   if (best === null) return;
-  choose(best);
+  choose(tracks.ids[best]);
   const [x, y] = toScreen(best);
   if (x < 0 || y < 0 || x > canvas.clientWidth || y > canvas.clientHeight) {
     view.x = tracks.x[best] - 0.5;
@@ -381,9 +412,9 @@ function step(dx, dy) {
 
 function nearestToCentre() {
   let [best, distance] = [null, Infinity];
-  tracks.rows.forEach((_, i) => {
+  tracks.ids.forEach((id, i) => {
     const d = (tracks.x[i] - 0.5) ** 2 + (tracks.y[i] - 0.5) ** 2;
-    if (d < distance) [best, distance] = [i, d];
+    if (d < distance) [best, distance] = [id, d];
   });
   return best;
 }

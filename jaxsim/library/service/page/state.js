@@ -1,9 +1,9 @@
-// The query: seeds, weights and filters. Whatever shows them listens for "change".
+// The query: seeds, weights and filters. Whatever shows them listens for "change", and for "library" if that has changed.
 
 export const state = Object.assign(new EventTarget(), {
   dimensions: [], // as the service describes them
   fields: {}, // metadata that at least one track has
-  seeds: [], // tracks, and uploads: {id, title, artist, audio, row} with row null
+  seeds: [], // tracks, and uploads: {id, title, artist, audio, row} with row null; rows may be of an older edition
   weights: {}, // by dimension
   where: "",
   limits: { max_per_artist: null, max_per_album: null },

@@ -6,13 +6,23 @@ export const TAGS = ["genre", "mood", "instrument", "era", "key"];
 
 export const named = (track) => [track.title ?? track.id, track.artist].filter(Boolean).join(", ");
 
-/** The picture of a track's album, in a box that is there without one; decoration, so it has no text. */
-export const cover = (track) =>
-  html(
-    "span",
-    { class: "cover" },
-    track.art && html("img", { alt: "", loading: "lazy", decoding: "async", width: 56, height: 56, onerror: ({ target }) => target.remove(), src: track.art }),
-  );
+const missing = new Set(); // addresses where there was no picture
+
+/** The picture of a track's album, or else a letter, in a box of the same size; decoration, so it has no text. */
+export function cover(track) {
+  const box = html("span", { class: "cover", "aria-hidden": "true" });
+  const showLetter = () => {
+    missing.add(track.art);
+    box.dataset.letter = letter(track.isGroup ? track.title : (track.album ?? track.title ?? ""));
+    box.replaceChildren();
+  };
+  if (missing.has(track.art)) showLetter();
+  else box.append(html("img", { alt: "", loading: "lazy", decoding: "async", width: 56, height: 56, onerror: showLetter, src: track.art }));
+  return box;
+}
+
+/** The first letter or digit of a text; a note if there is none. */
+const letter = (text) => /[\p{L}\p{N}]/u.exec(text)?.[0].toUpperCase() ?? "♪";
 
 const GROUP = /^(artist|album):(.+)$/s;
 

@@ -15,7 +15,7 @@ import soundfile
 
 from input_pipeline.tracks import KEYS
 from jaxsim.library import store
-from jaxsim.library.intake import examination, updating
+from jaxsim.library.intake import comparison, examination
 from jaxsim.library.intake.updating import update
 from jaxsim.library.store import writing
 from tests.helpers.audio import SAMPLE_RATE, pulsed_tone
@@ -484,7 +484,7 @@ def test_bad_rows_are_reported_and_end_nothing(music: Path) -> None:
 
 @pytest.mark.parametrize("at_once", [1, 64])
 def test_ids_can_change_places(music: Path, at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(updating, "COMMIT_TRACKS", at_once)
+    monkeypatch.setattr(comparison, "COMMIT_TRACKS", at_once)
     listed = music / "tracks.csv"
     listed.write_text("path,track_id\n0.wav,a\n1.wav,b\n2.wav,c\n")
     _, _, before = run(music, library=[listed])

@@ -22,6 +22,8 @@ import numpy as np
 import pytest
 import soundfile
 import uvicorn
+from fastapi import FastAPI
+from fastapi.testclient import TestClient
 from mutagen import id3, wave
 from selenium import webdriver
 from selenium.common.exceptions import StaleElementReferenceException
@@ -103,11 +105,15 @@ def address(library: Store) -> Iterator[str]:
         yield found
 
 
+def served(library: Store) -> contextlib.AbstractContextManager[str]:
+    """The address of a server of a library."""
+    return running(create_app(library, embed_file=embed_file))
+
+
 @contextlib.contextmanager
-def served(library: Store) -> Iterator[str]:
+def running(app: FastAPI) -> Iterator[str]:
     """The address of a server in a thread."""
-    config = uvicorn.Config(create_app(library, embed_file=embed_file), log_level="warning")
-    server = uvicorn.Server(config)
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
     listening = socket.create_server(("127.0.0.1", 0))
     thread = threading.Thread(target=server.run, args=([listening],))
     thread.start()
@@ -378,9 +384,68 @@ def test_a_model_that_reads_nothing_is_asked_no_words(page: Page) -> None:
     assert not page.one("#word").is_displayed()
 
 
+LETTER = "const [what, at] = arguments; const hit = document.querySelectorAll('.hit')[at];"
+LETTER += "return hit.querySelector(what).dataset.letter ?? null"
+LETTERS = """
+    const found = [];
+    for (const box of document.querySelectorAll(".cover[data-letter]")) {
+        const { content, color } = getComputedStyle(box, "::before");
+        const { width, height, display, backgroundColor } = getComputedStyle(box);
+        found.push([content, width, height, display, color, backgroundColor]);
+    }
+    return found;
+"""
+
+
+def luminance(colour: str) -> float:
+    """As WCAG 2 defines it, of a colour such as rgb(1, 2, 3)."""
+    shares = np.array(re.findall(r"[\d.]+", colour)[:3], float) / 255
+    linear = np.where(shares <= 0.04045, shares / 12.92, ((shares + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+@pytest.mark.parametrize(("width", "theme"), [(390, "dark"), (1300, "light")])
+def test_albums_without_pictures_have_letters(
+    browser: webdriver.Chrome, tmp_path: Path, width: int, theme: str
+) -> None:
+    """In place of the picture, so that nothing moves; what has no letter has a note."""
+    given = [{"title": "any", "album": name} for name in ("...on", "élan", "99 Luft", "?!")]
+    given += [{"title": "untitled"}, {"title": "xyz", "album": "Zoo"}]
+    vectors = subspaces.normalised(random_vectors(len(given)), len(DIMENSIONS))
+    with writing.open(tmp_path / "store", describe(), b"model") as writer:
+        writer.add([entry(i, v, **given[i]) for i, v in enumerate(vectors)])
+        writer.measure_cosines()
+    media = {"features": [{"name": "prefers-color-scheme", "value": theme}]}
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", media)
+    with store.open(tmp_path / "store") as opened, served(opened) as address:
+        page = Page(browser, address)
+        with window(page, width, 2000):
+            page.open("/?like=0005")
+            places = "return [...document.querySelectorAll('.hit > *')].map((e) => e.offsetTop)"
+            before = page.run(places)
+            page.wait(lambda: len(page.run(LETTERS)) == len(given))
+            assert page.run(places) == before
+            seed, *hits = page.run(LETTERS)
+            assert seed[:3] == ['"Z"', "40px", "40px"]
+            side = "64px" if width == 390 else "56px"
+            assert {each[0] for each in hits} == {'"O"', '"É"', '"9"', '"♪"', '"U"'}
+            assert {tuple(each[1:4]) for each in hits} == {(side, side, "grid")}
+            for *_, colour, behind in (seed, *hits):
+                low, high = sorted(map(luminance, (colour, behind)))
+                assert (high + 0.05) / (low + 0.05) >= 4.5
+            art = f"{RESOURCES}.filter((name) => name.includes('/api/art/'))"
+            assert len(page.run(art)) == len(given)
+            for by in ("album", "track"):  # lists of other elements
+                page.run(CHOOSE, page.one("#by"), by)
+                page.wait(page.hits)
+            assert len(page.run(LETTERS)) == len(page.run(art)) == len(given), "asked for once"
+    browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    browser.get_log("browser")
+
+
 @pytest.mark.parametrize("width", [390, 1300])
 def test_albums_have_pictures(page: Page, library: Store, width: int) -> None:
-    """In boxes that are there before them, and where there is none; said to nobody."""
+    """In boxes that are there before them, and have a letter where there is none."""
     with window(page, width, 900):
         page.open("/?like=0003")
         page.shows(library, [3], None)
@@ -389,6 +454,8 @@ def test_albums_have_pictures(page: Page, library: Store, width: int) -> None:
         found += "return hit.querySelector('.cover img')?.naturalWidth ?? null"
         page.wait(lambda: page.run(found, odd.index(True)) == 300)
         page.wait(lambda: page.run(found, odd.index(False)) is None)
+        assert page.run(LETTER, "[aria-hidden=true].cover", odd.index(False)) == "A", "of its album"
+        assert page.run(LETTER, ".cover", odd.index(True)) is None
         sizes = "return [...document.querySelectorAll('.hit .cover')].map((e) => e.offsetWidth)"
         assert set(page.run(sizes)) == {64 if width == 390 else 56}
         every = page.run(
@@ -781,13 +848,15 @@ def test_nothing_moves_for_those_who_ask_for_it(page: Page, library: Store) -> N
         page.browser.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
 
 
+RESOURCES = "return performance.getEntriesByType('resource').map((entry) => entry.name)"
+
+
 def test_everything_comes_from_this_server(page: Page) -> None:
     for path in ("/?like=0003#map", "/docs.html"):
         page.browser.get("about:blank")
         page.browser.get(page.address + path)
         page.wait(lambda: page.all(".docs article, #map-legend li"))
-        script = "return performance.getEntriesByType('resource').map((entry) => entry.name)"
-        names = page.run(script)
+        names = page.run(RESOURCES)
         assert len(names) > 3
         assert all(name.startswith(page.address) for name in names)
 
@@ -842,12 +911,8 @@ def test_new_tracks_are_announced(browser: webdriver.Chrome, tmp_path: Path) -> 
     add(0, 8)
     with store.open(tmp_path / "store") as opened:
         app = create_app(opened, root_path="/music")
-        server = uvicorn.Server(uvicorn.Config(app, log_level="warning"))
-        listening = socket.create_server(("127.0.0.1", 0))
-        thread = threading.Thread(target=server.run, args=([listening],))
-        thread.start()
-        try:
-            page = Page(browser, f"http://127.0.0.1:{listening.getsockname()[1]}/music")
+        with running(app) as address:
+            page = Page(browser, f"{address}/music")
             page.open("/?like=0003")
             assert page.run("return document.querySelectorAll('.hit').length") == 7
             add(8, 12)
@@ -855,9 +920,66 @@ def test_new_tracks_are_announced(browser: webdriver.Chrome, tmp_path: Path) -> 
             page.wait(lambda: page.run("return document.querySelectorAll('.hit').length") == 11)
             shown = page.run("return document.getElementById('library').textContent")
             assert shown == "store 12 tracks (4 new)"
-        finally:
-            server.should_exit = True
-            thread.join()
+
+
+def click_on_map(page: Page, library: Store, name: str) -> None:
+    """Clicks where a track's point is on the whole map."""
+    canvas = page.one("#map-canvas")
+    size = page.run("const c = arguments[0]; return [c.clientWidth, c.clientHeight]", canvas)
+    (place,) = projection.load(library)[library.ids[library.rows] == name]
+    x, y = (place - 0.5) * (min(size) - 48)
+    action = webdriver.ActionChains(page.browser)
+    action.move_to_element_with_offset(canvas, round(float(x)), round(float(y)))
+    action.click().perform()
+
+
+@pytest.mark.parametrize("is_noticed", [True, False])
+def test_no_other_track_is_shown_after_pruning(
+    browser: webdriver.Chrome, tmp_path: Path, is_noticed: bool
+) -> None:
+    """Neither when the page has noticed it, nor before, while it shows the map as it was."""
+    gone, kept = ("0000", "0001", "0004"), ("0002", "0007", "0011")
+    vectors = subspaces.normalised(random_vectors(12), len(DIMENSIONS))
+    about = {"genre": "jazz"}
+    with writing.open(tmp_path / "store", describe(), b"model") as writer:
+        writer.add([entry(i, v, title=f"Song {i}", **about) for i, v in enumerate(vectors)])
+        writer.measure_cosines()
+    with store.open(tmp_path / "store") as opened, running(app := create_app(opened)) as address:
+        page = Page(browser, address)
+        page.open("/?like=0005#map")
+        page.wait(lambda: page.all("#map-legend li"))
+        selected = "return document.getElementById('map-selected').textContent"
+        click_on_map(page, opened, "0002")
+        page.wait(lambda: "Song 2" in page.run(selected))
+        if not is_noticed:  # a page out of sight does not look
+            page.run("Object.defineProperty(document, 'hidden', { value: true })")
+        with writing.open(tmp_path / "store", describe(), b"model") as writer:
+            writer.hide([f"/music/{int(name)}.wav" for name in gone])
+            assert writer.prune() == len(gone)
+        assert app.state.serving.refresh()
+        if is_noticed:
+            page.wait(lambda: "(3 gone)" in page.one("#library").text)
+        else:
+            for name in kept:
+                click_on_map(page, opened, name)
+                page.wait(lambda name=name: f"Song {int(name)}" in page.run(selected))
+            click_on_map(page, opened, "0004")  # the pointer alone shows that it is gone
+        now = app.state.serving.current.library
+        edition = TestClient(app, base_url=address).get("/api/library").json()["edition"]
+        drawn = f"{address}/api/map/values?by=genre&edition={edition}"
+        page.wait(lambda: drawn in page.run(RESOURCES))
+        for name in kept:
+            click_on_map(page, now, name)
+            page.wait(lambda name=name: f"Song {int(name)}" in page.run(selected))
+        page.view("search")
+        if is_noticed:
+            titles = "return [...document.querySelectorAll('.hit h3')].map((e) => e.textContent)"
+            page.wait(lambda: len(page.hits()) == 8)
+            assert page.run(titles) == [f"Song {int(name)}" for name in page.hits()]
+            assert not set(gone) & set(page.hits())
+
+
+CHOOSE = "const [by, what] = arguments; by.value = what; by.dispatchEvent(new Event('change'))"
 
 
 def test_artists_are_queries_and_answers(page: Page, library: Store) -> None:
@@ -876,7 +998,6 @@ def test_artists_are_queries_and_answers(page: Page, library: Store) -> None:
     page.wait(lambda: page.run(listed) == [library.ids[hit.row] for hit in expected])
     page.open(page.run("return location.pathname + location.search"))
     assert page.run(listed) == [library.ids[hit.row] for hit in expected], "it can be shared"
-    choose = "const [by] = arguments; by.value = 'artist'; by.dispatchEvent(new Event('change'))"
-    page.run(choose, page.browser.find_element(By.ID, "by"))
+    page.run(CHOOSE, page.one("#by"), "artist")
     artists = {f"artist:Artist {i}" for i in range(5)} - {f"artist:{seed}"}
     page.wait(lambda: set(page.run(listed)) == artists)
