@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-JUDGED = "--triplets --embeddings --split"
+JUDGED = "--triplets --embeddings --estimates --split"
 OPTIONS = {
     "jaxsim.train": "--config --workdir --profile --distributed --config.FIELD=VALUE",
     "jaxsim.evaluate": f"--checkpoint --model --data_dir --data --out --triplets_per_dimension "
