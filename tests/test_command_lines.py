@@ -38,7 +38,7 @@ OPTIONS = {
     "--feature --tag_thresholds --tag_table --workers --beam_options --pieces_per_genre "
     "--renderings --seconds --seed",
     "launch.check": "--config --topology --config.FIELD=VALUE",
-    "benchmarks.estimates": "--clips --seconds",
+    "benchmarks.estimates": "SOURCE --split --out --pieces_per_genre --renderings --seconds --seed",
     "benchmarks.composing": "--tracks --batch_size",
     "benchmarks.embedding": "--clips --seconds --workers --processes",
     "benchmarks.faults": "--kills --saves --signals --disks --soak_minutes --only",
