@@ -1,101 +1,180 @@
-"""Accuracy of madmom's tempo and key on the embedded scores, whose tempi and keys are known.
+"""Tempo and key by madmom as a file for `jaxsim.evaluate --estimates`, and how long madmom takes.
 
-python -m benchmarks.estimates --clips=120 --seconds=30
+python -m benchmarks.estimates scores --split=test --out=madmom.csv
+python -m benchmarks.estimates data/mine --split=test --out=madmom.csv
 
-Tempo is scored as in MIREX: accuracy 1 is within 4 %, accuracy 2 also at 2, 3, 1/2 and 1/3 times
-the tempo. Keys are scored by mir_eval's categories. Intervals are 95 %, bootstrapped over pieces.
+Takes turns, track by track: madmom's tempo and key from the decoded samples, and all features with
+the tempo and key read from them, from the same samples. Printed is the processor time of both, in
+one process on one core, and their ratio. Of the embedded scores, the options must be those with
+which the data set was prepared, so that the pieces are the same. Linux only.
 """
 
 import argparse
-import collections
-from collections.abc import Sequence
+import contextlib
+import csv
+import io
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import TypeVar
 
-import joblib
 import numpy as np
-import rich.console
-import rich.table
+import threadpoolctl
+import tqdm
 
-from benchmarks import clips
-from input_pipeline import command_line
-from input_pipeline.command_line import number, positive_integer
-from input_pipeline.hearing import estimates
-from input_pipeline.tracks import KEYS, Track
-from jaxsim.evaluation import metrics
+from input_pipeline import command_line, extras, manifest, prepare, scores
+from input_pipeline.files import write_text
+from input_pipeline.hearing import audio, estimates, excerpts, readings
+from input_pipeline.hearing.audio import UnusableTrack
+from input_pipeline.hearing.estimates import Estimate
+from input_pipeline.hearing.features import FeatureConfig
+from input_pipeline.hearing.readings import Reading
+from input_pipeline.tracks import KEYS, SPLITS, Track
+from jaxsim.evaluation.estimate_files import COLUMNS
 
-TEMPO_TOLERANCE = 0.04
-OCTAVES = (1, 2, 3, 1 / 2, 1 / 3)
-CATEGORIES = {1.0: "exact", 0.5: "fifth", 0.3: "relative", 0.2: "parallel", 0.0: "other"}
-
-
-def estimate(track: Track) -> estimates.Estimate:
-    """madmom's tempo and key for a rendering."""
-    assert callable(track.audio), "tracks of the scores are rendered by a function"
-    return estimates.estimate_tempo_and_key(track.audio(), clips.SAMPLE_RATE)
-
-
-def tempo_is_right(found: float, true: float, factors: tuple[float, ...]) -> bool:
-    """Whether a tempo is within 4 % of the true one times one of the factors."""
-    return any(abs(found - f * true) <= TEMPO_TOLERANCE * f * true for f in factors)
-
-
-def key_category(found: int, true: str) -> str:
-    """MIREX's category of a key, given as an index in `KEYS` or -1."""
-    import mir_eval  # from the extra `benchmarks`
-
-    if found < 0:
-        return "other"
-    return CATEGORIES[round(mir_eval.key.weighted_score(true, KEYS[found]), 1)]
-
-
-def measure(*, count: int, seconds: float) -> None:
-    """Measures both estimates and prints their accuracy."""
-    chosen = clips.tracks(count, seconds=seconds)
-    pool = joblib.Parallel(n_jobs=-1, verbose=1)
-    heard = pool(joblib.delayed(estimate)(track) for track in chosen)
-    groups = np.array([track.group for track in chosen])
-    true_tempi = [track.tempo or 0.0 for track in chosen]
-    rows = {
-        "tempo, accuracy 1": [
-            tempo_is_right(a.tempo, t, OCTAVES[:1]) for a, t in zip(heard, true_tempi, strict=True)
-        ],
-        "tempo, accuracy 2": [
-            tempo_is_right(a.tempo, t, OCTAVES) for a, t in zip(heard, true_tempi, strict=True)
-        ],
-    }
-    keys = [key_category(a.key, t.key or "") for a, t in zip(heard, chosen, strict=True)]
-    rows |= {f"key, {name}": [key == name for key in keys] for name in CATEGORIES.values()}
-    weights = {name: weight for weight, name in CATEGORIES.items()}
-    rows["key, MIREX score"] = [weights[key] for key in keys]
-    table = rich.table.Table(title=f"madmom on {len(chosen)} clips of {seconds:g} s")
-    for heading in ("measure", "share", "95 % interval"):
-        table.add_column(heading, justify="right" if heading != "measure" else "left")
-    for name, values in rows.items():
-        score = metrics.bootstrap(np.array(values, float), groups)
-        table.add_row(name, f"{score.value:.3f}", f"[{score.low:.3f}, {score.high:.3f}]")
-    rich.console.Console(width=100).print(table)
-    confidence = np.array([(a.tempo_confidence, a.key_confidence) for a in heard])
-    right = np.array([rows["tempo, accuracy 1"], rows["key, exact"]]).T
-    for name, c, r in zip(("tempo", "key"), confidence.T, right.T, strict=True):
-        sure = c >= np.median(c)
-        print(
-            f"{name}: {r[sure].mean():.3f} correct where madmom is surer than usual, "
-            f"{r[~sure].mean():.3f} elsewhere"
-        )
-    print(collections.Counter(keys))
+CONFIG = FeatureConfig()
+Result = TypeVar("Result")
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     with command_line.problems_in_one_line():
-        measure(**vars(options))
+        extras.need("madmom")
+        config = prepare.scores_config(options)
+        measure(tracks(options.source, split=options.split, config=config), options.out)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = command_line.parser("benchmarks.estimates", __doc__)
     add = parser.add_argument
-    add("--clips", dest="count", type=positive_integer, default=120, help="clips to render")
-    add("--seconds", type=number(0), default=30.0, help="length of each clip")
+    add(
+        "source",
+        metavar="SOURCE",
+        help='a prepared data set or its manifest; or "scores", the embedded ones',
+    )
+    add("--split", choices=SPLITS, default="test", help="its tracks")
+    add("--out", type=Path, required=True, metavar="FILE", help="the CSV file to write")
+    prepare.add_scores_options(parser)
     return parser
+
+
+def tracks(source: str, *, split: str, config: scores.ScoresConfig) -> list[Track]:
+    """The tracks of a split, under the ids that they have when they are prepared.
+
+    Args:
+      source: "scores"; a manifest; or a folder with one, such as a data set prepared from files.
+      split: which tracks.
+      config: of the scores.
+
+    Raises:
+      OSError, ValueError: there is no manifest, or no such track.
+    """
+    if source == prepare.SCORES:
+        extras.need("scores")
+        found = scores.tracks(config)
+    else:
+        path = Path(source).expanduser()
+        listed = manifest.find(path) if path.is_dir() else path
+        if listed is None:
+            expected = f"{', '.join(manifest.NAMES)}, or the word {prepare.SCORES!r} for the scores"
+            raise ValueError(f"{path}: holds no manifest, expected one of {expected}")
+        found = manifest.read(listed).tracks
+    if chosen := [track for track in found if track.split == split]:
+        return chosen
+    raise ValueError(f"{source}: has none of its {len(found)} tracks in the split {split!r}")
+
+
+def measure(found: Sequence[Track], out: Path) -> None:
+    """Writes madmom's estimates of the tracks, and prints the time of both."""
+    rows, took, seconds = [], [], 0.0
+    with _on_one_core():
+        for number, track in enumerate(tqdm.tqdm(found, desc="listening", unit="track")):
+            try:
+                samples, rate = decoded(track)
+                if not rows:  # models are loaded, and functions compiled
+                    in_turns(samples, rate, 0)
+                estimate, times = in_turns(samples, rate, number)
+            except UnusableTrack as error:  # nor can it be prepared
+                tqdm.tqdm.write(f"{track.track_id}: {error.reason}", file=sys.stderr)
+                continue
+            rows.append(row(track.track_id, estimate))
+            took.append(times)
+            seconds += len(samples) / rate
+    if not rows:
+        raise ValueError(f"none of the {len(found)} tracks can be heard")
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([COLUMNS, *rows])
+    write_text(out, text.getvalue())
+    print(out)
+    print(described(np.array(took), seconds / 60))
+
+
+def decoded(track: Track) -> tuple[np.ndarray, float]:
+    """A track's samples [n] as preparing hears them, and their rate in Hz."""
+    if callable(track.audio):
+        return track.audio(), CONFIG.sample_rate
+    heard = audio.decode(track.audio, None)
+    return heard.samples, heard.rate
+
+
+def in_turns(samples: np.ndarray, rate: float, number: int) -> tuple[Estimate, tuple[float, float]]:
+    """madmom's estimate; and the seconds of processor time of madmom, and of features and readings.
+
+    Args:
+      samples: [n]; rate: of them, in Hz.
+      number: of the turn; madmom comes first in every other one.
+    """
+    if number % 2:
+        _, other = _timed(lambda: read(samples, rate))
+        estimate, took = _timed(lambda: estimates.estimate_tempo_and_key(samples, rate))
+    else:
+        estimate, took = _timed(lambda: estimates.estimate_tempo_and_key(samples, rate))
+        _, other = _timed(lambda: read(samples, rate))
+    return estimate, (took, other)
+
+
+def read(samples: np.ndarray, rate: float) -> Reading:
+    """Extracts all features, and reads tempo and key from them."""
+    resampled = audio.resample(samples, rate, CONFIG.sample_rate)
+    arrays = excerpts.extract(resampled, CONFIG, None)
+    return readings.of_features(arrays, CONFIG.frame_rate).reading()
+
+
+def row(track_id: str, estimate: Estimate) -> tuple[str, str, str]:
+    """The cells of `COLUMNS`."""
+    tempo = f"{estimate.tempo:.2f}" if estimate.tempo > 0 else ""
+    return track_id, tempo, KEYS[estimate.key] if estimate.key >= 0 else ""
+
+
+def described(took: np.ndarray, minutes: float) -> str:
+    """Says how long both took, given the seconds of each track [n, 2], and their ratio."""
+    madmom, ours = 1000 * took.sum(axis=0) / minutes
+    low, high = np.quantile(took[:, 0] / took[:, 1], (0.25, 0.75))
+    return (
+        f"{len(took)} tracks, {minutes:.1f} minutes of audio; ms of processor time per minute, on "
+        f"one core: madmom {madmom:.0f}, features and readings {ours:.0f}; ratio "
+        f"{madmom / ours:.1f} (half of the tracks: {low:.1f} to {high:.1f})"
+    )
+
+
+def _timed(function: Callable[[], Result]) -> tuple[Result, float]:
+    began = time.process_time()
+    result = function()
+    return result, time.process_time() - began
+
+
+@contextlib.contextmanager
+def _on_one_core() -> Iterator[None]:
+    """Neither of the two gains or loses by threads: madmom's networks have two, that would wait."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        with threadpoolctl.threadpool_limits(limits=1):
+            yield
+    finally:
+        os.sched_setaffinity(0, before)
 
 
 if __name__ == "__main__":

@@ -46,14 +46,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             _need_extras(options)
             feature_config = parse_feature_config(options.feature)
             if options.source == SCORES:
-                config = scores.ScoresConfig(
-                    pieces_per_genre=options.pieces_per_genre,
-                    renderings=options.renderings,
-                    seconds=options.seconds,
-                    seed=options.seed,
-                )
                 prepare_scores(
-                    config,
+                    scores_config(options),
                     feature_config,
                     data_dir=options.data_dir,
                     workers=options.workers,
@@ -136,17 +130,23 @@ def _parser() -> argparse.ArgumentParser:
         metavar="OPTION,...",
         help="extract with Apache Beam and these options, such as --runner=DataflowRunner",
     )
+    add_scores_options(parser)
+    return parser
+
+
+def add_scores_options(parser: argparse.ArgumentParser) -> None:
+    """Adds the options that say which scores are rendered, and how; see `scores_config`."""
     default = scores.ScoresConfig()
-    group = parser.add_argument_group("scores", "Options of --source=scores.")
+    group = parser.add_argument_group("scores", "Options of the embedded scores.")
     group.add_argument(
         "--pieces_per_genre",
-        type=positive_integer,
+        type=command_line.positive_integer,
         default=default.pieces_per_genre,
         help="pieces per genre",
     )
     group.add_argument(
         "--renderings",
-        type=positive_integer,
+        type=command_line.positive_integer,
         default=default.renderings,
         help="clips per piece",
     )
@@ -154,7 +154,16 @@ def _parser() -> argparse.ArgumentParser:
         "--seconds", type=command_line.number(3.0), default=default.seconds, help="length of a clip"
     )
     group.add_argument("--seed", type=int, default=default.seed, help="random seed")
-    return parser
+
+
+def scores_config(options: argparse.Namespace) -> scores.ScoresConfig:
+    """The size of the embedded scores, from the options that `add_scores_options` added."""
+    return scores.ScoresConfig(
+        pieces_per_genre=options.pieces_per_genre,
+        renderings=options.renderings,
+        seconds=options.seconds,
+        seed=options.seed,
+    )
 
 
 def _tag_thresholds(text: str) -> dict[str, float]:

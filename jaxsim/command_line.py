@@ -47,6 +47,15 @@ def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
         help="external embeddings to compare with: .npz files with one vector per track id, and of "
         "a track's two excerpts, TRACK_ID#1 and TRACK_ID#2 (evaluation.json says where they are)",
     )
+    add(
+        "--estimates",
+        default="",
+        type=comma_separated,
+        metavar="FILE,...",
+        help="tempo and key by other systems: CSV files with the columns track_id, tempo and key "
+        "(empty = not estimated), each named after its system; a track that a file lacks counts as "
+        "wrong",
+    )
 
 
 def parse_with_config(

@@ -30,6 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             split=options.split,
             triplet_files=options.triplets,
             embedding_files=options.embeddings,
+            estimate_files=options.estimates,
             out=options.out,
             triplets_per_dimension=options.triplets_per_dimension,
             batch_size=options.batch_size,

@@ -59,6 +59,7 @@ def sweep(
     split: str,
     triplet_files: Sequence[str],
     embedding_files: Sequence[str],
+    estimate_files: Sequence[str],
 ) -> None:
     """Trains all configurations with these options and evaluates the runs in one report.
 
@@ -76,6 +77,7 @@ def sweep(
         f"--split={split}",
         f"--triplets={','.join(triplet_files)}",
         f"--embeddings={','.join(embedding_files)}",
+        f"--estimates={','.join(estimate_files)}",
     ]
     sys.exit(subprocess.run(command).returncode)
 
@@ -93,6 +95,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             split=options.split,
             triplet_files=options.triplets,
             embedding_files=options.embeddings,
+            estimate_files=options.estimates,
         )
 
 

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[1]
-JUDGED = "--triplets --embeddings --split"
+JUDGED = "--triplets --embeddings --estimates --split"
 OPTIONS = {
     "jaxsim.train": "--config --workdir --profile --distributed --config.FIELD=VALUE",
     "jaxsim.evaluate": f"--checkpoint --model --data_dir --data --out --triplets_per_dimension "
@@ -38,7 +38,7 @@ OPTIONS = {
     "--feature --tag_thresholds --tag_table --workers --beam_options --pieces_per_genre "
     "--renderings --seconds --seed",
     "launch.check": "--config --topology --config.FIELD=VALUE",
-    "benchmarks.estimates": "--clips --seconds",
+    "benchmarks.estimates": "SOURCE --split --out --pieces_per_genre --renderings --seconds --seed",
     "benchmarks.composing": "--tracks --batch_size",
     "benchmarks.embedding": "--clips --seconds --workers --processes",
     "benchmarks.faults": "--kills --saves --signals --disks --soak_minutes --only",

@@ -11,6 +11,7 @@ from input_pipeline.datasets.dataset import DataSet
 from input_pipeline.tracks import TAG_DIMENSIONS
 from jaxsim.evaluation import excerpt_retrieval, metrics, readings
 from jaxsim.evaluation import judgements as human
+from jaxsim.evaluation.estimate_files import Estimates
 from jaxsim.evaluation.excerpt_retrieval import FITTED_PER_COLUMN, MEASURES
 from jaxsim.evaluation.excerpts import PER_TRACK, Excerpts, described
 from jaxsim.evaluation.metrics import KS, Score, Triplets
@@ -30,6 +31,7 @@ def compare(
     config: ConfigDict,
     count: int,
     judgements: Sequence[human.Judgements] = (),
+    estimates: Sequence[Estimates] = (),
     cut: Excerpts | None = None,
 ) -> dict[str, Any]:
     """Measures every system; everything is a function of the arguments.
@@ -40,6 +42,7 @@ def compare(
       config: with `dimensions` and `relation`, which decide the triplets.
       count: triplets per dimension.
       judgements: triplets judged by people, for tracks of `data`.
+      estimates: tempo and key of tracks of `data` by other systems.
       cut: the excerpts of `data`, if any are to be compared.
 
     Returns:
@@ -88,6 +91,7 @@ def compare(
         },
         "excerpts": None if cut is None else described(data, cut),
         "readings": readings.of_data(heard),
+        "estimates": {each.name: readings.of_estimates(heard, each) for each in estimates},
         "systems": measured,
         "differences": _differences(predictions, data, sets),
     }

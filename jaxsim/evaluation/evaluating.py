@@ -8,7 +8,8 @@ from pathlib import Path
 
 from input_pipeline import progress
 from input_pipeline.files import write_text
-from jaxsim.evaluation import excerpts, reporting, systems, track_embeddings
+from jaxsim.evaluation import estimate_files as others
+from jaxsim.evaluation import excerpts, readings_section, reporting, systems, track_embeddings
 from jaxsim.evaluation import judgements as human
 from jaxsim.evaluation.comparison import compare
 from jaxsim.evaluation.excerpts import Excerpts
@@ -28,6 +29,7 @@ def evaluate(
     split: str = "test",
     triplet_files: Sequence[str] = (),
     embedding_files: Sequence[str] = (),
+    estimate_files: Sequence[str] = (),
     out: str = "",
     triplets_per_dimension: int = 40_000,
     batch_size: int = 64,
@@ -42,6 +44,7 @@ def evaluate(
       split: of the data set.
       triplet_files: of human judgements, as `judgements.read` reads them.
       embedding_files: as `systems.external` reads them.
+      estimate_files: of tempo and key by other systems, as `estimate_files.read` reads them.
       out: the folder of the report; "" for one in the directory of the first run.
       triplets_per_dimension: how many are sampled (B Table 3 has 40,000).
       batch_size: segments of all devices together.
@@ -54,7 +57,10 @@ def evaluate(
     began = time.monotonic()
     _check_given(runs, models, data_dir=data_dir, out=out)
     _check_names(runs, models, embedding_files)
+    if estimate_files:
+        _check_readers(models, estimate_files)
     judgements = [human.read(path) for path in triplet_files]
+    estimates = [others.read(path) for path in estimate_files]
     restored = {run: restore_for_inference(run) for run in runs}
     configs = [systems.completed(config) for config, *_ in restored.values()]
     if not configs:
@@ -62,6 +68,8 @@ def evaluate(
     config = max(configs, key=lambda config: len(config.dimensions))
     opened = open_splits(config, ("train", split), directory=data_dir)
     data = {"train": opened["train"], "test": opened[split]}
+    for each in estimates:
+        each.check(data["test"])
     cuts = _cuts(data, excerpt_seconds)
     results = compare(
         _systems(
@@ -77,6 +85,7 @@ def evaluate(
         config=config,
         count=triplets_per_dimension,
         judgements=judgements,
+        estimates=estimates,
         cut=cuts.get("test"),
     )
     folder = Path(out) if out else _beside(runs[0])
@@ -110,6 +119,19 @@ def _check_names(
     sources += [(systems.name_of_run(run), run) for run in runs]
     sources += [(systems.name_of_model(path), path) for path in models]
     sources += [(systems.name_of_file(path), path) for path in embedding_files]
+    _check_unique(sources)
+
+
+def _check_readers(models: Sequence[str], estimate_files: Sequence[str]) -> None:
+    """Raises ValueError if two would have one name in the tables of tempo and key."""
+    sources = [(name, "what is read without a model") for name in readings_section.RESERVED]
+    sources += [(systems.name_of_model(path), path) for path in models]
+    sources += [(systems.name_of_file(path), path) for path in estimate_files]
+    _check_unique(sources)
+
+
+def _check_unique(sources: Sequence[tuple[str, str]]) -> None:
+    """Raises ValueError if two of (name, what is called so) have the same name."""
     named: dict[str, list[str]] = {}
     for name, source in sources:
         named.setdefault(name, []).append(source)

@@ -1,4 +1,4 @@
-"""How well tempo, key and tags are read from tracks: by a model, by features alone, by librosa.
+"""How well tempo, key and tags are read: by models, by features alone, by librosa, by others.
 
 The truth is what a data set's labels say. Given labels and estimates (madmom's tempo and key,
 MusiCNN's tags) are never counted together: to be right by an estimate is to agree with it.
@@ -16,6 +16,7 @@ from input_pipeline.hearing import readings as hearing
 from input_pipeline.hearing.readings import Evidence
 from input_pipeline.tracks import KEYS, TAG_DIMENSIONS
 from jaxsim.evaluation import metrics, reading_metrics
+from jaxsim.evaluation.estimate_files import UNKNOWN, Estimates
 from jaxsim.evaluation.metrics import Score
 from jaxsim.evaluation.systems import System
 from jaxsim.exported.readings import TEMPI, Prototypes
@@ -145,6 +146,26 @@ def of_system(heard: Heard, system: System) -> dict[str, Any] | None:
                 scores[SUBSPACE] |= dict.fromkeys(("accuracy 1", "accuracy 2"))
                 scores[BOTH] = _scores(heard, what, truth, both)
             result[what][name] = scores
+    return result
+
+
+def of_estimates(heard: Heard, estimates: Estimates) -> dict[str, Any]:
+    """What another system is worth; plain values, for the report.
+
+    By "tempo" or "key", and truth: how many tracks it has an estimate of, and its scores. A track
+    of which it has none counts as wrong; where it has none at all, it has no scores either.
+    """
+    ids = heard.data.track_ids
+    found = {row: estimates.values.get(ids[row], UNKNOWN) for row in heard.evidence}
+    result: dict[str, Any] = {}
+    for what, truths in heard.truths.items():
+        place = int(what == "key")
+        result[what] = {}
+        for name, truth in truths.items():
+            covered = sum(found[row][place] != UNKNOWN[place] for row in truth.rows.tolist())
+            if covered:
+                scores = _scores(heard, what, truth, found)
+                result[what][name] = {"covered": covered, "scores": scores}
     return result
 
 

@@ -15,6 +15,8 @@ READERS = {
     "tempo": {BY_FEATURES: "features alone", BY_BASELINES: "librosa.feature.tempo"},
     "key": {BY_FEATURES: "features (shown)", BY_BASELINES: "Krumhansl's profiles on mean CENS"},
 }
+# Names of these readers, here and in `evaluation.json`, which no other reader may have.
+RESERVED = {name for readers in READERS.values() for pair in readers.items() for name in pair}
 TRUTHS = {
     "tempo": {GIVEN: "against given tempi", ESTIMATED: "agreement with madmom's estimates"},
     "key": {GIVEN: "against given keys", ESTIMATED: "agreement with madmom's estimates"},
@@ -41,24 +43,37 @@ def readings_section(results: Results) -> Iterator[Section]:
             " Where the data set has only estimates, there is no truth: a score is then the share "
             "that agrees, and the surer half are the tracks of whose tempo or key madmom is surer."
         )
+    if results.get("estimates"):  # absent from older evaluations
+        text += (
+            f" {', '.join(results['estimates'])}: estimates from files; a track of which a file "
+            "has none counts as wrong."
+        )
     yield Section(TITLE, text, tables)
 
 
 def reading_tables(results: Results) -> Iterator[tuple[str, Table]]:
-    """Tempo and key, by truth: the baselines, and what every model adds."""
+    """Tempo and key, by truth: the baselines, what every model adds, and other systems."""
     for what, truths in (results.get("readings") or {}).items():  # absent from older evaluations
         for truth, measured in truths.items():
             named = {READERS[what][name]: each for name, each in measured["readers"].items()}
+            tracks = measured["tracks"]
             for system, own in _systems(results):
                 added = own.get(what, {}).get(truth, {})
                 named |= {f"{system}: {reader}": each for reader, each in added.items()}
+            for name, own in results.get("estimates", {}).items():
+                if each := own[what].get(truth):
+                    named[_with_coverage(name, each["covered"], tracks)] = each["scores"]
             measures = [*MEASURES[what], *([SURER[what]] if truth == ESTIMATED else [])]
             rows = [
                 [name, *(interval(each[measure]) for measure in measures)]
                 for name, each in named.items()
             ]
-            title = f"{what.capitalize()}, {TRUTHS[what][truth]}, {measured['tracks']} tracks"
+            title = f"{what.capitalize()}, {TRUTHS[what][truth]}, {tracks} tracks"
             yield title, Table(["read from", *measures], rows)
+
+
+def _with_coverage(name: str, covered: int, tracks: int) -> str:
+    return name if covered == tracks else f"{name} (of {covered} tracks)"
 
 
 def _tag_tables(results: Results) -> Iterator[tuple[str, Table]]:

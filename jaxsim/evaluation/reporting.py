@@ -19,6 +19,7 @@ from jaxsim.evaluation.sections import sections
 FIELDS = frozenset(
     ("data", "dimensions", "triplets_per_dimension", "judged_triplets", "systems", "differences")
 )  # of `evaluation.json`
+NAMED = ("systems", "estimates")  # fields by name of a system; older evaluations lack the latter
 
 
 def write(results: Results, folder: Path) -> tuple[Path, Path]:
@@ -68,7 +69,7 @@ def merged(several: Sequence[Results]) -> Results:
       ValueError: they are not on the same data, or give two systems the same name.
     """
     first = several[0]
-    systems = dict(first["systems"])
+    named = {field: dict(first.get(field, {})) for field in NAMED}
     for other in several[1:]:
         for field in ("data", "triplets_per_dimension", "judged_triplets"):
             if other[field] != first[field]:
@@ -81,10 +82,11 @@ def merged(several: Sequence[Results]) -> Results:
                 f"the evaluations differ in excerpts: of {one['seconds']:g} s and "
                 f"{two['seconds']:g} s, of {one['tracks']} and {two['tracks']} tracks"
             )
-        for name, system in other["systems"].items():
-            if system != systems.setdefault(name, system):
-                raise ValueError(f"two different systems are called {name!r}")
-    return {**first, "systems": systems}
+        for field, own in named.items():
+            for name, system in other.get(field, {}).items():
+                if system != own.setdefault(name, system):
+                    raise ValueError(f"two different systems are called {name!r}")
+    return {**first, **named}
 
 
 def read(path: str | Path) -> Results:

@@ -163,7 +163,7 @@ def name_of_model(path: str | Path) -> str:
 
 
 def name_of_file(path: str | Path) -> str:
-    """What the system of external embeddings is called."""
+    """What the system of a file of embeddings or estimates is called."""
     return Path(path).stem
 
 

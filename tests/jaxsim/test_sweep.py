@@ -60,4 +60,5 @@ def test_what_follows_two_dashes_goes_to_every_training(tmp_path: Path, monkeypa
         "--split=test",
         "--triplets=",
         "--embeddings=",
+        "--estimates=",
     ]

@@ -14,6 +14,7 @@ import pytest
 from configs.six_dim import get_config
 from input_pipeline.datasets import dataset
 from input_pipeline.hearing.features import FeatureConfig
+from input_pipeline.tracks import KEYS
 from jaxsim import evaluate, export, report
 from jaxsim.evaluation import excerpts, judgements, reporting, systems, track_embeddings
 from jaxsim.evaluation.comparison import compare
@@ -72,6 +73,17 @@ def judged(data, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
+def estimated(data, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Tempo and key of three of the four tracks: right, at twice the tempo, and without a key."""
+    path, split = tmp_path_factory.mktemp("estimated") / "essentia.csv", data["test"]
+    lines = ["track_id,tempo,key"]
+    for row, (factor, key) in enumerate([(1, "A minor"), (2, "C"), (1.5, "")]):
+        lines.append(f"{split.track_ids[row]},{factor * split.tempo[row]},{key}")
+    path.write_text("\n".join(lines))
+    return path
+
+
+@pytest.fixture(scope="module")
 def outcome(
     finished: Path,
     classifier: Path,
@@ -79,6 +91,7 @@ def outcome(
     embeddings: Path,
     excerpts_alone: Path,
     judged: Path,
+    estimated: Path,
     tmp_path_factory,
 ):
     """What the command does, with everything that it can compare: results and folder."""
@@ -89,6 +102,7 @@ def outcome(
             f"--triplets={judged}",
             f"--model={exported}",
             f"--embeddings={embeddings},{excerpts_alone}",
+            f"--estimates={estimated}",
             f"--out={out}",
             "--excerpt=3",  # one segment
             f"--triplets_per_dimension={COUNT}",
@@ -108,6 +122,24 @@ def test_what_is_heard_is_measured(outcome) -> None:
     page = (folder / "report.html").read_text()
     for text in ("What is heard", "Tempo, against given tempi, 4 tracks", "librosa.feature.tempo"):
         assert text in page
+
+
+def test_other_systems_estimates_stand_beside(outcome, data) -> None:
+    """Of four tempi, one is right and one twice the tempo; a track that the file lacks is wrong."""
+    results, folder = outcome
+    own = results["estimates"]["essentia"]
+    tempo, key = own["tempo"]["given"], own["key"]["given"]
+    assert tempo["covered"] == 3
+    assert [tempo["scores"][name]["value"] for name in ("accuracy 1", "accuracy 2")] == [0.25, 0.5]
+    keys = data["test"].key.tolist()
+    said = [KEYS.index("A minor"), KEYS.index("C major"), -1, -1]
+    known = [(one, other) for one, other in zip(said, keys, strict=True) if other >= 0]
+    assert key["covered"] == sum(one >= 0 for one, _ in known)
+    exact = np.mean([one == other for one, other in known])
+    assert key["scores"]["exact"]["value"] == pytest.approx(exact)
+    rows = rows_of((folder / "report.html").read_text())
+    assert "essentia (of 3 tracks)" in [row[0] for row in rows]
+    assert "essentia" not in results["systems"]
 
 
 def test_every_system_is_measured(outcome, finished: Path, classifier: Path) -> None:
@@ -423,12 +455,28 @@ def test_what_only_a_run_could_tell_is_asked_for(exported: Path, data, tmp_path:
         (["--model=a/openl3.npz", "--embeddings=openl3.npz"], "openl3"),
         (["--model=a/one.npz", "--embeddings=MFCC.npz"], "MFCC"),
         (["--checkpoint=runs/a,other/a/checkpoints"], "a"),
+        (["--model=a/one.npz", "--estimates=one.csv"], "one"),
+        (["--model=a/one.npz", "--estimates=a/x.csv,b/x.csv"], "x"),
+        (["--model=a/one.npz", "--estimates=features.csv"], "features"),
+        (["--model=a/one.npz", "--estimates=librosa.feature.tempo.csv"], "librosa.feature.tempo"),
     ],
 )
 def test_one_name_for_two_systems_is_refused_before_any_work(options: list[str], name: str) -> None:
     """None of these files exists, so nothing has been read when the names are compared."""
     with pytest.raises(SystemExit, match=rf"^error: .* and .* would both be called '{name}' in"):
         evaluate.main([*options, "--data_dir=none", "--out=none"])
+
+
+def test_estimates_of_other_tracks_are_refused(exported: Path, data, tmp_path: Path) -> None:
+    """In one line, before anything is embedded."""
+    path = tmp_path / "essentia.csv"
+    path.write_text("track_id,tempo,key\nstranger,120,\n")
+    given = [f"--model={exported}", f"--data_dir={data['test'].directory}", f"--out={tmp_path}"]
+    with pytest.raises(SystemExit, match=r"^error: .*essentia.csv: has none of the \d tracks of"):
+        evaluate.main([*given, f"--estimates={path}"])
+    path.write_text("track_id,tempo,key\nstranger,120,Q\n")
+    with pytest.raises(SystemExit, match=r"^error: .*essentia.csv, line 2: key is 'Q', expected"):
+        evaluate.main([*given, f"--estimates={path}"])
 
 
 def test_a_model_alone_without_excerpts(exported: Path, data, tmp_path: Path) -> None:
