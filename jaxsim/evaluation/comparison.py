@@ -15,7 +15,7 @@ from jaxsim.evaluation.estimate_files import Estimates
 from jaxsim.evaluation.excerpt_retrieval import FITTED_PER_COLUMN, MEASURES
 from jaxsim.evaluation.excerpts import PER_TRACK, Excerpts, described
 from jaxsim.evaluation.metrics import KS, Score, Triplets
-from jaxsim.evaluation.sampled_triplets import sample_triplets, track_triplets
+from jaxsim.evaluation.sampled_triplets import sample_triplets, surer, track_triplets
 from jaxsim.evaluation.systems import System
 from jaxsim.network import subspaces
 
@@ -177,13 +177,14 @@ def _plain(score: Score) -> dict[str, float] | None:
 
 def _triplet_scores(system: System, predictions, gaps, sampled, data: DataSet):
     groups = _groups(data)
-    result = {}
-    for name, rows in sampled.items():
-        known = ~np.isnan(gaps[name][0, :, 0])
-        each = metrics.right(gaps[name][:, known])
-        result[name] = {
-            "own": _score(predictions[name]["own"], groups[rows.anchor]),
-            "whole": _score(predictions[name]["whole"], groups[rows.anchor]),
+
+    def scores(name: str, chosen: np.ndarray) -> dict[str, Any]:
+        gap, anchor = gaps[name][:, chosen], sampled[name].anchor[chosen]
+        known = ~np.isnan(gap[0, :, 0])
+        each = metrics.right(gap[:, known])
+        return {
+            "own": _score(predictions[name]["own"][:, chosen], groups[anchor]),
+            "whole": _score(predictions[name]["whole"][:, chosen], groups[anchor]),
             "triplets": int(known.sum()),
             "by_sub_space": dict(
                 zip(system.dimensions, each.mean(axis=(0, 1)).tolist(), strict=True)
@@ -191,6 +192,13 @@ def _triplet_scores(system: System, predictions, gaps, sampled, data: DataSet):
             if system.dimensions and known.any()
             else {},
         }
+
+    result = {}
+    for name, rows in sampled.items():
+        result[name] = scores(name, np.ones(len(rows.anchor), bool))
+        if (sure := surer(data, name)) is not None:
+            chosen = sure[rows.anchor] & sure[rows.positive] & sure[rows.negative]
+            result[name]["surer"] = scores(name, chosen)
     return result
 
 

@@ -48,6 +48,21 @@ def sample_triplets(
     return result
 
 
+def surer(data: DataSet, dimension: str) -> np.ndarray | None:
+    """The tracks of whose tempo or key one can be surer, bool [N]; None if nothing was estimated.
+
+    These are those with a given label, and the half of the estimated ones with the higher
+    confidence.
+    """
+    if dimension not in ("tempo", "key"):
+        return None
+    estimated = getattr(data, f"{dimension}_estimated")
+    if not estimated.any():
+        return None
+    confidence = getattr(data, f"{dimension}_confidence")
+    return confidence >= np.where(estimated, np.median(confidence[estimated]), 1.0)
+
+
 def _pair(
     similar: np.ndarray, dissimilar: np.ndarray, group: np.ndarray, draws: np.ndarray
 ) -> tuple[int, int]:

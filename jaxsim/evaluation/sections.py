@@ -49,6 +49,13 @@ def triplet_section(results: Results) -> Section:
             rows.append([with_remarks(name, system), *map(interval, scores), mean])
         rows += _published_triplets(systems, dimensions, space)
         tables.append((title, Table(["system", *dimensions, "mean"], rows)))
+    if (surer := _surer(systems, dimensions)).rows:
+        tables.append(
+            (
+                "Tempo and key where madmom is surer: triplets of three tracks of the surer half",
+                surer,
+            )
+        )
     by_dimension = {
         name: {
             dimension: system["triplets"][dimension]["own"]["value"]
@@ -81,6 +88,23 @@ def triplet_section(results: Results) -> Section:
     caption = "Score of every dimension's own sub-space on its own triplets; dotted: chance."
     charts = [(chart, caption)] if chart else []
     return Section("Triplet prediction", text, tables, [*charts, *_judged_charts(results)])
+
+
+def _surer(systems, dimensions) -> Table:
+    """Tempo and key by those labels of which their estimator is surer."""
+    rows = []
+    for dimension in dimensions:
+        for name, system in systems.items():
+            if not (scores := system["triplets"][dimension].get("surer")):  # or an older evaluation
+                continue
+            others = [v for n, v in scores["by_sub_space"].items() if n != dimension]
+            rows.append(
+                [dimension, with_remarks(name, system), str(scores["triplets"])]
+                + [interval(scores["own"]), interval(scores["whole"])]
+                + [f"{max(others):.3f}" if others else ABSENT]
+            )
+    headings = ["dimension", "system", "triplets", "own sub-space", "whole space", "best other"]
+    return Table(headings, rows)
 
 
 def _judged_charts(results: Results) -> Iterator[tuple[str, str]]:

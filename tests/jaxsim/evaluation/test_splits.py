@@ -13,6 +13,7 @@ import pytest
 from configs.six_dim import get_config
 from jaxsim.evaluation import comparison, evaluating, metrics, systems, track_embeddings
 from jaxsim.evaluation.sampled_triplets import sample_triplets
+from jaxsim.evaluation.sections import triplet_section
 from jaxsim.training import train_step
 from jaxsim.training.saving.checkpoints import Restored
 from tests.helpers.batches import FakeDataSet, fake_data
@@ -37,13 +38,18 @@ def split_of(name: str, tracks: int, seed: int) -> Numbered:
     tags = {each: random.random((tracks, 6)) < 0.3 for each in ("genre", "mood", "era")}
     tags["instrument"] = np.zeros((tracks, 6), bool)
     tags["genre"][:, 5] &= name == "test"  # a tag without a prototype
+    key = random.integers(-1, 24, tracks).astype(np.int32)
+    is_estimated = (key >= 0) & (np.arange(tracks) % 5 > 0)
+    confidence = np.where(is_estimated, random.random(tracks), key >= 0)
     data = fake_data(
         tracks,
         split=name,
         track_ids=[f"{name} {number}" for number in range(tracks)],
         groups=[f"{name} {number % (tracks // 4)}" for number in range(tracks)],
         tags=tags,
-        key=random.integers(-1, 24, tracks).astype(np.int32),
+        key=key,
+        key_estimated=is_estimated,
+        key_confidence=confidence.astype(np.float32),
     )
     return Numbered(**vars(data))
 
@@ -224,6 +230,34 @@ def test_a_triplet_is_predicted_in_its_own_sub_space(run, results, vectors, draw
         together = hits(whole(vectors[run]["test"]), rows).mean()
         assert scores["whole"]["value"] == pytest.approx(together)
         assert len({*np.round(each, 6), round(together, 6)}) == 4, "they differ"
+
+
+def test_keys_of_which_their_estimator_is_surer(results, vectors, splits, drawn) -> None:
+    data, rows = splits["test"], drawn["key"]
+    pairs = zip(data.key_estimated, data.key_confidence, strict=True)
+    estimates = sorted(confidence for is_estimated, confidence in pairs if is_estimated)
+    sure = [
+        data.key[row] >= 0
+        and (not data.key_estimated[row] or 2 * sum(e < c for e in estimates) >= len(estimates) - 1)
+        for row, c in enumerate(data.key_confidence)
+    ]
+    assert 0.4 * sum(data.key >= 0) < sum(sure) < 0.8 * sum(data.key >= 0)
+    chosen = [all(sure[row] for row in three) for three in zip(*vars(rows).values(), strict=True)]
+    assert 20 < sum(chosen) < COUNT / 2
+    found = results["systems"]["poor"]["triplets"]
+    each = [hits(vectors["poor"]["test"][:, part], rows)[chosen].mean() for part in range(3)]
+    assert found["key"]["surer"]["triplets"] == sum(chosen)
+    assert found["key"]["surer"]["own"]["value"] == pytest.approx(each[0])
+    by_sub_space = dict(zip(DIMENSIONS, each, strict=True))
+    assert found["key"]["surer"]["by_sub_space"] == pytest.approx(by_sub_space)
+    together = hits(whole(vectors["poor"]["test"]), rows)[chosen].mean()
+    assert found["key"]["surer"]["whole"]["value"] == pytest.approx(together)
+    assert each[0] != pytest.approx(found["key"]["own"]["value"])
+    assert "surer" not in found["genre"]
+    (table,) = (t for title, t in triplet_section(results).tables if "madmom is surer" in title)
+    (row,) = (row for row in table.rows if row[1] == "poor")
+    assert (row[0], row[2], row[5]) == ("key", str(sum(chosen)), f"{max(each[1:]):.3f}")
+    assert row[3].startswith(f"{each[0]:.3f} [") and row[4].startswith(f"{together:.3f} [")
 
 
 def test_a_better_first_system_has_positive_differences(results, vectors, starts, splits, drawn):
