@@ -98,11 +98,10 @@ def _surer(systems, dimensions) -> Table:
             if not (scores := system["triplets"][dimension].get("surer")):  # or an older evaluation
                 continue
             others = [v for n, v in scores["by_sub_space"].items() if n != dimension]
-            rows.append(
-                [dimension, with_remarks(name, system), str(scores["triplets"])]
-                + [interval(scores["own"]), interval(scores["whole"])]
-                + [f"{max(others):.3f}" if others else ABSENT]
-            )
+            best = f"{max(others):.3f}" if others else ABSENT
+            measured = interval(scores["own"]), interval(scores["whole"])
+            triplets = str(scores["triplets"])
+            rows.append([dimension, with_remarks(name, system), triplets, *measured, best])
     headings = ["dimension", "system", "triplets", "own sub-space", "whole space", "best other"]
     return Table(headings, rows)
 
