@@ -15,6 +15,7 @@ from ml_collections import ConfigDict
 from tests.helpers.audio import SAMPLE_RATE, pulsed_tone, write_csv
 
 LONG = 5.0  # seconds
+MANY = 20_000  # memory maps, of which one test adds some thousands at most
 
 if "PYTEST_XDIST_WORKER" not in os.environ:  # workers of pytest-xdist inherit all this
     os.environ["JAXSIM_CHECK_SHAPES"] = "1"
@@ -40,15 +41,17 @@ def _programs() -> Iterator[None]:
 
 
 @pytest.fixture(autouse=True)
-def _large_programs() -> Iterator[None]:
-    """Frees the programs of a test that took so long that it must have compiled whole steps.
+def _many_programs() -> Iterator[None]:
+    """Frees programs between two tests of a file that compiles dozens of whole steps.
 
-    Each of those takes thousands of memory maps, and some files compile dozens.
+    Each of those takes thousands of memory maps. It also takes seconds: only then are they counted.
     """
-    began = time.monotonic()
+    began, maps = time.monotonic(), Path("/proc/self/maps")
     yield
-    if time.monotonic() - began > LONG:
-        _free_programs()
+    if time.monotonic() - began > LONG and maps.exists():
+        with maps.open() as lines:
+            if sum(1 for _ in lines) > MANY:
+                _free_programs()
 
 
 def _free_programs() -> None:
