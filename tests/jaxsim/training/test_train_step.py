@@ -22,6 +22,10 @@ OBJECTIVES = {
     "proxies": dict(method="proxy"),
     "classification": dict(method="classification"),
 }
+CASES = [  # each objective with each mapping: in parts, or on eight devices
+    list(zip(OBJECTIVES, mappings * 2, strict=True))
+    for mappings in (parallel.MAPPINGS, parallel.MAPPINGS[::-1])
+]
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -92,8 +96,7 @@ def test_eight_devices_equal_one(start, stepped) -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mapping", parallel.MAPPINGS)
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize(("objective", "mapping"), CASES[1])
 def test_eight_devices_equal_one_with_every_objective(objective: str, mapping: str) -> None:
     config = configured(**OBJECTIVES[objective])
     state = drawn_state(config, full_batch())
@@ -104,8 +107,7 @@ def test_eight_devices_equal_one_with_every_objective(objective: str, mapping: s
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("mapping", parallel.MAPPINGS)
-@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize(("objective", "mapping"), CASES[0])
 def test_parts_equal_the_whole(objective: str, mapping: str) -> None:
     """Without batch normalisation, whose statistics are of the whole batch."""
     config = configured(**OBJECTIVES[objective])
