@@ -233,7 +233,7 @@ def play(row: int, here: Here, id: str | None = None) -> FileResponse:
         raise HTTPException(404, f"row {row} does not belong to a track") from None
     except playing.NotPlayable as error:
         raise HTTPException(403, str(error)) from None
-    return FileResponse(path, media_type=media_type)
+    return playing.Audio(path, media_type=media_type)
 
 
 @router.post("/path", tags=["search"])

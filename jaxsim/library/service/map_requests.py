@@ -20,7 +20,7 @@ POINT = np.dtype([("row", "<i4"), ("x", "<u2"), ("y", "<u2")])
 router = Router(
     prefix="/api/map",
     tags=["map"],
-    responses={status: {"model": Problem} for status in (400, 404, 410, 422)},
+    responses={status: {"model": Problem} for status in (400, 404, 409, 422)},
 )
 
 
@@ -31,7 +31,7 @@ def _unchanged(
     ] = None,
 ) -> Shared:
     if edition is not None and edition != here.edition:
-        raise HTTPException(410, "the tracks have changed since; list their ids again")
+        raise HTTPException(409, "the tracks have changed since; list their ids again")
     return here
 
 

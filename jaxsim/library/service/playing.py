@@ -4,6 +4,9 @@ import os
 import stat
 from pathlib import Path
 
+from fastapi.responses import FileResponse, JSONResponse
+from starlette.types import Message, Receive, Scope, Send
+
 from jaxsim.library.store import Store
 
 # What browsers are told, so that they need not guess: a file with another suffix is not shown.
@@ -28,6 +31,32 @@ OTHER = "application/octet-stream"
 
 class NotPlayable(Exception):
     """A file that must not, or cannot, be played; the message says why, without its path."""
+
+
+class Audio(FileResponse):
+    """A file; if it vanishes before it has been read from, the answer is 403, as afterwards."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        head: list[Message] = []  # is sent with what was read first
+        has_begun = False
+
+        async def send_once_read(message: Message) -> None:
+            nonlocal has_begun
+            if message["type"] == "http.response.start":
+                head.append(message)
+                return
+            has_begun = True
+            while head:
+                await send(head.pop())
+            await send(message)
+
+        try:
+            await super().__call__(scope, receive, send_once_read)
+        except (FileNotFoundError, RuntimeError):  # the latter is Starlette's for the former
+            if has_begun or os.path.exists(self.path):
+                raise
+            problem = {"error": f"{Path(self.path).name}: cannot be read (it has just gone)"}
+            await JSONResponse(problem, 403)(scope, receive, send)
 
 
 def file_of(library: Store, row: int) -> tuple[Path, str]:
