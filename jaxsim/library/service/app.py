@@ -66,7 +66,9 @@ RENUMBERED: dict = {
     "description": "Rows have been renumbered since; give the id.",
 }
 
-router = Router(prefix="/api", responses={status: {"model": Problem} for status in (400, 404, 422)})
+router = Router(
+    prefix="/api", responses={status: {"model": Problem} for status in (400, 404, 413, 422)}
+)
 
 
 def create_app(

@@ -8,7 +8,7 @@ from jaxsim.library.service.messages import Group, GroupAnswer, GroupRequest, Hi
 from jaxsim.library.service.shared import Here
 
 router = APIRouter(
-    prefix="/api/groups", responses={status: {"model": Problem} for status in (400, 404, 422)}
+    prefix="/api/groups", responses={status: {"model": Problem} for status in (400, 404, 413, 422)}
 )
 
 

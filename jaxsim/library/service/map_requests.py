@@ -20,7 +20,7 @@ POINT = np.dtype([("row", "<i4"), ("x", "<u2"), ("y", "<u2")])
 router = Router(
     prefix="/api/map",
     tags=["map"],
-    responses={status: {"model": Problem} for status in (400, 404, 409, 422)},
+    responses={status: {"model": Problem} for status in (400, 404, 409, 413, 422)},
 )
 
 

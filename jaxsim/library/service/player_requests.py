@@ -10,7 +10,7 @@ from jaxsim.library.service.subsonic.gateway import Gateway
 router = Router(
     prefix="/api/player",
     tags=["player"],
-    responses={status: {"model": Problem} for status in (400, 404, 409, 422, 502)},
+    responses={status: {"model": Problem} for status in (400, 404, 409, 413, 422, 502)},
 )
 
 
