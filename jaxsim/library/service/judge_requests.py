@@ -10,7 +10,9 @@ from jaxsim.library.service import messages
 from jaxsim.library.service.messages import Answer, JudgeAnswer, Preset, Problem, Question
 from jaxsim.library.service.shared import Here, Router, Shared
 
-REFUSED: dict[int | str, dict] = {status: {"model": Problem} for status in (400, 409, 413, 422, 503)}
+REFUSED: dict[int | str, dict] = {
+    status: {"model": Problem} for status in (400, 409, 413, 422, 503)
+}
 JudgeName = Annotated[str, Path(min_length=1, max_length=100, description="Who judges.")]
 
 router = Router(prefix="/api/judge", tags=["judge"], responses=REFUSED)
