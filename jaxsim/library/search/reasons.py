@@ -95,30 +95,28 @@ def _sentence(dimensions: Sequence[str], hit: Hit, query: Sound, found: Sound, b
             kind = "alike" if alike else "unlike" if value > 0 else "against"
             kinds.setdefault(kind, []).append(number)
 
-    def described(kind: str) -> tuple[str, str]:
-        """The first dimensions of a kind, and those of `ALSO` among the others."""
-        names = [dimensions[number] for number in kinds[kind]]
-        details = [_detail(one, query, found, both, alike=kind == "alike") for one in names]
-        named = list(zip(names, details, strict=True))
-        texts = [f"{name} ({detail})" if detail else name for name, detail in named]
-        also = [
-            text
-            for (name, detail), text in zip(named[MOST_NAMED:], texts[MOST_NAMED:], strict=True)
-            if name in ALSO and detail and not detail.startswith(DIFFERENT)
-        ]
-        return _listed(texts[:MOST_NAMED]), _listed(also) if also else ""
+    def detailed(kind: str, numbers: Sequence[int]) -> list[tuple[str, str]]:
+        names = [dimensions[number] for number in numbers]
+        return [(one, _detail(one, query, found, both, alike=kind == "alike")) for one in names]
+
+    def listed(pairs: Sequence[tuple[str, str]]) -> str:
+        return _listed([f"{name} ({detail})" if detail else name for name, detail in pairs])
 
     parts = []
     for kind, numbers in kinds.items():  # that of the largest contribution first
         if kind != "against":
             some = "most of all " if len(numbers) > MOST_NAMED else ""
             asked = ", as asked" if kind == "unlike" else ""
-            first, also = described(kind)
+            first = listed(detailed(kind, numbers[:MOST_NAMED]))
             parts.append(f"{kind} {some}in {first}{asked}")
-            if also and kind == "alike":
-                parts.append(f"also in {also}")
+        if kind == "alike":
+            others = [number for number in numbers[MOST_NAMED:] if dimensions[number] in ALSO]
+            read = [(name, text) for name, text in detailed(kind, others) if text]
+            if also := [pair for pair in read if not pair[1].startswith(DIFFERENT)]:
+                parts.append(f"also in {listed(also)}")
     if "against" in kinds:
-        parts.append(f"against it: {described('against')[0]}")
+        first = listed(detailed("against", kinds["against"][:MOST_NAMED]))
+        parts.append(f"against it: {first}")
     text = "; ".join(parts)
     return f"{text[0].upper()}{text[1:]}."
 
