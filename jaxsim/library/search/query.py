@@ -27,6 +27,7 @@ import numpy as np
 from jaxsim.library.search import shares, versions
 from jaxsim.library.search.readings import UNKNOWN, Sound
 from jaxsim.library.search.scanning import LONGEST, scan, scan_coarse
+from jaxsim.library.search.steps import Steps, Stepwise
 from jaxsim.library.store import Store
 from jaxsim.network import subspaces
 from jaxsim.network.likeness import standard_scales
@@ -51,6 +52,7 @@ Weights = Mapping[str, float] | Sequence[float] | np.ndarray | None
 
 MOST_PROMISING = 50  # rows for each that is wanted; if there are more, the pass was too coarse
 EXACT_ROWS = 8192  # whose float64 form is in memory at once
+MANY_EXACT, MANY_COMPARED = 4000, 500  # rows that take long to compute, or to fold
 
 
 @dataclasses.dataclass(frozen=True, eq=False)
@@ -77,6 +79,7 @@ class Hit:
     versions: tuple[int, ...] = ()
 
 
+@Stepwise
 def search(
     store: Store,
     seeds: Sequence[Seed],
@@ -90,7 +93,7 @@ def search(
     include_seeds: bool = False,
     among: np.ndarray | None = None,
     fold: bool = False,
-) -> list[Hit]:
+) -> Steps[list[Hit]]:
     """The `top` tracks with the highest scores, exactly; fewer only if fewer are allowed.
 
     Args:
@@ -128,12 +131,15 @@ def search(
     if not include_seeds:
         allowed[known] = False
     if among is None:
-        ranking: _Ranking = _ScannedRanking(store, q, w, allowed, top)
+        ranking = yield from _scanned(store, q, w, allowed, top)
     else:
-        ranking = _Ranking(store, q, w, among[allowed[among]])
+        ranking = _Ranking(among[allowed[among]])
     count = top
     while True:
-        rows, cosines = ranking.first(count)
+        candidates = ranking.candidates(count)
+        if len(candidates) > MANY_EXACT or count > MANY_COMPARED:
+            yield None
+        rows, cosines = _first(store, q, w, candidates, count)
         others = (
             versions.folded(store, rows, known) if fold else dict.fromkeys(range(len(rows)), ())
         )
@@ -148,7 +154,7 @@ def search(
 
 
 class _Ranking:
-    """Some rows by descending score of a query [E] with weights [S]; all are computed exactly.
+    """Some rows, whose scores are all computed exactly.
 
     Attributes:
       size: how many rows there are.
@@ -157,51 +163,42 @@ class _Ranking:
 
     products: np.ndarray | None = None
 
-    def __init__(self, store: Store, query: np.ndarray, weights: np.ndarray, rows: np.ndarray):
-        self._query = (store, query, weights)
+    def __init__(self, rows: np.ndarray):
         self._rows = rows
         self.size = len(rows)
 
-    def first(self, count: int) -> tuple[np.ndarray, np.ndarray]:
-        """The first rows [n], equal scores by id, and their cosines [n, S]."""
-        return _first(*self._query, self._candidates(count), count)
-
-    def _candidates(self, count: int) -> np.ndarray:
-        """Rows among which the first `count` are."""
+    def candidates(self, count: int) -> np.ndarray:
+        """Rows among which the `count` with the highest scores are."""
         return self._rows
 
 
 class _ScannedRanking(_Ranking):
-    """All `allowed` rows: one pass over the library tells which are worth computing exactly."""
+    """The `allowed` rows, of which inner products tell which are worth computing exactly."""
 
-    def __init__(
-        self,
-        store: Store,
-        query: np.ndarray,
-        weights: np.ndarray,
-        allowed: np.ndarray,
-        count: int,
-    ):
-        """`count` is how many rows will be asked for first."""
-        super().__init__(store, query, weights, np.empty(0, np.int64))
-        self._allowed = allowed
-        self.size = int(np.count_nonzero(allowed))
-        asked = vector(store, query, weights)
-        if store.coarse is not None:
-            self._know(*scan_coarse(store.coarse, asked), count)
-            if len(self._candidates(count)) <= MOST_PROMISING * count:
-                return
-        self._know(scan(store.vectors, asked), _rounding(store, query, weights), count)
-
-    def _know(self, products: np.ndarray, tolerance: float, count: int) -> None:
+    def __init__(self, products: np.ndarray, tolerance: float, allowed: np.ndarray):
+        """`tolerance` is how far each product can be from the true one."""
         self.products, self._tolerance = products, tolerance
-        self._approximate = np.where(self._allowed, products, np.float32(-np.inf))
-        self._promising = {count: _promising(self._approximate, count, tolerance)}
+        self.size = int(np.count_nonzero(allowed))
+        self._approximate = np.where(allowed, products, np.float32(-np.inf))
+        self._known: dict[int, np.ndarray] = {}
 
-    def _candidates(self, count: int) -> np.ndarray:
-        if count not in self._promising:
-            self._promising[count] = _promising(self._approximate, count, self._tolerance)
-        return self._promising[count]
+    def candidates(self, count: int) -> np.ndarray:
+        if count not in self._known:
+            self._known[count] = _promising(self._approximate, count, self._tolerance)
+        return self._known[count]
+
+
+def _scanned(
+    store: Store, query: np.ndarray, weights: np.ndarray, allowed: np.ndarray, count: int
+) -> Steps[_Ranking]:
+    """Ranks all `allowed` rows by a pass over the library; `count` will be asked for first."""
+    asked = vector(store, query, weights)
+    if store.coarse is not None:
+        ranking = _ScannedRanking(*(yield from scan_coarse.steps(store.coarse, asked)), allowed)
+        if len(ranking.candidates(count)) <= MOST_PROMISING * count:
+            return ranking
+    products = yield from scan.steps(store.vectors, asked)
+    return _ScannedRanking(products, _rounding(store, query, weights), allowed)
 
 
 def score_tracks(
@@ -371,7 +368,8 @@ def _cosines(store: Store, query: np.ndarray, rows: np.ndarray) -> np.ndarray:
     result = np.zeros((len(rows), len(store.dimensions)))
     for start in range(0, len(rows), EXACT_ROWS):
         part = slice(start, start + EXACT_ROWS)
-        products = np.asarray(store.vectors[rows[part]], np.float64) * query
+        products = store.vectors[rows[part]].astype(np.float64)
+        products *= query  # in place: most of its time would go into fetching memory
         result[part] = subspaces.split(products, len(store.dimensions)).sum(axis=2)
     return result
 

@@ -1,69 +1,55 @@
-"""Calls that come while others are answered wait, and are then answered all at once."""
+"""Questions that come while others are answered wait, and are then answered all at once."""
 
-import threading
+import collections
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Generic, TypeVar
 
 Question = TypeVar("Question")
 Answer = TypeVar("Answer")
 
 
-class _Call(Generic[Question, Answer]):
-    """A thread that waits for an answer."""
-
-    def __init__(self, question: Question):
-        self.question = question
-        self.answer: Answer | None = None
-        self.is_over = False
-
-
 class Together(Generic[Question, Answer]):
-    """Answers any number of threads; one of those that wait works for all of them.
+    """Answers any number of threads, in one of its own: at each turn all questions that wait.
 
-    Nobody waits for others to come: a call that finds no other running is answered at once.
+    Nobody waits for others to ask: a question that finds no other is answered at once.
     """
 
-    def __init__(self, answer_all: Callable[[list[Question]], Sequence[Answer]]):
-        """`answer_all` gives an answer, not None, to each of some questions.
+    def __init__(self, answer_all: Callable[[list[Question]], Sequence[Answer]], name: str):
+        """`answer_all` gives an answer to each of some questions; `name` is its thread's.
 
-        It runs for one thread at a time. If it fails with several questions, the thread of each
-        calls it with that one alone, so that only those fail that are the reason.
+        If it fails with several questions, it is called with each of them alone, so that only
+        those fail that are the reason.
         """
         self._answer_all = answer_all
-        self._turn = threading.Condition()
-        self._waiting: list[_Call[Question, Answer]] = []
-        self._runs = False
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix=name)
+        self._waiting: collections.deque[tuple[Question, Future[Answer]]] = collections.deque()
 
-    def __call__(self, question: Question) -> Answer:
-        """The answer to a question, or the exception that it leads to."""
-        call = _Call[Question, Answer](question)
-        with self._turn:
-            self._waiting.append(call)
-            try:
-                self._turn.wait_for(lambda: call.is_over or not self._runs)
-            except BaseException:  # interrupted: nobody needs the answer any more
-                if call in self._waiting:
-                    self._waiting.remove(call)
-                raise
-            calls = []
-            if not call.is_over:
-                self._runs = True
-                calls, self._waiting = self._waiting, calls
-        if calls:
-            self._answer_for(calls)
-        return self._answer_all([question])[0] if call.answer is None else call.answer
+    def ask(self, question: Question) -> "Future[Answer]":
+        """What will hold the answer to a question, or the exception that it leads to."""
+        future = Future[Answer]()
+        self._waiting.append((question, future))
+        self._thread.submit(self._answer)
+        return future
 
-    def _answer_for(self, calls: list[_Call[Question, Answer]]) -> None:
+    def _answer(self) -> None:
+        calls = []
+        while self._waiting:
+            question, future = self._waiting.popleft()
+            if future.set_running_or_notify_cancel():
+                calls.append((question, future))
+        if not calls:  # the turn before has answered
+            return
         try:
-            answers = self._answer_all([call.question for call in calls])
-            for call, answer in zip(calls, answers, strict=True):
-                call.answer = answer
+            answers = self._answer_all([question for question, _ in calls])
+            for (_, future), answer in zip(calls, answers, strict=True):
+                future.set_result(answer)
         except Exception:
-            if len(calls) == 1:
-                raise
-        finally:  # whatever happened, nobody waits for this thread any longer
-            with self._turn:
-                for call in calls:
-                    call.is_over = True
-                self._runs = False
-                self._turn.notify_all()
+            for question, future in calls:
+                self._answer_alone(question, future)
+
+    def _answer_alone(self, question: Question, future: "Future[Answer]") -> None:
+        try:
+            future.set_result(self._answer_all([question])[0])
+        except Exception as error:
+            future.set_exception(error)

@@ -9,6 +9,7 @@ import tempfile
 import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from anyio import fail_after, open_file, to_thread
@@ -23,6 +24,7 @@ from starlette.routing import compile_path
 from input_pipeline.hearing.audio import UnusableTrack
 from input_pipeline.hearing.file_tags import AUDIO_SUFFIXES
 from jaxsim.library.search import paths, playlists, presets, query
+from jaxsim.library.search.steps import Steps
 from jaxsim.library.service import (
     art_requests,
     group_requests,
@@ -31,6 +33,7 @@ from jaxsim.library.service import (
     messages,
     player_requests,
     playing,
+    stepping,
     uploads,
     word_requests,
 )
@@ -123,12 +126,22 @@ def create_app(
 
 # Routes are tried in turn, and this one is asked for most.
 @router.post("/search", tags=["search"], response_model=SearchAnswer)
-def search(request: SearchRequest, here: Here) -> Response:
+async def search(request: SearchRequest, here: Here) -> Response:
     """The tracks with the highest scores, exactly; equal scores by id."""
+    answer = await stepping.run(_search(request, here))
+    # As JSON at once: FastAPI would first check every number, and hand it to another thread.
+    return Response(to_json(answer), media_type="application/json")
+
+
+def _search(request: SearchRequest, here: Shared) -> Steps[dict[str, Any]]:
     began = time.perf_counter()
-    library, seeds = here.library, here.seeds(request.like)
+    library, where = here.library, request.where or None
+    known = here.known_seeds(request.like)
+    if known is None or request.preset or not library.has_selected(where):
+        yield None  # names to look for, a file to read, a condition to test
+    seeds = here.seeds(request.like) if known is None else known
     weights = messages.weights_of(library, request)
-    found = query.search(
+    found = yield from query.search.steps(
         library,
         seeds,
         weights,
@@ -136,17 +149,15 @@ def search(request: SearchRequest, here: Here) -> Response:
         max_per_artist=request.max_per_artist,
         max_per_album=request.max_per_album,
         fold=not request.all_versions,
-        where=request.where or None,
+        where=where,
     )
     itself = messages.of_the_query(library, seeds, weights)
-    answer = {
+    return {
         "hits": messages.hits(library, found, seeds),
         "query": library.by_dimension(itself),
         "tracks": len(library),
         "milliseconds": 1000 * (time.perf_counter() - began),
     }
-    # As JSON at once: FastAPI would first check every number, and hand it to another thread.
-    return Response(to_json(answer), media_type="application/json")
 
 
 @router.get("/library", tags=["library"])

@@ -2,6 +2,7 @@
 
 import dataclasses
 import functools
+import gc
 import hashlib
 import threading
 from collections.abc import Callable, Sequence
@@ -129,22 +130,36 @@ class Shared:
         _ = self.fields
         _ = self.library.sample
         self.library.warm()
+        # A collection looks at every object, and no request is answered meanwhile: all that is
+        # there now, a library's ids among it, is left out of those to come.
+        gc.unfreeze()
+        gc.collect()
+        gc.freeze()
 
     def seeds(self, names: Sequence[str]) -> list[Seed]:
         """Rows of tracks, artists, albums; embeddings of uploads and words; 404 if unknown."""
         return [seed for name in names for seed in self._seeds(name)]
 
-    def _seeds(self, name: str) -> Sequence[Seed]:
+    def known_seeds(self, names: Sequence[str]) -> list[Seed] | None:
+        """The same, at once; None if one is neither a track nor an upload."""
+        known = [self._known_seed(name) for name in names]
+        return [seed for seed in known if seed is not None] if None not in known else None
+
+    def _known_seed(self, name: str) -> Seed | None:
         if self.uploads and (upload := self.uploads.get(name)) is not None:
-            return [upload]
-        if self.library.row_of(name) is None:
-            try:
-                if (rows := groups.members(self.library, name)) is not None:
-                    return rows
-            except ValueError as error:
-                raise HTTPException(404, str(error)) from None
-            if asked := words.terms(name, self.library.dimensions):
-                return [words.example(self.library, asked)]
+            return upload
+        return self.library.row_of(name)
+
+    def _seeds(self, name: str) -> Sequence[Seed]:
+        if (known := self._known_seed(name)) is not None:
+            return [known]
+        try:
+            if (rows := groups.members(self.library, name)) is not None:
+                return rows
+        except ValueError as error:
+            raise HTTPException(404, str(error)) from None
+        if asked := words.terms(name, self.library.dimensions):
+            return [words.example(self.library, asked)]
         return [self.row(name)]
 
     def row(self, name: str) -> int:

@@ -14,6 +14,7 @@ import numpy as np
 from jaxsim.library.store import changes, coarse, conditions
 from jaxsim.library.store.connecting import ATTEMPTS, connect
 from jaxsim.library.store.matching import folded, limited_album, limited_artist
+from jaxsim.library.store.remembering import Remembering
 from jaxsim.library.store.schema import (
     FIRST_MATRIX,
     HEARD,
@@ -57,8 +58,8 @@ class Store:
         self.signature = changes.signature(self.path)
         self.coarse: coarse.Coarse | None = None
         self._lock = threading.Lock()
-        self._chosen = functools.lru_cache(maxsize=CHOICES)(self._choose)
-        self._read = functools.lru_cache(maxsize=COLUMNS)(self._read_column)
+        self._chosen = Remembering(self._choose, CHOICES)
+        self._read = Remembering(self._read_column, COLUMNS)
         self._reading = threading.Lock()
         for attempt in itertools.count(1):
             self._connection = connect(self.path, write=False)
@@ -339,6 +340,10 @@ class Store:
           ValueError: it is not a condition; the message says where.
         """
         return self._chosen(where)
+
+    def has_selected(self, where: str | None) -> bool:
+        """Whether `select` remembers what meets a condition, and returns it at once."""
+        return where in self._chosen
 
     def _choose(self, where: str | None) -> np.ndarray:
         chosen = np.zeros(len(self.ids), bool)

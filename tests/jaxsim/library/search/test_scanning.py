@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from jaxsim.library.search import query, scanning
+from jaxsim.library.search.steps import Stepwise
 from jaxsim.library.store import Store, coarse
 from jaxsim.network import subspaces
 from tests.helpers.libraries import random_vectors
@@ -36,7 +37,7 @@ def true_products(vectors: np.ndarray, vector: np.ndarray) -> np.ndarray:
 def test_no_product_is_farther_off_than_it_says(kind: str) -> None:
     vectors = matrix(kind)
     numbers = coarse.of(vectors, DIMENSIONS)
-    assert numbers.numbers.dtype == np.int8 and numbers.errors.max() < 0.02
+    assert numbers.errors.max() < 0.02
     random = np.random.default_rng(0)
     queries = [scale * random.normal(size=SIZE) for scale in (1e-30, 1e-3, 1.0, 1e6)]
     queries += [np.zeros(SIZE), np.eye(SIZE)[5], np.repeat([1.0, 1e-9, -3.0], 16)]
@@ -53,8 +54,9 @@ def test_no_product_is_farther_off_than_it_says(kind: str) -> None:
 
 def test_rows_are_as_far_off_as_the_errors_say() -> None:
     vectors = matrix("random")
-    numbers, step, errors = coarse.of(vectors, DIMENSIONS)
-    rest = vectors.astype(np.float64) - step * numbers.astype(np.float64)
+    whole, step, errors = coarse.of(vectors, DIMENSIONS)
+    numbers = whole.products(np.eye(SIZE, dtype=np.int8)).T
+    rest = vectors.astype(np.float64) - step * numbers
     lengths = np.sqrt((rest.reshape(len(rest), DIMENSIONS, -1) ** 2).sum(axis=2)).max(axis=0)
     assert (lengths <= errors).all() and (errors < 1.01 * lengths).all()
 
@@ -64,9 +66,9 @@ def test_it_is_used_unless_it_is_too_coarse(
 ) -> None:
     calls: list[str] = []
     for name in ("scan", "scan_coarse"):
-        real = getattr(query, name)
-        call = lambda *a, name=name, real=real: calls.append(name) or real(*a)  # noqa: E731
-        monkeypatch.setattr(query, name, call)
+        real = getattr(query, name).steps
+        steps = lambda *a, name=name, real=real: calls.append(name) or real(*a)  # noqa: E731
+        monkeypatch.setattr(query, name, Stepwise(steps))
     spread = make_store(random_vectors(4000))
     expected = [hit.row for hit in query.search(spread, [5], top=5)]
     assert calls == ["scan"], "before it is warm"
@@ -85,7 +87,7 @@ def test_what_eight_bits_cannot_tell_apart_is_told_apart(
     expected = [hit.row for hit in query.search(store, [5], top=5)]
     store.warm()
     again: list[int] = []
-    real = query.scan
-    monkeypatch.setattr(query, "scan", lambda *a: again.append(1) or real(*a))
+    real = query.scan.steps
+    monkeypatch.setattr(query, "scan", Stepwise(lambda *a: again.append(1) or real(*a)))
     assert [hit.row for hit in query.search(store, [5], top=5)] == expected
     assert again

@@ -4,6 +4,7 @@ import functools
 import threading
 import time
 from collections.abc import Callable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
@@ -29,27 +30,8 @@ def outcome(call: Callable[[], Any]) -> Any:
     """What a call returns, or the exception that it raises."""
     try:
         return call()
-    except BaseException as error:
+    except Exception as error:
         return error
-
-
-def start(calls: Sequence[Callable[[], Any]]) -> tuple[list[threading.Thread], dict[int, Any]]:
-    """Starts a thread for each call; the outcomes by the calls' numbers appear in the dict."""
-    outcomes: dict[int, Any] = {}
-
-    def run(number: int) -> None:
-        outcomes[number] = outcome(calls[number])
-
-    threads = [threading.Thread(target=run, args=(i,), daemon=True) for i in range(len(calls))]
-    for thread in threads:
-        thread.start()
-    return threads, outcomes
-
-
-def finish(threads: Sequence[threading.Thread]) -> None:
-    for thread in threads:
-        thread.join(PATIENCE)
-        assert not thread.is_alive(), "it waits for ever"
 
 
 class Gate:
@@ -67,69 +49,48 @@ class Gate:
         return [self.answer(question) for question in questions]
 
 
-def held(gate: Gate, questions: Sequence[Any]) -> tuple[list[threading.Thread], dict[int, Any]]:
-    """Asks the first question, and all others once it is being answered; then opens the gate."""
-    together = Together(gate.answer_all)
-    asks = [functools.partial(together, question) for question in questions]
-    leader, first = start(asks[:1])
+def held(gate: Gate, questions: Sequence[Any]) -> list[Future]:
+    """Asks the first question, and all others while it is being answered."""
+    together = Together(gate.answer_all, "test")
+    first = together.ask(questions[0])
     assert gate.entered.wait(PATIENCE)
-    followers, others = start(asks[1:])
-    wait_until(lambda: len(together._waiting) == len(followers))
-    gate.open.set()
-    finish([*leader, *followers])
-    return [*leader, *followers], first | {number + 1: value for number, value in others.items()}
+    return [first, *map(together.ask, questions[1:])]
+
+
+def answers(futures: Sequence[Future]) -> list[Any]:
+    return [outcome(functools.partial(future.result, PATIENCE)) for future in futures]
 
 
 def test_a_lone_question_is_answered_at_once_and_the_others_together() -> None:
     gate = Gate(lambda question: question * 2)
-    _, outcomes = held(gate, range(12))
-    assert gate.calls[0] == [0]
-    assert [sorted(call) for call in gate.calls[1:]] == [list(range(1, 12))]
-    assert outcomes == {number: number * 2 for number in range(12)}
+    asked = held(gate, range(12))
+    gate.open.set()
+    assert answers(asked) == [2 * number for number in range(12)]
+    assert gate.calls == [[0], list(range(1, 12))]
 
 
 def test_only_those_fail_that_are_the_reason() -> None:
     gate = Gate(lambda question: 1 / question)
-    _, outcomes = held(gate, [1, 2, 0, 4, 0, 8])
-    assert [outcomes[number] for number in (0, 1, 3, 5)] == [1, 0.5, 0.25, 0.125]
-    assert all(isinstance(outcomes[number], ZeroDivisionError) for number in (2, 4))
-
-
-@pytest.mark.parametrize("interrupted", [1, 3])
-def test_who_is_interrupted_while_working_leaves_nobody_waiting(interrupted: int) -> None:
-    """The thread that answers the others, too."""
-    calls = []
-
-    def answer(question: int) -> int:
-        calls.append(question)
-        if calls.count(interrupted) == 1 and question == interrupted:
-            raise KeyboardInterrupt
-        return question
-
-    _, outcomes = held(Gate(answer), range(6))
-    failed = [number for number, value in outcomes.items() if value != number]
-    assert len(failed) == 1
-    assert isinstance(outcomes[failed[0]], KeyboardInterrupt)
-
-
-def test_who_is_interrupted_while_waiting_is_not_answered(monkeypatch: pytest.MonkeyPatch) -> None:
-    gate = Gate()
-    together = Together(gate.answer_all)
-    leader, first = start([functools.partial(together, "first")])
-    assert gate.entered.wait(PATIENCE)
-
-    def interrupt(_: Callable[[], bool]) -> None:
-        raise KeyboardInterrupt
-
-    with monkeypatch.context() as patched:
-        patched.setattr(together._turn, "wait_for", interrupt)
-        with pytest.raises(KeyboardInterrupt):
-            together("interrupted")
+    asked = held(gate, [1, 2, 0, 4, 0, 8])
     gate.open.set()
-    finish(leader)
-    assert first == {0: "first"}
-    assert together("second") == "second"
-    assert gate.calls == [["first"], ["second"]]
+    found = answers(asked)
+    assert [found[number] for number in (0, 1, 3, 5)] == [1, 0.5, 0.25, 0.125]
+    assert all(isinstance(found[number], ZeroDivisionError) for number in (2, 4))
+
+
+def test_who_no_longer_waits_is_not_answered() -> None:
+    gate = Gate()
+    first, second, third = held(gate, ["first", "second", "third"])
+    assert second.cancel()
+    gate.open.set()
+    assert answers([first, third]) == ["first", "third"]
+    assert gate.calls == [["first"], ["third"]]
+
+
+def test_a_question_after_a_failure_is_answered() -> None:
+    together = Together(lambda questions: [1 / question for question in questions], "test")
+    assert answers([together.ask(0)])[0].__class__ is ZeroDivisionError
+    assert answers([together.ask(4)]) == [0.25]
 
 
 def searches(library: Store) -> list[Callable[[], list[query.Hit]]]:
@@ -171,17 +132,17 @@ def test_searches_at_once_are_those_alone(
     alone = [as_bits(outcome(call)) for call in asked]
     assert sum(isinstance(bits, str) for bits in alone) == 8, "the conditions that are none"
     scanned = sum(isinstance(bits, list) for bits in alone)
-    sizes = []
+    sizes: list[int] = []
+    answer = scanning._together._answer_all
 
-    def hold_the_first(vectors: np.ndarray, queries: np.ndarray) -> np.ndarray:
-        sizes.append(len(queries))
+    def hold_the_first(questions: list[Any]) -> Sequence[Any]:
+        sizes.append(len(questions))
         if len(sizes) == 1:
-            wait_until(lambda: len(scanning._together._waiting) == scanned - 1)
-        return one_pass(vectors, queries)
+            wait_until(lambda: len(scanning._together._waiting) == scanned - sizes[0])
+        return answer(questions)
 
-    one_pass = scanning._pass
-    monkeypatch.setattr(scanning, "_pass", hold_the_first)
-    threads, outcomes = start(asked)
-    finish(threads)
-    assert sizes[0] == 1 and sorted(sizes[1:]) in ([2, scanned - 3], [3, scanned - 4])
-    assert [as_bits(outcomes[number]) for number in range(len(asked))] == alone
+    monkeypatch.setattr(scanning._together, "_answer_all", hold_the_first)
+    with ThreadPoolExecutor(len(asked)) as threads:
+        found = list(threads.map(outcome, asked))
+    assert len(sizes) == 2 and sum(sizes) == scanned
+    assert list(map(as_bits, found)) == alone
