@@ -327,6 +327,7 @@ class Store:
         Only a process that searches often gains from the latter.
         """
         self.find("a", 1)
+        self.select(None)
         for name in ("id_rank", "seconds", "audio_number", "artist_number", "album_number"):
             getattr(self, name)
         self.coarse = coarse.of(self.vectors, len(self.dimensions))
