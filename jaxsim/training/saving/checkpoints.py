@@ -6,6 +6,7 @@ Orbax writes into a temporary directory and renames it: a checkpoint is complete
 
 import dataclasses
 import hashlib
+import logging
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -25,6 +26,9 @@ from jaxsim.training.schedule import Plateau
 from jaxsim.training.train_step import State
 
 T = TypeVar("T")
+
+# Not every checkpoint has been validated, which Orbax would warn of amid a run's progress.
+logging.getLogger("absl").addFilter(lambda record: "`tracked_metric`" not in record.getMessage())
 
 
 class Restored(NamedTuple):

@@ -210,6 +210,16 @@ def test_the_newest_and_the_best_are_kept(tmp_path: Path) -> None:
         restore_for_inference(tmp_path / "checkpoints" / "4")
 
 
+def test_a_checkpoint_that_was_not_validated_is_nothing_to_warn_of(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    checkpoints = Checkpoints(tmp_path)
+    save(checkpoints, 1)
+    save(checkpoints, 2, score=0.5)
+    checkpoints.close()
+    assert caplog.messages == []
+
+
 def test_a_run_is_found_from_its_checkpoints(whole: Path) -> None:
     """So that nobody writes beside a checkpoint's own files."""
     folder = whole / "checkpoints"
