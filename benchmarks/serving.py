@@ -36,7 +36,6 @@ from input_pipeline.command_line import number, positive_integer
 from input_pipeline.tracks import DIMENSIONS
 
 HITS = 20
-WARM = 12.0  # seconds until the server has read and compiled what it needs for uploads
 HERE = Path(__file__).parents[1]
 KINDS = ("plain", "where", "artists", "dimension", "seeds")
 
@@ -184,6 +183,7 @@ def measure(
     library_folder: Path | None,
     beside: Path | None,
     rounds: int,
+    warm: float,
 ) -> None:
     """Writes a library unless there is one, and measures one server or two in turns."""
     with tempfile.TemporaryDirectory() as temporary, contextlib.ExitStack() as stack:
@@ -196,7 +196,7 @@ def measure(
             process, port = stack.enter_context(served(folder.resolve(), code.resolve()))
             print(f"{code.name} answers after {time.monotonic() - began:.1f} s", flush=True)
             servers.append(Server(code.name, process, port))
-            time.sleep(WARM)
+            time.sleep(warm)
         for kind in kinds:
             for _ in range(rounds):
                 rates = [each.experience(kind, tracks, clients, duration) for each in servers]
@@ -226,6 +226,12 @@ def _parser() -> argparse.ArgumentParser:
     add("--library_folder", type=Path, help="where the library is, or is to be kept")
     add("--beside", type=Path, help="another checkout to be measured in turns")
     add("--rounds", type=positive_integer, default=1, help="turns")
+    add(
+        "--warm",
+        type=number(0),
+        default=12.0,
+        help="seconds that a server is given to read the rest; a million tracks need 60",
+    )
     return parser
 
 

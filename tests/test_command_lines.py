@@ -53,7 +53,7 @@ OPTIONS = {
     "benchmarks.pipeline": "--data_dir --data --batch_size --duration --seconds",
     "benchmarks.scaling": "--topologies --groups --batch_size_per_chip --batch_size",
     "benchmarks.serving": "--tracks --clients --duration --seconds --kinds --library_folder "
-    "--beside --rounds",
+    "--beside --rounds --warm",
     "benchmarks.soak": "--minutes --clips --clients",
     "benchmarks.step": "--width --batch_size --dtype --rounds --steps",
     "benchmarks.updating": "--tracks --rounds",

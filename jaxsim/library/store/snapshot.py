@@ -98,6 +98,11 @@ class Store:
             )
 
     @property
+    def is_warm(self) -> bool:
+        """Whether `warm` is done, so that a search waits for nothing to be read."""
+        return self.coarse is not None
+
+    @property
     def embedding_size(self) -> int:
         return self.description["embedding_size"]
 

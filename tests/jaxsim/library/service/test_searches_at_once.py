@@ -11,6 +11,7 @@ import httpx2 as httpx
 import pytest
 
 from jaxsim.library.search import query, scanning
+from jaxsim.library.service import stepping
 from jaxsim.library.service.app import create_app
 from jaxsim.library.store import Store
 from tests.helpers.libraries import random_vectors
@@ -23,6 +24,17 @@ def library(make_store: Callable[..., Store]) -> Store:
     made = make_store(random_vectors(600), [{"tempo": 60.0 + i % 100} for i in range(600)])
     made.warm()
     return made
+
+
+def test_before_it_is_warm_a_thread_searches(make_store: Callable[..., Store]) -> None:
+    """For it reads what the later ones have."""
+    cold = make_store(random_vectors(600))
+    body = {"like": [cold.ids[7]], "top": 5}
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(stepping, "run", None)
+        (found,) = answers(cold, [body])
+    cold.warm()
+    assert scores(found) == scores(*answers(cold, [body]))
 
 
 def answers(library: Store, bodies: Bodies) -> list[dict[str, Any]]:
