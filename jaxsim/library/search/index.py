@@ -17,6 +17,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
+import onnxruntime  # noqa: F401  # before USearch: loaded after it, it ends the process
 import usearch.index
 
 from input_pipeline.files import replacing

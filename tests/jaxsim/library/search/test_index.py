@@ -1,5 +1,7 @@
 """The approximate index finds what the scan finds, and says when it cannot."""
 
+import subprocess
+import sys
 from collections.abc import Callable
 
 import numpy as np
@@ -120,3 +122,9 @@ def test_refuses_an_index_of_another_state(library: store.Store) -> None:
     (library.path / "index.json").unlink()
     with pytest.raises(FileNotFoundError, match="has no index; build it with"):
         index.Index(library)
+
+
+def test_what_embeds_can_be_loaded_after_it() -> None:
+    """USearch before ONNX Runtime ends a process, whichever of them a program imports first."""
+    code = "from jaxsim.library.search import index\nfrom jaxsim.library.intake import embedding"
+    subprocess.run([sys.executable, "-c", code], check=True)
