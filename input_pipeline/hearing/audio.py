@@ -189,9 +189,12 @@ class _Stream:
         for _, frames in itertools.groupby(decoded, key=_kind):
             first = next(frames)
             self.rate = self.rate or first.sample_rate
-            resampler = av.AudioResampler("fltp", first.layout, self.rate, BLOCK)
+            # Interleaved: PyAV counts the planes of eight channels and more wrongly, and crashes.
+            resampler = av.AudioResampler("flt", first.layout, self.rate, BLOCK)
             for frame in itertools.chain([first], frames, [None]):
-                yield from (block.to_ndarray() for block in resampler.resample(frame))
+                for block in resampler.resample(frame):
+                    channels = block.to_ndarray().reshape(-1, block.layout.nb_channels).T
+                    yield np.ascontiguousarray(channels)
 
     def packets(self) -> Iterator[av.Packet]:
         """Yields encoded audio until the file ends or breaks off; may raise UnusableTrack."""

@@ -307,6 +307,14 @@ def test_channels_that_cancel_are_heard(tmp_path):
     np.testing.assert_allclose(samples, independent.mean(axis=0), atol=1e-7)
 
 
+@pytest.mark.parametrize("channels", [3, 7, 8, 9, 16, 32])
+def test_any_number_of_channels_is_heard(tmp_path, channels):
+    samples = np.random.default_rng(0).normal(size=(channels, RATE * 4), scale=0.1)
+    soundfile.write(tmp_path / "a.wav", samples.T, RATE, subtype="FLOAT")
+    decoded = decode(tmp_path / "a.wav")
+    np.testing.assert_allclose(decoded.samples, samples.mean(axis=0), atol=1e-6)
+
+
 def test_the_downmix_changes_without_a_click(tmp_path):
     time = np.arange(RATE * 8) / RATE
     tone = np.sin(2 * np.pi * 100 * time)
