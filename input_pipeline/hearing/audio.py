@@ -28,7 +28,7 @@ CONTAINERS = (
     "tta,w64,wav,wv"
 )
 UNREADABLE = (av.FFmpegError, EOFError, ValueError)
-CANCELLED = 0.25  # of the power that independent channels would leave in their mean
+CANCELLED = 0.25  # of the power that independent channels would leave in their sum
 FADE = 1 << 12  # frames in which the downmix changes
 UNEQUAL = 1.0  # seconds between the length that is stated and the one that is heard
 
@@ -84,7 +84,7 @@ def decode(
 ) -> Decoded:
     """Decodes an audio file as far as it goes, block by block.
 
-    Channels are mixed by their mean, except where that would cancel most of the sound.
+    Channels are mixed by their mean, except where that would cancel most of what some of them say.
 
     Args:
       path: of the file.
@@ -100,7 +100,6 @@ def decode(
     samples = bytearray()  # which grows in place
     resampler = None
     for block in stream.mono():
-        _check_values(block, path)
         if stream.frames > longest * stream.rate:
             raise UnusableTrack(f"too long: more than {longest:.0f} s", path)
         if sample_rate not in (None, stream.rate):
@@ -175,11 +174,13 @@ class _Stream:
 
     def mono(self) -> Iterator[np.ndarray]:
         """Yields float32 [n]; raises UnusableTrack if nothing can be decoded."""
-        share = 0.0
+        before = np.zeros(0, np.float32)
         for block in self._blocks():
+            _check_values(block, self.path)
             self.frames += block.shape[1]
-            mixed, share = _mixed(block, share)
-            yield mixed
+            weights = _weights(block)
+            yield _mixed(block, before if len(before) == len(weights) else weights, weights)
+            before = weights
         if not self.frames:
             raise UnusableTrack("contains no sound", self.path)
 
@@ -242,28 +243,40 @@ def _kind(frame: av.AudioFrame) -> tuple[int, str, str]:
     return frame.sample_rate, frame.layout.name, frame.format.name
 
 
-def _mixed(block: np.ndarray, before: float) -> tuple[np.ndarray, float]:
-    """Mono float32 [n] from a block [channels, n], and the share of the uneven mix in its end.
+def _weights(block: np.ndarray) -> np.ndarray:
+    """How much of each channel is mono: float32 [channels], which sum to 1.
 
-    Where channels cancel in their mean, they are mixed unevenly instead (channel c with a weight of
-    1 / c), so that neither what they have in common nor what they have in opposition vanishes.
+    Equal shares, except where channels would cancel in their mean: the second of two that do has
+    half the share of the first, and if all do together, channel c has the share 1 / c. So neither
+    what they have in common nor what they have in opposition vanishes.
 
     Args:
-      block: the channels.
-      before: the share of the uneven mix at the end of the block before.
+      block: float32 [channels, n].
     """
     channels = len(block)
-    if channels == 1:
-        return block[0], 0.0
+    products = block @ block.T
+    power = products.diagonal()
+    weights = np.ones(channels, np.float32)
+    for one, other in itertools.combinations(range(channels), 2):
+        both = power[one] + power[other]
+        if both + 2 * products[one, other] < CANCELLED * both:
+            weights[other] = weights[one] / 2
+    if (weights == 1).all() and products.sum() < CANCELLED * power.sum():
+        weights /= np.arange(1, channels + 1, dtype=np.float32)
+    return weights / weights.sum()
+
+
+def _mixed(block: np.ndarray, before: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mono float32 [n] from a block [channels, n], whose weights [channels] change at its start."""
+    equal = np.float32(1 / len(block))
     mean = block.mean(axis=0)
-    power = np.vdot(block, block) / channels
-    share = float(np.vdot(mean, mean) * channels < CANCELLED * power)
-    if not share and not before:
-        return mean, share
-    weights = 1 / np.arange(1, channels + 1, dtype=np.float32)
-    uneven = (weights / weights.sum()) @ block
-    course = np.interp(np.arange(block.shape[1]), (0, FADE), (before, share)).astype(np.float32)
-    return mean + course * (uneven - mean), share
+    if (weights == equal).all() and (before == equal).all():
+        return mean
+    mixed = mean + (weights - equal) @ block
+    fade = min(FADE, block.shape[1])
+    course = np.linspace(1, 0, FADE, endpoint=False, dtype=np.float32)[:fade]
+    mixed[:fade] += course * ((before - weights) @ block[:, :fade])
+    return mixed
 
 
 def _check_values(block: np.ndarray, path: Path) -> None:

@@ -299,7 +299,14 @@ def test_channels_that_cancel_are_heard(tmp_path):
     assert level_of(beside, 440) > 0.3
     assert level_of(beside, 660) == pytest.approx(0.2, rel=0.02)
     surround = np.stack([tone, -tone, tone, -tone, tone, -tone])
-    assert level_of(surround, 440) > 0.2
+    assert level_of(surround, 440) > 0.1
+    turned = [np.sin(2 * np.pi * (440 * time + turn / 3)) for turn in range(3)]
+    assert level_of(np.stack(turned), 440) > 0.1
+    front = np.stack([tone, -tone, other, other])
+    assert level_of(front, 440) > 0.1
+    assert level_of(front, 660) > 0.5
+    rear = np.stack([*[np.zeros_like(tone)] * 6, tone, -tone])
+    assert level_of(rear, 440) > 0.05
     rng = np.random.default_rng(0)
     independent = rng.normal(size=(2, 5 * RATE), scale=0.1).astype(np.float32)
     soundfile.write(tmp_path / "a.wav", independent.T, RATE, subtype="FLOAT")
