@@ -6,7 +6,9 @@ here imports librosa, TensorFlow or JAX, so that worker processes start quickly.
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
+import io
 import itertools
 import os
 from collections.abc import Iterator
@@ -17,6 +19,8 @@ import av.container
 import mutagen
 import numpy as np
 import soxr
+
+from input_pipeline.hearing import riff
 
 DECODER = f"av {av.__version__}"
 LONGEST = 1800.0  # seconds; a worker needs 10 MB for each minute
@@ -31,6 +35,9 @@ UNREADABLE = (av.FFmpegError, EOFError, ValueError)
 CANCELLED = 0.25  # of the power that independent channels would leave in their sum
 FADE = 1 << 12  # frames in which the downmix changes
 UNEQUAL = 1.0  # seconds between the length that is stated and the one that is heard
+UNHEARD = 0.25  # of a file, after the last audio in it: more is noted
+PAGE = 1 << 16  # bytes that a container may hold after the place that it gives for audio
+UNCOMPRESSED = (1, 3, 6, 7, 0xFFFE)  # WAV's numbers of formats whose size tells their length
 
 
 class UnusableTrack(Exception):
@@ -158,12 +165,13 @@ class _Stream:
       frames: how many have been decoded.
       damaged: packets that could not be decoded.
       broken_off: why nothing after what was decoded can be read; empty if the file has ended.
+      end: the place in the file after the last audio; 0 if it is unknown.
     """
 
     def __init__(self, path: Path):
         self.path = path
         self.rate = 0
-        self.frames = self.damaged = 0
+        self.frames = self.damaged = self.end = 0
         self.broken_off = ""
         self._hash = hashlib.blake2b(digest_size=16)
 
@@ -199,7 +207,17 @@ class _Stream:
 
     def packets(self) -> Iterator[av.Packet]:
         """Yields encoded audio until the file ends or breaks off; may raise UnusableTrack."""
-        with _opened(self.path) as (container, stream):
+        yield from self._packets_from(0)
+        start: int | None = 0
+        while self.broken_off and start is not None:
+            start = _next_ogg(self.path, max(self.end, start + 1))
+            if start is not None:
+                with contextlib.suppress(UnusableTrack):  # what came before was heard
+                    yield from self._packets_from(start)
+
+    def _packets_from(self, start: int) -> Iterator[av.Packet]:
+        with _opened(self.path, start) as (container, stream):
+            self.broken_off = ""
             context = stream.codec_context
             context.thread_count = 1
             kind = f"{context.name} {context.sample_rate} {context.layout.name}"
@@ -207,6 +225,7 @@ class _Stream:
             try:
                 for packet in container.demux(stream):
                     self._hash.update(packet)
+                    self.end = max(self.end, start + (packet.pos or 0) + packet.size)
                     yield packet
             except UNREADABLE as error:
                 self.broken_off = type(error).__name__
@@ -222,12 +241,58 @@ class _Stream:
             self.damaged += 1
 
 
+def _next_ogg(path: Path, place: int) -> int | None:
+    """Where in an Ogg file, after a place, the next stream begins; None if there is none.
+
+    FFmpeg reads streams that follow one another only if they are of one kind.
+    """
+    first = b"OggS\0\2"  # a page with the beginning of a stream
+    with path.open("rb") as file:
+        if file.read(4) != first[:4]:
+            return None
+        file.seek(place)
+        before = b""
+        while block := file.read(PAGE):
+            if (found := (before + block).find(first)) >= 0:
+                return file.tell() - len(block) - len(before) + found
+            before = block[1 - len(first) :]
+    return None
+
+
+class _File(io.BufferedReader):
+    """A file, or the part of it after `start`, as FFmpeg reads it.
+
+    It may look for places that the file does not have, as lying headers say.
+    """
+
+    def __init__(self, path: Path, start: int):
+        super().__init__(io.FileIO(path))
+        self._start = start
+        self.seek(0)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """The new place; as FFmpeg's own files, a negative number for one that cannot be."""
+        start = self._start if whence == os.SEEK_SET else 0
+        try:
+            return super().seek(offset + start, whence) - self._start
+        except (OSError, OverflowError, ValueError):
+            return -errno.EINVAL
+
+    def tell(self) -> int:
+        return super().tell() - self._start
+
+
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.AudioStream]]:
-    """A file's container and its best audio stream."""
+def _opened(
+    path: Path, start: int = 0
+) -> Iterator[tuple[av.container.InputContainer, av.AudioStream]]:
+    """The container that begins in a file at `start`, and its best audio stream."""
     check_file(path)
     options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "none"}
-    with path.open("rb") as file:
+    with _File(path, start) as file:
+        if riff.understates(file, UNHEARD):
+            options["ignore_length"] = "1"
+        file.seek(0)
         try:
             container = av.open(file, "r", options=options, metadata_errors="replace")
         except UNREADABLE:
@@ -295,6 +360,9 @@ def _note(path: Path, seconds: float, stream: _Stream) -> str:
         notes.append("damaged" if stream.damaged == 1 else f"damaged in {stream.damaged} places")
     if stream.broken_off:
         notes.append(f"breaks off ({stream.broken_off})")
+    size = path.stat().st_size
+    if stream.end and size - stream.end > max(PAGE, UNHEARD * size):
+        notes.append(f"nothing in the last {1 - stream.end / size:.0%} of the file")
     stated = _stated_seconds(path)
     if stated is not None and abs(stated - seconds) > UNEQUAL:
         notes.append(f"the header says {stated:.0f} s")
@@ -310,5 +378,7 @@ def _stated_seconds(path: Path) -> float | None:
     if file is None or type(file).__name__ in ("AAC", "AC3"):
         return None
     if getattr(file.info, "bitrate_mode", 1) == 0:  # MP3 without a header of its own
+        return None
+    if getattr(file.info, "audio_format", 1) not in UNCOMPRESSED:  # WAV
         return None
     return getattr(file.info, "length", 0.0) or None
