@@ -81,7 +81,8 @@ class Report:
 
 def kind_of(reason: str) -> str:
     """A reason without what differs from file to file."""
-    return re.split(r"[:(]| is | are ", reason, maxsplit=1)[0].strip()
+    unnamed = re.sub(r""" (['"]).*?\1(?= is already)""", "", reason)
+    return re.split(r"""[:(,]| up to | by | is (?=['"\d-])""", unnamed, maxsplit=1)[0].strip()
 
 
 def counted(name: str, counts: Mapping[str, int]) -> str:
