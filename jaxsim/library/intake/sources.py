@@ -149,10 +149,15 @@ class _Gathered:
         self.skipped: dict[str, str] = {}
         self.labels_left_out: dict[str, str] = {}
         self._owners: dict[str, str] = {}  # paths by id
+        self._places: dict[str, str] = {}  # of files that are not from a manifest, by real path
 
     def add_file(self, path: Path) -> None:
         absolute = os.path.abspath(path)
-        if absolute not in self.sources:
+        if absolute in self.sources:
+            return
+        if self._places.setdefault(os.path.realpath(absolute), absolute) != absolute:
+            self.seen.ignored["link to a file already found"] += 1
+        else:
             self._add(Source(absolute, ""), absolute)
 
     def add_folder(self, folder: Path) -> None:
