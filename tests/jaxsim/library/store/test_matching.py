@@ -31,6 +31,7 @@ from jaxsim.library.store.matching import folded, limited_album, limited_artist
         ("Işık", "isik"),
         ("İstanbul", "istanbul"),
         ("Ǿ", "o"),
+        ("Ƶɇȼ Əliyev", "zec eliyev"),
         ("Hawai´i", "hawai'i"),
         ("Hawai`i", "hawai'i"),
         ("Hawaiʻi", "hawai'i"),
