@@ -122,7 +122,8 @@ def find(
 
 def is_data_set(folder: Path) -> bool:
     """Whether `input_pipeline.prepare` wrote this folder."""
-    return all((folder / name).is_file() for name in ("metadata.json", "dataset_info.json"))
+    names = ("metadata.json", "dataset_info.json")
+    return all(os.path.isfile(folder / name) for name in names)  # False where nothing can be read
 
 
 def new_id(path: str, taken: Container[str]) -> str:

@@ -241,6 +241,30 @@ def test_a_folder_that_cannot_be_listed_hides_nothing(
     assert (report.gone, len(opened)) == (1, 3)
 
 
+def test_a_library_that_cannot_be_entered_is_a_fault(
+    music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(music)
+    listed, asked = Path.iterdir, os.stat
+
+    def no_list(path: Path) -> Iterator[Path]:
+        if path == music:
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    def no_status(path, **options):
+        if str(path).startswith(f"{music}/"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return asked(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", no_list)
+        patch.setattr(os, "stat", no_status)
+        report, _, opened = run(music, prune=True)
+    assert report.faults == [f"cannot be listed (Permission denied); its tracks are kept: {music}"]
+    assert (report.gone, report.forgotten, len(opened)) == (0, 0, 4)
+
+
 def identities(opened: store.Store) -> dict[str, tuple[str, bytes]]:
     """Ids and vectors by path."""
     return {
