@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 import mutagen
-from mutagen import apev2, id3
+from mutagen import aiff, apev2, id3
 
 from input_pipeline.hearing import audio as audio_files
 from input_pipeline.hearing import riff
@@ -59,7 +59,8 @@ def read(file: str | Path, names: Collection[str]) -> list[Tags]:
 
 def _of_the_format(file: Path) -> Any:
     audio = mutagen.File(file)
-    if audio is None:  # Matroska, CAF and others
+    has_texts = isinstance(audio, aiff.AIFF) and audio.tags is None  # perhaps, in chunks of its own
+    if audio is None or has_texts:  # Matroska, CAF and others
         return {name: [value] for name, value in audio_files.metadata(file).items()}
     if isinstance(audio.tags, id3.ID3):
         audio = type(audio)(file, **_AS_WRITTEN)
