@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import re
+import unicodedata
 from collections.abc import Mapping
 
 
@@ -76,7 +77,18 @@ class Report:
                 f"{self.unheard} tracks of an older version have no readings (tempo, key, tags) "
                 "until they are embedded again, into a new store"
             )
-        return "\n".join(filter(None, lines))
+        return "\n".join(_printable(line) for line in lines if line)
+
+
+def _printable(line: str) -> str:
+    """A line in which the names of files cannot break it or write over it."""
+
+    def shown(letter: str) -> bool:
+        return letter.isprintable() or unicodedata.category(letter) == "Zs"
+
+    return "".join(
+        letter if shown(letter) else letter.encode("unicode_escape").decode() for letter in line
+    )
 
 
 def kind_of(reason: str) -> str:

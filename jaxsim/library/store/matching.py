@@ -25,8 +25,15 @@ _TYPED = str.maketrans(
     | dict.fromkeys("\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff", "")  # invisible
 )
 PROBABLE = 0.3  # from which on a tag counts as heard; few are more probable than one half
-_VARIOUS = frozenset(
-    ("various artists", "various", "various artist", "va", "v.a.", "v/a", "[various artists]")
+_VARIOUS = frozenset(  # as they are folded
+    (
+        *("various artists", "various", "various artist", "va", "v.a.", "v/a", "[various artists]"),
+        *("[various]", "v.a", "v. a.", "aa.vv.", "aa. vv.", "aavv", "multiple artists"),
+        *("verschiedene interpreten", "verschiedene", "diverse interpreten", "diverse"),
+        *("artistes divers", "artistes varies", "multi-interpretes", "compilation"),
+        *("artisti vari", "varios artistas", "varios interpretes", "varios", "diverse artiesten"),
+        *("blandade artister", "diverse artister", "rozni wykonawcy", "ruzni interpreti"),
+    )
 )
 
 

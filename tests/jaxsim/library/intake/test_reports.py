@@ -23,6 +23,12 @@ def test_kinds_of_reasons(reason: str, kind: str) -> None:
     assert kind_of(reason) == kind
 
 
+def test_names_of_files_cannot_break_a_line() -> None:
+    report = Report(skipped={"/music/a\nb\x1b[2J\u202e é\u3000.wav": "file is empty"})
+    first, *_ = report.describe().splitlines()
+    assert first == r"file is empty: /music/a\nb\x1b[2J\u202e é" + "\u3000.wav"
+
+
 def test_reasons_are_counted_by_kind() -> None:
     report = Report(skipped={"a": "file is empty", "b": "silent: all of it", "c": "file is empty"})
     assert "refused: file is empty 2, silent 1" in report.describe().splitlines()

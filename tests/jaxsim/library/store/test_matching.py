@@ -67,6 +67,8 @@ def test_folding_twice_changes_nothing(text: str) -> None:
         ("Main & Other", None, None, "main & other"),
         ("Singer", "Various Artists", None, "singer"),
         ("Singer", "VA", 0, "singer"),
+        ("Singer", "Verschiedene Interpreten", None, "singer"),
+        ("Singer", "Artistes variés", None, "singer"),
         ("Singer", "The Label", 1, "singer"),
         (None, "Various Artists", 1, ""),
         (None, "Main", None, "main"),
