@@ -25,6 +25,7 @@ from input_pipeline.hearing import riff
 DECODER = f"av {av.__version__}"
 LONGEST = 1800.0  # seconds; a worker needs 10 MB for each minute
 BLOCK = 1 << 16  # frames that are decoded at a time
+PLANES = 8  # of an FFmpeg frame, one for each channel, or one for all together
 LARGEST = 1e6  # of a sample; files of floats may hold numbers that are no sound
 # FFmpeg's demultiplexers that may read a file. Others take a text for a playlist of other files.
 CONTAINERS = (
@@ -184,9 +185,12 @@ class _Stream:
         """Yields float32 [n]; raises UnusableTrack if nothing can be decoded."""
         before = np.zeros(0, np.float32)
         for block in self._blocks():
-            _check_values(block, self.path)
+            with np.errstate(invalid="ignore", over="ignore"):  # what is too large is refused
+                products = block @ block.T
+            if not products.max() <= LARGEST**2:  # nan fails too
+                _check_values(block, self.path)
             self.frames += block.shape[1]
-            weights = _weights(block)
+            weights = _weights(products)
             yield _mixed(block, before if len(before) == len(weights) else weights, weights)
             before = weights
         if not self.frames:
@@ -198,12 +202,14 @@ class _Stream:
         for _, frames in itertools.groupby(decoded, key=_kind):
             first = next(frames)
             self.rate = self.rate or first.sample_rate
-            # Interleaved: PyAV counts the planes of eight channels and more wrongly, and crashes.
-            resampler = av.AudioResampler("flt", first.layout, self.rate, BLOCK)
+            channels = first.layout.nb_channels
+            # PyAV counts the planes of eight channels and more wrongly, and crashes.
+            form = "fltp" if channels < PLANES else "flt"
+            resampler = av.AudioResampler(form, first.layout, self.rate, BLOCK)
             for frame in itertools.chain([first], frames, [None]):
                 for block in resampler.resample(frame):
-                    channels = block.to_ndarray().reshape(-1, block.layout.nb_channels).T
-                    yield np.ascontiguousarray(channels)
+                    samples = block.to_ndarray()
+                    yield samples if form == "fltp" else samples.reshape(-1, channels).T.copy()
 
     def packets(self) -> Iterator[av.Packet]:
         """Yields encoded audio until the file ends or breaks off; may raise UnusableTrack."""
@@ -308,7 +314,7 @@ def _kind(frame: av.AudioFrame) -> tuple[int, str, str]:
     return frame.sample_rate, frame.layout.name, frame.format.name
 
 
-def _weights(block: np.ndarray) -> np.ndarray:
+def _weights(products: np.ndarray) -> np.ndarray:
     """How much of each channel is mono: float32 [channels], which sum to 1.
 
     Equal shares, except where channels would cancel in their mean: the second of two that do has
@@ -316,10 +322,9 @@ def _weights(block: np.ndarray) -> np.ndarray:
     what they have in common nor what they have in opposition vanishes.
 
     Args:
-      block: float32 [channels, n].
+      products: float32 [channels, channels], of every channel with every other one.
     """
-    channels = len(block)
-    products = block @ block.T
+    channels = len(products)
     power = products.diagonal()
     weights = np.ones(channels, np.float32)
     for one, other in itertools.combinations(range(channels), 2):
