@@ -17,13 +17,19 @@ from input_pipeline.hearing.tag_writing import UNFINISHED
 
 IGNORE_FILE = ".jaxsimignore"  # patterns as in .gitignore, for its folder and all below
 NO_MEDIA = ".nomedia"  # its folder and all below hold no music
-SYSTEM_FOLDERS = (  # of operating systems, network storage and synchronisation; case does not count
+# Of operating systems, network storage and synchronisation; case does not count. One with a slash
+# names the folder around it, too.
+SYSTEM_FOLDERS = (
     *("$recycle.bin", "recycler", "recycled", "system volume information", "lost+found"),
     *(".trash", ".trash-*", ".trashes", ".trashcan", "#recycle", "@recycle", "@recently-snapshot"),
     *("@eadir", "@tmp", "@sharebin", "#snapshot", ".snapshot", ".snapshots", ".zfs", ".git"),
     *(".spotlight-v100", ".fseventsd", ".temporaryitems", ".documentrevisions-v100"),
     *(".appledouble", ".appledb", ".appledesktop", "__macosx", ".stfolder", ".stversions"),
-    *(".sync", ".thumbnails", ".cache"),
+    *(".sync", ".thumbnails", ".cache", ".recycle", ".recycle.bin", "trashbox", ".trashbox"),
+    *("network trash folder", "temporary items", "share/trash", ".dtrash", "$extend"),
+    *("found.[0-9][0-9][0-9]", ".com.apple.timemachine*", ".mobilebackups", ".tmp.drive*load"),
+    *(".@__thumb", ".@upload_cache", "@snapshots", "~snapshot", ".snap", ".dropbox.cache"),
+    *(".svn", ".hg", ".bzr", "_gsdata_"),
 )
 RESOURCE_FORK = "._"  # how macOS names what belongs to a file but is not its content
 
@@ -125,7 +131,7 @@ class _Rules:
         name = entry.name.lower()
         if entry.parent in self._quiet:
             return f"in a folder with {NO_MEDIA}"
-        if is_folder and any(fnmatch.fnmatchcase(name, one) for one in SYSTEM_FOLDERS):
+        if is_folder and _is_of_the_system(entry):
             return "system folder"
         if self._is_excluded(entry, is_folder):
             return "excluded"
@@ -148,6 +154,11 @@ class _Rules:
                 if (decision := spec.check_file(relative).include) is not None:
                     return decision
         return False
+
+
+def _is_of_the_system(folder: Path) -> bool:
+    names = (folder.name.lower(), f"{folder.parent.name}/{folder.name}".lower())
+    return any(fnmatch.fnmatchcase(name, one) for one in SYSTEM_FOLDERS for name in names)
 
 
 def _spec(lines: Sequence[str], source: str) -> pathspec.GitIgnoreSpec:

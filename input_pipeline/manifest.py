@@ -70,7 +70,7 @@ class Row:
 
 def find(folder: Path) -> Path | None:
     """The manifest in a folder, if there is one."""
-    return next((folder / name for name in NAMES if (folder / name).is_file()), None)
+    return next((folder / name for name in NAMES if os.path.isfile(folder / name)), None)
 
 
 def read(path: str | Path) -> Collection:

@@ -1,4 +1,5 @@
 """What people mean by what they write into tags: years, several values in one text, artists."""
+# ruff: noqa: RUF001  letters of full width and long dashes are among what people write
 
 import re
 
@@ -7,12 +8,13 @@ FIRST_RECORDING = 1860
 
 # Letters that come before the names of guests. "feat" may also end a band's name: Little Feat.
 _GUESTS = re.compile(
-    r"""[\s,]*[(\[]\s*(?:feat\b|ft\b|featuring\b|with\s|w/)
-      | [\s,]+(?:(?:feat|ft)\.|featuring\s|(?<!little\s)(?:feat|ft)\s+(?=\w)|[fw]/\s*(?=\w))""",
+    r"""[\s,]*[(\[{（［]\s*(?:feat\b|ft\b|featuring\b|with\s|w/)
+      | [\s,–-]+(?:(?:feat|ft)\.|featuring\s|(?<!little\s)(?:feat|ft)\s+(?=\w)|[fw]/\s*(?=\w))""",
     re.IGNORECASE | re.VERBOSE,
 )
 _BETWEEN_ARTISTS = re.compile(r"\s*;\s*|\s+/\s+")
-_BETWEEN_TAGS = re.compile(r"[;/\\|,\0]")
+_BETWEEN_TAGS = re.compile(r"[;/\\|,\0；／＼｜，、]|\s[·•]\s")
+_NO_TAG = re.compile(r"\s*n/a\s*", re.IGNORECASE)
 # Genres with a slash that are one genre.
 _UNDIVIDED = re.compile(r"singer\s*/\s*songwriter", re.IGNORECASE)
 
@@ -49,8 +51,11 @@ def divided(text: str) -> list[str]:
 
     So "Rock; Pop", "Rock/Pop" and "Rock, Pop" are two genres, and so are "R&B/Soul" and
     "Hip-Hop/Rap"; "Drum & Bass" is one, and "Folk, World, & Country" is three. "Singer/Songwriter"
-    stays whole.
+    stays whole, and "n/a" is no genre. The full-width forms of these signs divide, too, and so do
+    dots between spaces.
     """
+    if _NO_TAG.fullmatch(text):
+        return []
     parts = _BETWEEN_TAGS.split(_UNDIVIDED.sub("Singer\N{DIVISION SLASH}Songwriter", text))
     tags = (re.sub(r"^(?:&|and\b)\s*", "", " ".join(part.split())) for part in parts)
     return [tag.replace("\N{DIVISION SLASH}", "/") for tag in tags if tag]

@@ -23,14 +23,24 @@ _KEY_PATTERN = re.compile(
     r"""(?P<tonic>[A-Ga-g])
         (?P<accidental>b|\s*[#♯♭]|-(?=\s|$)|[\s-]*(?i:sharp|flat))?  # music21 writes a flat as "-"
         [\s:_-]*
-        (?P<mode>M|m|(?i:maj(?:or)?|min(?:or)?)\.?)?""",
+        (?P<mode>M|m|(?i:ma(?:j(?:or)?)?|mi(?:n(?:or)?)?)\.?)?""",
     re.VERBOSE,
 )
 # German names, known by their modes: H is B, and B is B flat.
 _GERMAN_PATTERN = re.compile(
     r"(?P<tonic>[a-h])(?P<accidental>is|es|s|[#♯b♭])?[\s:_-]*(?P<mode>dur|moll)", re.IGNORECASE
 )
-_SHARPS, _FLATS = ("#", "♯", "sharp", "is"), ("b", "♭", "flat", "-", "es", "s")
+# Italian, French, Spanish and Portuguese names, which need a mode: "mi" alone may mean minor.
+_SYLLABLES = {"do": 0, "ut": 0, "re": 2, "mi": 4, "fa": 5, "sol": 7, "la": 9, "si": 11}
+_SYLLABLE_PATTERN = re.compile(
+    r"""(?P<tonic>do|ut|r[eé]|mi|f[aá]|sol|l[aá]|si)
+        (?P<accidental>[\s-]*(?:[#♯♭]|diesis|di[eè]se|sostenido|sustenido|b[eé]moll?e?)|b(?=\s))?
+        [\s:_-]*
+        (?P<mode>ma(?:j(?:eur)?|ggiore|yor|ior)|m(?:in(?:eur|ore)?|enor)?)""",
+    re.IGNORECASE | re.VERBOSE,
+)
+_SHARPS = ("#", "♯", "sharp", "is", "diesis", "diese", "dièse", "sostenido", "sustenido")
+_FLATS = ("b", "♭", "flat", "-", "es", "s", "bemolle", "bemoll", "bemol", "bémol")
 # Keys as positions in the circle of fifths: Camelot (8A = A minor, 8B = C major) and Open Key
 # (1m = A minor, 1d = C major), which DJ software writes into files.
 _WHEEL_PATTERN = re.compile(r"0?(?P<number>[1-9]|1[0-2])\s*(?P<ring>[ABDM])", re.IGNORECASE)
@@ -89,8 +99,8 @@ def parse_key(name: str) -> int:
     """Returns the index in `KEYS` of a key such as "A minor", "Bb major", "F#m", "A:min", "b-flat".
 
     Without a mode the key is major, whatever the letter's case. Camelot ("8A") and Open Key ("1m")
-    notation and German names ("fis-Moll") are accepted too, and so are several notations of the
-    same key ("8A (Am)").
+    notation, German names ("fis-Moll") and those of Romance languages ("Fa diesis minore") are
+    accepted too, and so are several notations of the same key ("8A (Am)", "F♯/G♭ minor").
 
     Raises:
       ValueError: not the name of a key, or of several.
@@ -98,8 +108,9 @@ def parse_key(name: str) -> int:
     text = unicodedata.normalize("NFKC", name).strip()
     key = _key(text)
     if key is None:
-        parts = [part for part in _BETWEEN_NOTATIONS.split(text) if part]
-        keys = {_key(part.strip()) for part in parts}
+        parts = [part.strip() for part in _BETWEEN_NOTATIONS.split(text) if part]
+        mode = "m" if parts and _key(f"{parts[0]}m") == _key(parts[-1]) else ""  # as in "F♯/G♭m"
+        keys = {_key(part) for part in [f"{parts[0]}{mode}", *parts[1:]]} if parts else set()
         key = keys.pop() if len(keys) == 1 else None
     if key is None:
         raise ValueError(f'key is {name!r}, expected a tonic and a mode such as "A minor" or "Bb"')
@@ -167,7 +178,7 @@ def _key(name: str) -> int | None:
     if wheel := _WHEEL_PATTERN.fullmatch(name):
         return _key_on_wheel(int(wheel["number"]), wheel["ring"].upper())
     german = _GERMAN_PATTERN.fullmatch(name)
-    match = german or _KEY_PATTERN.fullmatch(name)
+    match = german or _SYLLABLE_PATTERN.fullmatch(name) or _KEY_PATTERN.fullmatch(name)
     if match is None:
         return None
     accidental = (match["accidental"] or "").lower()
@@ -175,11 +186,13 @@ def _key(name: str) -> int | None:
     tonic = match["tonic"].upper()
     if german and tonic in "BH":
         natural = 10 if tonic == "B" and not accidental else 11
-    else:
+    elif tonic in _NATURALS:
         natural = _NATURALS[tonic]
+    else:
+        natural = _SYLLABLES[tonic.lower().replace("é", "e").replace("á", "a")]
     pitch_class = (natural + (accidental in _SHARPS) - (accidental in _FLATS)) % 12
     mode = match["mode"] or "major"
-    is_minor = mode == "m" or mode.lower().startswith(("min", "moll"))
+    is_minor = mode == "m" or mode.lower().startswith(("mi", "mo", "me"))
     return pitch_class + 12 * is_minor
 
 

@@ -6,7 +6,9 @@ here imports librosa, TensorFlow or JAX, so that worker processes start quickly.
 
 import contextlib
 import dataclasses
+import errno
 import hashlib
+import io
 import itertools
 import os
 from collections.abc import Iterator
@@ -18,9 +20,12 @@ import mutagen
 import numpy as np
 import soxr
 
+from input_pipeline.hearing import riff
+
 DECODER = f"av {av.__version__}"
 LONGEST = 1800.0  # seconds; a worker needs 10 MB for each minute
 BLOCK = 1 << 16  # frames that are decoded at a time
+PLANES = 8  # of an FFmpeg frame, one for each channel, or one for all together
 LARGEST = 1e6  # of a sample; files of floats may hold numbers that are no sound
 # FFmpeg's demultiplexers that may read a file. Others take a text for a playlist of other files.
 CONTAINERS = (
@@ -28,9 +33,12 @@ CONTAINERS = (
     "tta,w64,wav,wv"
 )
 UNREADABLE = (av.FFmpegError, EOFError, ValueError)
-CANCELLED = 0.25  # of the power that independent channels would leave in their mean
+CANCELLED = 0.25  # of the power that independent channels would leave in their sum
 FADE = 1 << 12  # frames in which the downmix changes
 UNEQUAL = 1.0  # seconds between the length that is stated and the one that is heard
+UNHEARD = 0.25  # of a file, after the last audio in it: more is noted
+PAGE = 1 << 16  # bytes that a container may hold after the place that it gives for audio
+UNCOMPRESSED = (1, 3, 6, 7, 0xFFFE)  # WAV's numbers of formats whose size tells their length
 
 
 class UnusableTrack(Exception):
@@ -84,7 +92,7 @@ def decode(
 ) -> Decoded:
     """Decodes an audio file as far as it goes, block by block.
 
-    Channels are mixed by their mean, except where that would cancel most of the sound.
+    Channels are mixed by their mean, except where that would cancel most of what some of them say.
 
     Args:
       path: of the file.
@@ -100,7 +108,6 @@ def decode(
     samples = bytearray()  # which grows in place
     resampler = None
     for block in stream.mono():
-        _check_values(block, path)
         if stream.frames > longest * stream.rate:
             raise UnusableTrack(f"too long: more than {longest:.0f} s", path)
         if sample_rate not in (None, stream.rate):
@@ -159,12 +166,13 @@ class _Stream:
       frames: how many have been decoded.
       damaged: packets that could not be decoded.
       broken_off: why nothing after what was decoded can be read; empty if the file has ended.
+      end: the place in the file after the last audio; 0 if it is unknown.
     """
 
     def __init__(self, path: Path):
         self.path = path
         self.rate = 0
-        self.frames = self.damaged = 0
+        self.frames = self.damaged = self.end = 0
         self.broken_off = ""
         self._hash = hashlib.blake2b(digest_size=16)
 
@@ -175,11 +183,16 @@ class _Stream:
 
     def mono(self) -> Iterator[np.ndarray]:
         """Yields float32 [n]; raises UnusableTrack if nothing can be decoded."""
-        share = 0.0
+        before = np.zeros(0, np.float32)
         for block in self._blocks():
+            with np.errstate(invalid="ignore", over="ignore"):  # what is too large is refused
+                products = block @ block.T
+            if not products.max() <= LARGEST**2:  # nan fails too
+                _check_values(block, self.path)
             self.frames += block.shape[1]
-            mixed, share = _mixed(block, share)
-            yield mixed
+            weights = _weights(products)
+            yield _mixed(block, before if len(before) == len(weights) else weights, weights)
+            before = weights
         if not self.frames:
             raise UnusableTrack("contains no sound", self.path)
 
@@ -189,13 +202,28 @@ class _Stream:
         for _, frames in itertools.groupby(decoded, key=_kind):
             first = next(frames)
             self.rate = self.rate or first.sample_rate
-            resampler = av.AudioResampler("fltp", first.layout, self.rate, BLOCK)
+            channels = first.layout.nb_channels
+            # PyAV counts the planes of eight channels and more wrongly, and crashes.
+            form = "fltp" if channels < PLANES else "flt"
+            resampler = av.AudioResampler(form, first.layout, self.rate, BLOCK)
             for frame in itertools.chain([first], frames, [None]):
-                yield from (block.to_ndarray() for block in resampler.resample(frame))
+                for block in resampler.resample(frame):
+                    samples = block.to_ndarray()
+                    yield samples if form == "fltp" else samples.reshape(-1, channels).T.copy()
 
     def packets(self) -> Iterator[av.Packet]:
         """Yields encoded audio until the file ends or breaks off; may raise UnusableTrack."""
-        with _opened(self.path) as (container, stream):
+        yield from self._packets_from(0)
+        start: int | None = 0
+        while self.broken_off and start is not None:
+            start = _next_ogg(self.path, max(self.end, start + 1))
+            if start is not None:
+                with contextlib.suppress(UnusableTrack):  # what came before was heard
+                    yield from self._packets_from(start)
+
+    def _packets_from(self, start: int) -> Iterator[av.Packet]:
+        with _opened(self.path, start) as (container, stream):
+            self.broken_off = ""
             context = stream.codec_context
             context.thread_count = 1
             kind = f"{context.name} {context.sample_rate} {context.layout.name}"
@@ -203,6 +231,7 @@ class _Stream:
             try:
                 for packet in container.demux(stream):
                     self._hash.update(packet)
+                    self.end = max(self.end, start + (packet.pos or 0) + packet.size)
                     yield packet
             except UNREADABLE as error:
                 self.broken_off = type(error).__name__
@@ -218,12 +247,58 @@ class _Stream:
             self.damaged += 1
 
 
+def _next_ogg(path: Path, place: int) -> int | None:
+    """Where in an Ogg file, after a place, the next stream begins; None if there is none.
+
+    FFmpeg reads streams that follow one another only if they are of one kind.
+    """
+    first = b"OggS\0\2"  # a page with the beginning of a stream
+    with path.open("rb") as file:
+        if file.read(4) != first[:4]:
+            return None
+        file.seek(place)
+        before = b""
+        while block := file.read(PAGE):
+            if (found := (before + block).find(first)) >= 0:
+                return file.tell() - len(block) - len(before) + found
+            before = block[1 - len(first) :]
+    return None
+
+
+class _File(io.BufferedReader):
+    """A file, or the part of it after `start`, as FFmpeg reads it.
+
+    It may look for places that the file does not have, as lying headers say.
+    """
+
+    def __init__(self, path: Path, start: int):
+        super().__init__(io.FileIO(path))
+        self._start = start
+        self.seek(0)
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        """The new place; as FFmpeg's own files, a negative number for one that cannot be."""
+        start = self._start if whence == os.SEEK_SET else 0
+        try:
+            return super().seek(offset + start, whence) - self._start
+        except (OSError, OverflowError, ValueError):
+            return -errno.EINVAL
+
+    def tell(self) -> int:
+        return super().tell() - self._start
+
+
 @contextlib.contextmanager
-def _opened(path: Path) -> Iterator[tuple[av.container.InputContainer, av.AudioStream]]:
-    """A file's container and its best audio stream."""
+def _opened(
+    path: Path, start: int = 0
+) -> Iterator[tuple[av.container.InputContainer, av.AudioStream]]:
+    """The container that begins in a file at `start`, and its best audio stream."""
     check_file(path)
     options = {"format_whitelist": CONTAINERS, "protocol_whitelist": "none"}
-    with path.open("rb") as file:
+    with _File(path, start) as file:
+        if riff.understates(file, UNHEARD):
+            options["ignore_length"] = "1"
+        file.seek(0)
         try:
             container = av.open(file, "r", options=options, metadata_errors="replace")
         except UNREADABLE:
@@ -239,28 +314,39 @@ def _kind(frame: av.AudioFrame) -> tuple[int, str, str]:
     return frame.sample_rate, frame.layout.name, frame.format.name
 
 
-def _mixed(block: np.ndarray, before: float) -> tuple[np.ndarray, float]:
-    """Mono float32 [n] from a block [channels, n], and the share of the uneven mix in its end.
+def _weights(products: np.ndarray) -> np.ndarray:
+    """How much of each channel is mono: float32 [channels], which sum to 1.
 
-    Where channels cancel in their mean, they are mixed unevenly instead (channel c with a weight of
-    1 / c), so that neither what they have in common nor what they have in opposition vanishes.
+    Equal shares, except where channels would cancel in their mean: the second of two that do has
+    half the share of the first, and if all do together, channel c has the share 1 / c. So neither
+    what they have in common nor what they have in opposition vanishes.
 
     Args:
-      block: the channels.
-      before: the share of the uneven mix at the end of the block before.
+      products: float32 [channels, channels], of every channel with every other one.
     """
-    channels = len(block)
-    if channels == 1:
-        return block[0], 0.0
+    channels = len(products)
+    power = products.diagonal()
+    weights = np.ones(channels, np.float32)
+    for one, other in itertools.combinations(range(channels), 2):
+        both = power[one] + power[other]
+        if both + 2 * products[one, other] < CANCELLED * both:
+            weights[other] = weights[one] / 2
+    if (weights == 1).all() and products.sum() < CANCELLED * power.sum():
+        weights /= np.arange(1, channels + 1, dtype=np.float32)
+    return weights / weights.sum()
+
+
+def _mixed(block: np.ndarray, before: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Mono float32 [n] from a block [channels, n], whose weights [channels] change at its start."""
+    equal = np.float32(1 / len(block))
     mean = block.mean(axis=0)
-    power = np.vdot(block, block) / channels
-    share = float(np.vdot(mean, mean) * channels < CANCELLED * power)
-    if not share and not before:
-        return mean, share
-    weights = 1 / np.arange(1, channels + 1, dtype=np.float32)
-    uneven = (weights / weights.sum()) @ block
-    course = np.interp(np.arange(block.shape[1]), (0, FADE), (before, share)).astype(np.float32)
-    return mean + course * (uneven - mean), share
+    if (weights == equal).all() and (before == equal).all():
+        return mean
+    mixed = mean + (weights - equal) @ block
+    fade = min(FADE, block.shape[1])
+    course = np.linspace(1, 0, FADE, endpoint=False, dtype=np.float32)[:fade]
+    mixed[:fade] += course * ((before - weights) @ block[:, :fade])
+    return mixed
 
 
 def _check_values(block: np.ndarray, path: Path) -> None:
@@ -279,6 +365,9 @@ def _note(path: Path, seconds: float, stream: _Stream) -> str:
         notes.append("damaged" if stream.damaged == 1 else f"damaged in {stream.damaged} places")
     if stream.broken_off:
         notes.append(f"breaks off ({stream.broken_off})")
+    size = path.stat().st_size
+    if stream.end and size - stream.end > max(PAGE, UNHEARD * size):
+        notes.append(f"nothing in the last {1 - stream.end / size:.0%} of the file")
     stated = _stated_seconds(path)
     if stated is not None and abs(stated - seconds) > UNEQUAL:
         notes.append(f"the header says {stated:.0f} s")
@@ -294,5 +383,7 @@ def _stated_seconds(path: Path) -> float | None:
     if file is None or type(file).__name__ in ("AAC", "AC3"):
         return None
     if getattr(file.info, "bitrate_mode", 1) == 0:  # MP3 without a header of its own
+        return None
+    if getattr(file.info, "audio_format", 1) not in UNCOMPRESSED:  # WAV
         return None
     return getattr(file.info, "length", 0.0) or None

@@ -54,11 +54,13 @@ NAMES = {
     "mood": ("tmoo", "mood", "txxx:mood", f"{_ITUNES}mood", "wm/mood"),
     "original_date": (
         *("tdor", "tory", "originaldate", "originalyear", "txxx:originaldate", "txxx:originalyear"),
-        *("original date", "original year", f"{_ITUNES}originaldate", f"{_ITUNES}originalyear"),
+        *("original date", "original year", "original_date", "original_year"),
+        *(f"{_ITUNES}originaldate", f"{_ITUNES}originalyear"),
         *("wm/originalreleasetime", "wm/originalreleaseyear"),
     ),
     "date": (
         *("tdrc", "tyer", "tdrl", "date", "year", "releasedate", "txxx:date", "txxx:year"),
+        *("date_released", "date_recorded", "release date", "release_date"),
         *("\xa9day", "wm/year", "icrd"),
     ),
     # A whole number is all that `tmpo` can hold.
@@ -67,12 +69,22 @@ NAMES = {
         "ibpm",
     ),
     "key": (
-        *("tkey", "initialkey", "initial key", "key", "txxx:initialkey", "txxx:initial key"),
+        *("tkey", "initialkey", "initial key", "initial_key", "key", "txxx:initialkey"),
+        *("txxx:initial key", "txxx:initial_key", f"{_ITUNES}initial key"),
         *("txxx:key", f"{_ITUNES}initialkey", f"{_ITUNES}key", "wm/initialkey"),
     ),
-    "track_number": ("trck", "tracknumber", "track", "trkn", "wm/tracknumber", "iprt", "itrk"),
+    "track_number": (
+        *("trck", "tracknumber", "track", "part_number", "trkn", "wm/tracknumber", "iprt", "itrk"),
+    ),
     "disc_number": ("tpos", "discnumber", "disc", "disk", "wm/partofset"),
-    "compilation": ("tcmp", "compilation", "cpil", "txxx:compilation", "wm/iscompilation"),
+    "compilation": (
+        "tcmp",
+        "compilation",
+        "itunescompilation",
+        "cpil",
+        "txxx:compilation",
+        "wm/iscompilation",
+    ),
     "note": (f"txxx:{NOTE.lower()}", NOTE.lower(), f"{_ITUNES}{NOTE.lower()}"),
 }
 WRITTEN = ("tempo", "key", "mood", "genre")  # what `tag_writing` may write

@@ -3,12 +3,13 @@
 import struct
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import mutagen
-from mutagen import apev2, id3
+from mutagen import aiff, apev2, id3
 
 from input_pipeline.hearing import audio as audio_files
+from input_pipeline.hearing import riff
 
 # Frames that hold dates are read as plain texts: mutagen's own classes lose "Oct 3, 1995". Frames
 # that are not needed, such as pictures, are not parsed at all.
@@ -58,7 +59,8 @@ def read(file: str | Path, names: Collection[str]) -> list[Tags]:
 
 def _of_the_format(file: Path) -> Any:
     audio = mutagen.File(file)
-    if audio is None:  # Matroska, CAF and others
+    has_texts = isinstance(audio, aiff.AIFF) and audio.tags is None  # perhaps, in chunks of its own
+    if audio is None or has_texts:  # Matroska, CAF and others
         return {name: [value] for name, value in audio_files.metadata(file).items()}
     if isinstance(audio.tags, id3.ID3):
         audio = type(audio)(file, **_AS_WRITTEN)
@@ -102,32 +104,12 @@ def _texts(value: Any) -> Iterator[str]:
 def _riff_info(file: Path) -> Mapping[str, Iterable[str]]:
     """The INFO list of a WAV file, which mutagen does not read."""
     with file.open("rb") as stream:
-        header = stream.read(12)
-        if header[:4] not in (b"RIFF", b"RF64", b"BW64") or header[8:] != b"WAVE":
+        if not riff.is_wave(stream):
             return {}
-        for name, size in _chunks(stream):
+        for name, size in riff.chunks(stream):
             if name == b"LIST" and stream.read(4) == b"INFO":
                 return _info(stream.read(min(size - 4, _LONGEST_INFO)))
     return {}
-
-
-def _chunks(stream: BinaryIO) -> Iterator[tuple[bytes, int]]:
-    """Yields name and size of every chunk, with the stream at its content."""
-    long_size = 0
-    while len(header := stream.read(8)) == 8:
-        name, size = struct.unpack("<4sI", header)
-        if not all(32 <= letter < 127 for letter in name):
-            return  # not a chunk: the one before is longer than it says
-        start = stream.tell()
-        if name == b"ds64":  # of files beyond 4 GiB
-            long_size = int.from_bytes(stream.read(16)[8:], "little")
-            stream.seek(start)
-        if name == b"data" and size == 2**32 - 1:
-            size = long_size or size
-        yield name, size
-        stream.seek(start + size)
-        if size % 2 and stream.read(1) not in (b"\0", b""):
-            stream.seek(start + size)  # some programs leave the padding out
 
 
 def _info(content: bytes) -> dict[str, list[str]]:

@@ -34,6 +34,9 @@ def test_names_that_begin_with_a_dot_are_music(tmp_path):
         *("$RECYCLE.BIN/S-1-5/a.mp3", "@eaDir/a.mp3/b.mp3", ".Trash-1000/files/a.mp3"),
         *("lost+found/a.mp3", "System Volume Information/a.mp3", ".Trashes/501/a.mp3"),
         *("#recycle/a.mp3", "__MACOSX/._a.mp3", ".stversions/a.mp3", ".git/a.mp3"),
+        *(".recycle/a.mp3", "share/Trash/files/a.mp3", "Network Trash Folder/a.mp3"),
+        *("found.000/a.mp3", ".com.apple.timemachine.supported/a.mp3", ".@__thumb/a.mp3"),
+        *("~snapshot/daily/a.mp3", ".dropbox.cache/a.mp3", ".Recycle.Bin/a.mp3"),
     ],
 )
 def test_system_folders_are_not_music(tmp_path, name):
@@ -41,6 +44,12 @@ def test_system_folders_are_not_music(tmp_path, name):
     names, seen = walk(tmp_path)
     assert names == {"deep/a.mp3"}
     assert seen.ignored == {"system folder": 1}
+
+
+def test_names_like_those_of_system_folders_are_music(tmp_path):
+    names = {"Trash/a.mp3", "found.wav", "Found.Nation/a.mp3", "Recycle/a.mp3", "Snapshot/a.mp3"}
+    make(tmp_path, *names)
+    assert walk(tmp_path) == (names, Seen())
 
 
 def test_every_file_that_is_seen_is_counted(tmp_path):

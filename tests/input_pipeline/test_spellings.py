@@ -1,4 +1,5 @@
 """What people write into tags, and what they mean."""
+# ruff: noqa: RUF001  letters of full width and long dashes are among what people write
 
 import datetime
 
@@ -78,6 +79,9 @@ def test_the_year_of_any_date_in_any_order(date, form):
         ("Singer/Songwriter; Pop", ["Singer/Songwriter", "Pop"]),
         ("singer / songwriter", ["Singer/Songwriter"]),
         ("  Acid   Jazz ", ["Acid Jazz"]),
+        ("ロック、ポップ；Jazz", ["ロック", "ポップ", "Jazz"]),
+        ("Rock • Pop", ["Rock", "Pop"]),
+        ("N/A", []),
         (" ;/, ", []),
         ("", []),
     ],
@@ -99,6 +103,7 @@ def test_divided_tags_are_whole(text):
         *("Main FT Other", "Main featuring Other", "Main (feat. Other)", "Main [ft. Other]"),
         *("Main (with Other)", "Main (featuring A & B)", "Main w/ Other", "Main, feat.Other"),
         *("Main; Other", "Main;Other feat. Third", "Main / Other", "Main (Feat Other)"),
+        *("Main - feat. Other", "Main {feat. Other}", "Main（feat. Other）"),
     ],
 )
 def test_guests_do_not_count(text):

@@ -61,6 +61,24 @@ from input_pipeline.tracks import KEYS, Track, compatible_keys, parse_key, parse
         ("8A - Am", 21),
         ("F♯/G♭", 6),
         ("D♯m/E♭m", 15),
+        ("F♯/G♭m", 18),
+        ("F#/Gb minor", 18),
+        ("F#/Gb major", 6),
+        ("Ami", 21),
+        ("C ma", 0),
+        ("La minore", 21),  # Italian
+        ("Do maggiore", 0),
+        ("Do♯ minore", 13),
+        ("SI BEMOLLE MAGGIORE", 10),
+        ("Fa diesis min", 18),
+        ("sol m", 19),
+        ("la mineur", 21),  # French
+        ("Ré majeur", 2),
+        ("mi bémol majeur", 3),
+        ("ut dièse mineur", 13),
+        ("Fá sustenido menor", 18),  # Portuguese
+        ("Do mayor", 0),  # Spanish
+        ("Solb mayor", 6),
     ],
 )
 def test_parse_key_reads_common_spellings(name, expected):
@@ -72,7 +90,22 @@ def test_keys_are_read_back_from_their_own_names():
 
 
 @pytest.mark.parametrize(
-    "name", ["", "H", "minor", "A dorian", "Am7", "C##", "A minor B", "13A", "0B", "o", "8A/9A"]
+    "name",
+    [
+        "",
+        "H",
+        "minor",
+        "A dorian",
+        "Am7",
+        "C##",
+        "A minor B",
+        "13A",
+        "0B",
+        "o",
+        "8A/9A",
+        "mi",
+        "La",
+    ],
 )
 def test_parse_key_rejects_what_is_no_key(name):
     with pytest.raises(ValueError, match=re.escape(repr(name))):

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from input_pipeline.progress import Bar
-from jaxsim.library.intake import comparison, examination, scale_out, sources
+from jaxsim.library.intake import comparison, examination, scale_out, sources, vanishing
 from jaxsim.library.intake.comparison import Comparison
 from jaxsim.library.intake.embedding import Embedder, Features
 from jaxsim.library.intake.examination import NO_FILE, Examined, size_and_time
@@ -32,6 +32,7 @@ class Additions:
         self.embedder = embedder
         self.max_seconds = max_seconds
         self.pending: list[Entry] = []
+        self.lost: list[Examined] = []  # files of tracks, of which nothing can be heard any more
         self.committed = time.monotonic()
 
     def embed(self, beam_options: Sequence[str] = ()) -> None:
@@ -123,6 +124,14 @@ class Additions:
             self.report.notes[found.path] = found.note
 
     def _skip(self, found: Examined) -> None:
+        self.report.skipped[found.path] = found.reason
+        file = self.before.known.get(found.path)
+        if file is not None and file.present:
+            self.lost.append(found)
+        else:
+            self._remember(found)
+
+    def _remember(self, found: Examined) -> None:
         self.writer.skip(
             found.path,
             found.reason,
@@ -130,7 +139,20 @@ class Additions:
             modified=found.modified,
             heard_by=self.before.heard_by,
         )
-        self.report.skipped[found.path] = found.reason
+
+    def settle_lost(self, confirmed: bool) -> None:
+        """Hides the tracks whose files have become unusable, unless too many have at once."""
+        tracks = sum(file.present for file in self.before.known.values())
+        if vanishing.are_many(len(self.lost), tracks) and not confirmed:
+            first = min(self.lost, key=lambda found: found.path)
+            self.report.faults.append(
+                f"{len(self.lost)} of {tracks} tracks have files that became unusable at once, and "
+                f"are kept; the first: {first.path} ({first.reason})"
+            )
+            return
+        with self.writer.together():
+            for found in self.lost:
+                self._remember(found)
 
     def _take_known(self, source: Source, found: Examined) -> None:
         kept = self.before.released.get(found.digest) or self.writer.vector_of(found.digest)

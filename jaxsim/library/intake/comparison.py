@@ -36,6 +36,7 @@ class Comparison:
       ids: of all tracks.
       digests_of_size: digests of the known files of a size, of which another file may be a copy.
       released: vectors and more by digest, of tracks whose rows will vanish with their ids.
+      followed: paths of tracks that were known by another path of the same file.
       changed: what must be embedded, by path.
     """
 
@@ -49,6 +50,7 @@ class Comparison:
         self.ids = {file.id for file in self.known.values()}
         self.changed: dict[str, Source] = {}
         self.in_place: list[str] = []
+        self.followed: set[str] = set()
         self.digests_of_size = collections.defaultdict[int, set[str]](set)
         for file in self.known.values():
             self.digests_of_size[file.size].add(file.digest)
@@ -88,7 +90,7 @@ class Comparison:
                     self.report.remembered += 1
                 elif self._has_name(path):
                     self.changed[path] = source
-        self.report.unchanged = len(self.in_place)
+        self.report.unchanged = len(set(self.in_place) - self.followed)
 
     def _has_name(self, path: str) -> bool:
         try:
@@ -128,6 +130,26 @@ class Comparison:
             self.writer.confirm(source.path, said["id"], source.given, **changes)
             self.ids.add(said["id"])
             self.known[source.path] = dataclasses.replace(file, **said)
+
+    def follow_links(self) -> None:
+        """Finds tracks whose files were found by another path: through a link, or without it."""
+        new = {path for path in self.sources if path not in self.known}
+        known = {
+            os.path.realpath(path): path
+            for path, file in self.known.items()
+            if new and path not in self.sources and file.size != NO_FILE
+        }
+        places = {
+            known[real]: path
+            for path in new
+            if not self.sources[path].track_id and (real := os.path.realpath(path)) in known
+        }
+        self.writer.move(places)
+        self.known |= {
+            new: dataclasses.replace(self.known.pop(old), path=new) for old, new in places.items()
+        }
+        self.report.moved += len(places)
+        self.followed = set(places.values())
 
     def recognise(self) -> None:
         """Finds tracks by their audio whose files have moved or have other tags."""
@@ -217,11 +239,13 @@ class Comparison:
             if self._belongs_to(path, folders) and not self._is_out_of_sight(path)
         ]
         present = [path for path in below if path in self.known and self.known[path].present]
+        # What is there but was not found is left out by the user's patterns.
+        there = {path for path in present if path in self.sources or os.path.exists(path)}
         self.report.faults = vanishing.faults(
-            present, self.sources, folders, self.unreadable, confirmed=confirmed
+            present, there, folders, self.unreadable, confirmed=confirmed
         )
         if self.report.faults and not confirmed:
-            self.report.missing = sum(path not in self.sources for path in present)
+            self.report.missing = len(present) - len(there)
             return
         gone = [path for path in below if path not in self.sources]
         self.writer.hide(gone)

@@ -3,6 +3,7 @@
 import collections
 import dataclasses
 import re
+import unicodedata
 from collections.abc import Mapping
 
 
@@ -76,12 +77,24 @@ class Report:
                 f"{self.unheard} tracks of an older version have no readings (tempo, key, tags) "
                 "until they are embedded again, into a new store"
             )
-        return "\n".join(filter(None, lines))
+        return "\n".join(_printable(line) for line in lines if line)
+
+
+def _printable(line: str) -> str:
+    """A line in which the names of files cannot break it or write over it."""
+
+    def shown(letter: str) -> bool:
+        return letter.isprintable() or unicodedata.category(letter) == "Zs"
+
+    return "".join(
+        letter if shown(letter) else letter.encode("unicode_escape").decode() for letter in line
+    )
 
 
 def kind_of(reason: str) -> str:
     """A reason without what differs from file to file."""
-    return re.split(r"[:(]| is | are ", reason, maxsplit=1)[0].strip()
+    unnamed = re.sub(r""" (['"]).*?\1(?= is already)""", "", reason)
+    return re.split(r"""[:(,]| up to | by | is (?=['"\d-])""", unnamed, maxsplit=1)[0].strip()
 
 
 def counted(name: str, counts: Mapping[str, int]) -> str:

@@ -122,7 +122,8 @@ def find(
 
 def is_data_set(folder: Path) -> bool:
     """Whether `input_pipeline.prepare` wrote this folder."""
-    return all((folder / name).is_file() for name in ("metadata.json", "dataset_info.json"))
+    names = ("metadata.json", "dataset_info.json")
+    return all(os.path.isfile(folder / name) for name in names)  # False where nothing can be read
 
 
 def new_id(path: str, taken: Container[str]) -> str:
@@ -149,10 +150,15 @@ class _Gathered:
         self.skipped: dict[str, str] = {}
         self.labels_left_out: dict[str, str] = {}
         self._owners: dict[str, str] = {}  # paths by id
+        self._places: dict[str, str] = {}  # of files that are not from a manifest, by real path
 
     def add_file(self, path: Path) -> None:
         absolute = os.path.abspath(path)
-        if absolute not in self.sources:
+        if absolute in self.sources:
+            return
+        if self._places.setdefault(os.path.realpath(absolute), absolute) != absolute:
+            self.seen.ignored["link to a file already found"] += 1
+        else:
             self._add(Source(absolute, ""), absolute)
 
     def add_folder(self, folder: Path) -> None:

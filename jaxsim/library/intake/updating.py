@@ -59,12 +59,15 @@ def update(
         report = compared.report
         try:
             compared.free_ids()
+            compared.follow_links()
             compared.sort()
             compared.recognise()
             if read_tags:
                 compared.read_tags()
             compared.hide_gone(library, confirm_gone)
-            Additions(compared, embedder, max_seconds=max_seconds).embed(beam_options)
+            additions = Additions(compared, embedder, max_seconds=max_seconds)
+            additions.embed(beam_options)
+            additions.settle_lost(confirm_gone)
         finally:
             writer.measure_cosines()
         if prune and not report.faults:

@@ -44,12 +44,21 @@ def render(
     """
     names = [track["path"] for track in tracks]
     if folder:
-        names = [os.path.relpath(name, folder) for name in names]
+        names = [_relative(name, folder) for name in names]
     if suffix == ".xspf":
         return _xspf(tracks, names)
     if suffix not in SUFFIXES:
         raise ValueError(f"a playlist's name ends with {suffix!r}, expected {', '.join(SUFFIXES)}")
     return _m3u(tracks, names)
+
+
+def _relative(name: str, folder: str | Path) -> str:
+    """A file's name as seen from a folder."""
+    found = os.path.relpath(name, folder)
+    if os.path.realpath(os.path.join(folder, found)) == os.path.realpath(name):
+        return found
+    # ".." of a folder that is reached through a link is another folder than its name says.
+    return os.path.relpath(os.path.realpath(name), os.path.realpath(folder))
 
 
 def _m3u(tracks: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
@@ -59,8 +68,8 @@ def _m3u(tracks: Sequence[Mapping[str, Any]], names: Sequence[str]) -> str:
             raise ValueError(f"{name!r} has a line break, which M3U cannot express; use .xspf")
         known = " - ".join(filter(None, (track["artist"], track["title"])))
         lines.append(f"#EXTINF:{round(track['seconds'] or -1)},{' '.join(known.split())}")
-        # A name that begins with "#" would be a comment.
-        lines.append(f"./{name}" if name.startswith("#") else name)
+        # A name that begins with "#" would be a comment, and players drop spaces at the start.
+        lines.append(f"./{name}" if name.startswith(("#", " ", "\t")) else name)
     return "\n".join([*lines, ""])
 
 

@@ -19,12 +19,21 @@ _TYPED = str.maketrans(
     | {letter: "-" for letter in "‐‑‒–—―−⁃"}
     | {"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ß": "ss"}
     | {"ı": "i", "ħ": "h", "ŧ": "t", "ŋ": "n", "ɨ": "i", "ƀ": "b", "ǥ": "g", "ɫ": "l"}
+    | {"ƶ": "z", "ⱥ": "a", "ȼ": "c", "ɇ": "e", "ə": "e", "ǝ": "e", "ɍ": "r", "ɏ": "y", "ʉ": "u"}
+    | {"ɖ": "d", "ɗ": "d", "ɓ": "b", "ƙ": "k", "ƴ": "y", "ƈ": "c", "ɠ": "g", "ɔ": "o", "ɛ": "e"}
     | {"⁄": "/", "∕": "/", "×": "x"}
     | dict.fromkeys("\u00ad\u200b\u200c\u200d\u200e\u200f\u2060\ufeff", "")  # invisible
 )
 PROBABLE = 0.3  # from which on a tag counts as heard; few are more probable than one half
-_VARIOUS = frozenset(
-    ("various artists", "various", "various artist", "va", "v.a.", "v/a", "[various artists]")
+_VARIOUS = frozenset(  # as they are folded
+    (
+        *("various artists", "various", "various artist", "va", "v.a.", "v/a", "[various artists]"),
+        *("[various]", "v.a", "v. a.", "aa.vv.", "aa. vv.", "aavv", "multiple artists"),
+        *("verschiedene interpreten", "verschiedene", "diverse interpreten", "diverse"),
+        *("artistes divers", "artistes varies", "multi-interpretes", "compilation"),
+        *("artisti vari", "varios artistas", "varios interpretes", "varios", "diverse artiesten"),
+        *("blandade artister", "diverse artister", "rozni wykonawcy", "ruzni interpreti"),
+    )
 )
 
 

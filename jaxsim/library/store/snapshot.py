@@ -76,9 +76,12 @@ class Store:
 
     def _load(self) -> None:
         self.matrix, count = self._connection.execute("SELECT file, rows FROM matrix").fetchone()
-        if count and not (self.path / self.matrix).is_file():
-            raise FileNotFoundError
-        self.vectors = open_matrix(self.path / self.matrix, count, self.embedding_size)
+        try:
+            self.vectors = open_matrix(self.path / self.matrix, count, self.embedding_size)
+        except ValueError:
+            if not (self.path / self.matrix).is_file():
+                raise FileNotFoundError from None
+            raise
         owners = self._connection.execute("SELECT row, id FROM tracks WHERE present ORDER BY row")
         pairs = owners.fetchall()
         self.rows = np.fromiter((row for row, _ in pairs), np.int64, len(pairs))

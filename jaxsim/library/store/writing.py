@@ -253,12 +253,15 @@ class Writer:
             connection.executemany("INSERT INTO spread VALUES (?, ?, ?)", values)
 
     def prune(self) -> int:
-        """Forgets files that are gone, and writes a new matrix with only the tracks' rows.
+        """Forgets files that are gone, and writes a new matrix without their rows.
+
+        Files that are there but cannot be used now are not gone.
 
         Returns:
           The number of tracks forgotten.
         """
-        select = "SELECT path, row FROM tracks WHERE present ORDER BY row"
+        kept = "present OR path IN (SELECT path FROM skipped)"
+        select = f"SELECT path, row FROM tracks WHERE {kept} ORDER BY row"
         owners = self._connection.execute(select).fetchall()
         matrix = schema.open_matrix(self._matrix, self._rows, self.embedding_size)
         number = int(self._matrix.stem.partition("-")[2]) + 1
@@ -267,7 +270,7 @@ class Writer:
             for _, row in owners:
                 written.write(matrix[row].tobytes())
         with transaction(self._connection) as connection:
-            gone = connection.execute("DELETE FROM tracks WHERE NOT present").rowcount
+            gone = connection.execute(f"DELETE FROM tracks WHERE NOT ({kept})").rowcount
             moved = [(row, path) for row, (path, _) in enumerate(owners)]
             connection.executemany("UPDATE tracks SET row = ? WHERE path = ?", moved)
             connection.execute("UPDATE matrix SET file = ?, rows = ?", (file.name, len(owners)))

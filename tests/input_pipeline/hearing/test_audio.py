@@ -3,6 +3,7 @@
 import io
 import os
 import pickle
+import re
 import tracemalloc
 
 import numpy as np
@@ -243,6 +244,73 @@ def test_streams_of_two_kinds_in_one_file_keep_the_first_rate(tmp_path, music):
     assert decoded.seconds == pytest.approx(SECONDS + SECONDS * RATE / 32000, abs=0.2)
 
 
+@pytest.mark.parametrize(("subtype", "rate"), [("OPUS", 48000), ("VORBIS", RATE)])
+def test_ogg_streams_of_two_kinds_are_all_heard(tmp_path, music, subtype, rate):
+    content, second = io.BytesIO(), io.BytesIO()
+    encode(content, music, 48000, "libopus", container="ogg")
+    soundfile.write(second, music[0], rate, subtype=subtype, format="OGG")
+    content.write(second.getvalue())
+    path = tmp_path / "a.ogg"
+    path.write_bytes(content.getvalue())
+    decoded = decode(path)
+    first = SECONDS * RATE / 48000
+    assert decoded.rate == 48000
+    assert decoded.seconds == pytest.approx(first + SECONDS * RATE / rate, abs=0.1)
+    assert f"{decoded.seconds:.0f} s heard (the header says {first:.0f} s)" == decoded.note
+    assert decoded.fingerprint == audio.fingerprint(path)
+    path.write_bytes(content.getvalue() + b"OggS\0\2 is no stream")
+    assert decode(path).seconds == decoded.seconds
+
+
+@pytest.mark.parametrize(
+    ("suffix", "codec"), [("wav", "pcm_s16le"), ("aiff", "pcm_s16be"), ("caf", "pcm_s16be")]
+)
+def test_a_second_file_that_no_decoder_reaches_is_noted(tmp_path, music, suffix, codec):
+    path = tmp_path / f"a.{suffix}"
+    encode(path, music, RATE, codec)
+    path.write_bytes(path.read_bytes() * 2)
+    decoded = decode(path)
+    assert decoded.seconds == SECONDS
+    assert re.fullmatch(r"5 s heard \(nothing in the last (49|50|51)% of the file\)", decoded.note)
+
+
+@pytest.mark.parametrize("after", [b"", b"LIST\4\0\0\0INFO", b"id3 \4\0\0\0ID3\3"])
+@pytest.mark.parametrize("stated", [0, 1000, 2**31 - 1, 2**32 - 1])
+def test_a_wav_file_that_lies_about_its_size_is_heard(tmp_path, music, stated, after):
+    """Written to a pipe, or by a program that died; chunks after honest data are no sound."""
+    path = tmp_path / "a.wav"
+    soundfile.write(path, music.T, RATE)
+    content = path.read_bytes()
+    place = content.index(b"data") + 4
+    path.write_bytes(content + after)
+    assert (decode(path).seconds, decode(path).note) == (SECONDS, "")
+    path.write_bytes(content[:place] + stated.to_bytes(4, "little") + content[place + 4 :] + after)
+    decoded = decode(path)
+    assert decoded.seconds == pytest.approx(SECONDS, abs=0.001)
+    likeness, lag = aligned(decoded.samples, music.mean(axis=0))
+    assert (likeness > 0.9999, lag) == (True, 0)
+    assert ("the header says" in decoded.note) == (stated > 0)
+
+
+def test_a_compressed_wav_file_says_nothing_odd(tmp_path, music):
+    encode(tmp_path / "a.wav", music, RATE, "adpcm_ms")
+    assert decode(tmp_path / "a.wav").note == ""
+
+
+@pytest.mark.parametrize("suffix", ["caf", "w64"])
+def test_sizes_that_lead_out_of_the_file_are_no_surprise(tmp_path, music, suffix):
+    path = tmp_path / f"a.{suffix}"
+    encode(path, music, RATE, "pcm_s16le")
+    content = bytearray(path.read_bytes())
+    size, width = content.index(b"data") + (4 if suffix == "caf" else 16), 8
+    order = "big" if suffix == "caf" else "little"
+    content[size : size + width] = (100_004).to_bytes(width, order)
+    path.write_bytes(content)
+    decoded = decode(path)
+    assert 0.4 < decoded.seconds < 0.7
+    assert "nothing in the last 89% of the file" in decoded.note
+
+
 @pytest.mark.parametrize("suffix", ["flac", "wav", "aiff", "mp3"])
 def test_a_file_that_ends_early_is_heard_as_far_as_it_goes(tmp_path, music, suffix):
     path = tmp_path / f"a.{suffix}"
@@ -299,12 +367,27 @@ def test_channels_that_cancel_are_heard(tmp_path):
     assert level_of(beside, 440) > 0.3
     assert level_of(beside, 660) == pytest.approx(0.2, rel=0.02)
     surround = np.stack([tone, -tone, tone, -tone, tone, -tone])
-    assert level_of(surround, 440) > 0.2
+    assert level_of(surround, 440) > 0.1
+    turned = [np.sin(2 * np.pi * (440 * time + turn / 3)) for turn in range(3)]
+    assert level_of(np.stack(turned), 440) > 0.1
+    front = np.stack([tone, -tone, other, other])
+    assert level_of(front, 440) > 0.1
+    assert level_of(front, 660) > 0.5
+    rear = np.stack([*[np.zeros_like(tone)] * 6, tone, -tone])
+    assert level_of(rear, 440) > 0.05
     rng = np.random.default_rng(0)
     independent = rng.normal(size=(2, 5 * RATE), scale=0.1).astype(np.float32)
     soundfile.write(tmp_path / "a.wav", independent.T, RATE, subtype="FLOAT")
     samples = decode(tmp_path / "a.wav").samples
     np.testing.assert_allclose(samples, independent.mean(axis=0), atol=1e-7)
+
+
+@pytest.mark.parametrize("channels", [3, 7, 8, 9, 16, 32])
+def test_any_number_of_channels_is_heard(tmp_path, channels):
+    samples = np.random.default_rng(0).normal(size=(channels, RATE * 4), scale=0.1)
+    soundfile.write(tmp_path / "a.wav", samples.T, RATE, subtype="FLOAT")
+    decoded = decode(tmp_path / "a.wav")
+    np.testing.assert_allclose(decoded.samples, samples.mean(axis=0), atol=1e-6)
 
 
 def test_the_downmix_changes_without_a_click(tmp_path):

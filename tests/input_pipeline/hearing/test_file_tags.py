@@ -311,6 +311,13 @@ def test_aiff(tmp_path):
     assert file_tags.read(path) == FileTags(year=1999, genre=("Rock", "Jazz"))
 
 
+def test_aiff_has_texts_of_its_own(tmp_path):
+    tags = {"title": "A title", "author": "An artist"}
+    tone = 0.1 * np.sin(np.arange(22050))[None]
+    encode(tmp_path / "a.aiff", tone, 22050, "pcm_s16be", tags=tags)
+    assert file_tags.read(tmp_path / "a.aiff") == FileTags(title="A title", artist="An artist")
+
+
 def test_problems_say_what_was_found(tmp_path):
     found = flac(tmp_path / "a.flac", {"date": "May", "bpm": "fast", "key": "H minor"})
     assert found == FileTags(

@@ -108,7 +108,7 @@ def test_a_dry_run_writes_nothing_and_says_everything(music: Path) -> None:
     assert report.refused == {str(music / "d.wav"): "tags of WAVE files are not written"}
     assert report.describe().splitlines() == [
         f"tags of WAVE files are not written: {music}/d.wav",
-        "refused: tags of WAVE files 1",
+        "refused: tags of WAVE files are not written 1",
         "fields left out: already known 1",
         "fields to write: mood 3, tempo 3, key 2",
         "files: 3 to write, 1 refused",

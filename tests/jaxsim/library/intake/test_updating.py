@@ -132,6 +132,92 @@ def test_more_than_a_fifth_at_once_is_a_fault(music: Path) -> None:
     assert (report.gone, report.faults, len(opened)) == (2, [], 8)
 
 
+@pytest.mark.parametrize("is_link", [False, True])
+def test_a_folder_where_a_disk_was_mounted_is_a_fault(music: Path, is_link: bool) -> None:
+    """Whatever its share of the library, and behind a link as well."""
+    for number in range(10):
+        write_tone(music / f"more {number}.wav", 30 + number)
+    place, away = music / "disk", music.parent / "away"
+    away.mkdir()
+    write_tone(away / "20.wav", 20)
+    write_tone(away / "21.wav", 21)
+    if is_link:
+        place.symlink_to(away)
+    else:
+        shutil.copytree(away, place)
+    _, _, opened = run(music)
+    ids = sorted(opened.ids[opened.rows])
+    if is_link:
+        away.rename(music.parent / "elsewhere")
+    else:
+        for file in place.iterdir():
+            file.unlink()
+    report, _, opened = run(music, prune=True)
+    what = "leads nowhere" if is_link else "is empty"
+    assert report.faults == [f"{what}, and its 2 tracks are kept (is a disk not mounted?): {place}"]
+    assert (report.missing, report.forgotten) == (2, 0)
+    assert sorted(opened.ids[opened.rows]) == ids
+    report, _, opened = run(music, prune=True, confirm_gone=True)
+    assert (report.faults, report.forgotten, len(opened)) == ([], 2, len(ids) - 2)
+
+
+def test_what_is_excluded_is_not_missing(music: Path) -> None:
+    _, _, opened = run(music)
+    ids = sorted(opened.ids[opened.rows])
+    report, _, opened = run(music, exclude=["[0-2].wav"])
+    assert (report.faults, report.gone, len(opened)) == ([], 3, 1)
+    report, embedded, opened = run(music)
+    assert (embedded, sorted(opened.ids[opened.rows])) == ([], ids)
+
+
+def test_many_files_that_became_unusable_at_once_are_a_fault(music: Path) -> None:
+    """As after a copy that failed, or on a disk that is dying."""
+    _, _, opened = run(music)
+    ids = sorted(opened.ids[opened.rows])
+    for name in ("0.wav", "1.wav"):
+        (music / name).write_bytes(b"")
+    report, _, opened = run(music, prune=True)
+    assert report.faults == [
+        "2 of 4 tracks have files that became unusable at once, and are kept; the first: "
+        f"{music / '0.wav'} (file is empty)"
+    ]
+    assert (report.forgotten, sorted(opened.ids[opened.rows])) == (0, ids)
+    report, _, opened = run(music, prune=True, confirm_gone=True)
+    assert (report.faults, len(opened)) == ([], 2)
+
+
+def test_a_file_that_cannot_be_used_now_is_not_gone(music: Path) -> None:
+    _, _, opened = run(music)
+    ids = sorted(opened.ids[opened.rows])
+    content = (music / "0.wav").read_bytes()
+    (music / "0.wav").write_bytes(b"")
+    report, _, opened = run(music, prune=True)
+    assert (report.faults, report.forgotten, len(opened)) == ([], 0, 3)
+    (music / "0.wav").write_bytes(content)
+    report, embedded, opened = run(music, prune=True)
+    assert (embedded, sorted(opened.ids[opened.rows])) == ([], ids)
+    (music / "0.wav").write_bytes(b"")
+    run(music)
+    (music / "0.wav").unlink()
+    assert run(music, prune=True)[0].forgotten == 1
+
+
+def test_a_library_behind_a_link_is_the_same_library(music: Path) -> None:
+    link = music.parent / "link"
+    link.symlink_to(music)
+    _, _, opened = run(music)
+    ids = sorted(opened.ids[opened.rows])
+    report, embedded, opened = run(music, library=[link])
+    assert (embedded, report.moved, report.unchanged) == ([], 4, 0)
+    assert sorted(opened.ids[opened.rows]) == ids
+    assert {Path(track["path"]).relative_to(link).name for _, track in _tracks(opened)}
+    report, embedded, opened = run(music, library=[music, link])
+    assert (embedded, report.moved, report.unchanged) == ([], 4, 0)
+    assert report.ignored["link to a file already found"] == 4
+    assert sorted(opened.ids[opened.rows]) == ids
+    assert len(run(music, library=[link, music / "sub", link / "sub" / "3.FLAC"])[2]) == 4
+
+
 def test_a_folder_that_cannot_be_listed_hides_nothing(
     music: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -153,6 +239,30 @@ def test_a_folder_that_cannot_be_listed_hides_nothing(
     assert run(music)[0].gone == 0
     report, _, opened = run(music, confirm_gone=True)
     assert (report.gone, len(opened)) == (1, 3)
+
+
+def test_a_library_that_cannot_be_entered_is_a_fault(
+    music: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run(music)
+    listed, asked = Path.iterdir, os.stat
+
+    def no_list(path: Path) -> Iterator[Path]:
+        if path == music:
+            raise PermissionError(13, "Permission denied", str(path))
+        return listed(path)
+
+    def no_status(path, **options):
+        if str(path).startswith(f"{music}/"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return asked(path, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "iterdir", no_list)
+        patch.setattr(os, "stat", no_status)
+        report, _, opened = run(music, prune=True)
+    assert report.faults == [f"cannot be listed (Permission denied); its tracks are kept: {music}"]
+    assert (report.gone, report.forgotten, len(opened)) == (0, 0, 4)
 
 
 def identities(opened: store.Store) -> dict[str, tuple[str, bytes]]:

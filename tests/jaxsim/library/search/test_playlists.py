@@ -31,10 +31,22 @@ def test_m3u(tmp_path: Path) -> None:
 def test_relative_names_move_with_the_playlist(tmp_path: Path) -> None:
     folder = tmp_path / "lists"
     folder.mkdir()
-    tracks = [track(str(tmp_path / "a.mp3")), track(str(folder / "#b.mp3"))]
+    names = ("#b.mp3", " c.mp3")
+    tracks = [track(str(tmp_path / "a.mp3")), *(track(str(folder / name)) for name in names)]
     playlists.write(folder / "x.M3U", tracks, relative=True)
     lines = (folder / "x.M3U").read_text().splitlines()
-    assert [line for line in lines if not line.startswith("#EXT")] == ["../a.mp3", "./#b.mp3"]
+    assert [line for line in lines if not line.startswith("#EXT")] == [
+        *("../a.mp3", "./#b.mp3", "./ c.mp3"),
+    ]
+
+
+def test_relative_names_lead_to_the_files_from_behind_a_link(tmp_path: Path) -> None:
+    (tmp_path / "deep" / "er" / "lists").mkdir(parents=True)
+    (tmp_path / "lists").symlink_to(tmp_path / "deep" / "er" / "lists")
+    (tmp_path / "a.mp3").touch()
+    playlists.write(tmp_path / "lists" / "x.m3u", [track(str(tmp_path / "a.mp3"))], relative=True)
+    name = (tmp_path / "lists" / "x.m3u").read_text().splitlines()[-1]
+    assert (tmp_path / "lists" / name).is_file()
 
 
 def test_xspf(tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 from jaxsim.library import store
 from jaxsim.library.search import presets
-from jaxsim.library.store import connecting, writing
+from jaxsim.library.store import connecting, snapshot, writing
 from tests.helpers.libraries import describe, entry, random_vectors
 
 
@@ -96,6 +96,23 @@ def test_readers_while_a_library_is_written_and_pruned(
     monkeypatch.setattr(os, "access", access)
     with store.open(library) as opened:
         assert check(opened) == 50 + 30 * 25
+
+
+def test_a_matrix_that_is_pruned_while_it_is_opened(
+    library: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    opening = snapshot.open_matrix
+
+    def prune_and_open(*arguments):
+        monkeypatch.setattr(snapshot, "open_matrix", opening)
+        with writing.open(library) as writer:
+            writer.prune()
+        return opening(*arguments)
+
+    monkeypatch.setattr(snapshot, "open_matrix", prune_and_open)
+    with store.open(library) as opened:
+        check(opened)
+        assert opened.is_renumbered
 
 
 def test_a_log_does_not_grow_because_of_a_reader(library: Path) -> None:
