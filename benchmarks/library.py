@@ -24,7 +24,7 @@ from input_pipeline import command_line
 from input_pipeline.command_line import positive_integer
 from input_pipeline.tracks import DIMENSIONS
 from jaxsim.library import store
-from jaxsim.library.search import query
+from jaxsim.library.search import index, query
 from jaxsim.library.store import writing
 from jaxsim.library.store.entries import Entry
 from jaxsim.network import subspaces
@@ -134,13 +134,11 @@ def search_table(library: store.Store, queries: int) -> rich.table.Table:
     return table
 
 
-def recall_table(library: store.Store, queries: int) -> rich.table.Table:
-    from jaxsim.library.search import index
-
+def recall_table(approximate: index.Index, queries: int) -> rich.table.Table:
     table = rich.table.Table(title="USearch, against the exact first ten")
     for heading in ("weights", "width", "recall", "ms", "exact, ms"):
         table.add_column(heading, justify="right" if heading != "weights" else "left")
-    for row in index.measure(index.Index(library), queries=queries):
+    for row in index.measure(approximate, queries=queries):
         times = f"{row.index_ms:.1f}", f"{row.exact_ms:.1f}"
         table.add_row(row.weights, str(row.width), f"{row.recall:.3f}", *times)
     return table
@@ -153,9 +151,6 @@ def size_of(*files: Path) -> float:
 
 def measure(*, tracks: int, queries: int, like: Path | None) -> None:
     """Writes, searches and indexes a library, and prints the tables."""
-    # Here, since a process that loads USearch before ONNX Runtime dies, and others use this module.
-    from jaxsim.library.search import index
-
     console = rich.console.Console(width=100)
     with tempfile.TemporaryDirectory() as folder:
         path, began = Path(folder, "library"), time.perf_counter()
@@ -168,7 +163,7 @@ def measure(*, tracks: int, queries: int, like: Path | None) -> None:
             building = time.perf_counter()
             file = index.build(library)
             built = time.perf_counter()
-            console.print(recall_table(library, queries))
+            console.print(recall_table(index.Index(library), queries))
         print(
             f"written in {written - began:.1f} s ({tracks / (written - began):,.0f} "
             f"tracks/s), {size:.0f} MB; opened in {opened - written:.2f} s; index built in "
