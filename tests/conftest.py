@@ -29,6 +29,13 @@ if "PYTEST_XDIST_WORKER" not in os.environ:  # workers of pytest-xdist inherit a
     os.environ["JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS"] = "0.2"
 
 
+@pytest.hookimpl(trylast=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests are run first, so that no worker waits long for one at the end."""
+    slow = {item.path for item in items if item.get_closest_marker("slow")}
+    items.sort(key=lambda item: item.path not in slow)
+
+
 @pytest.fixture(scope="module", autouse=True)
 def _programs() -> Iterator[None]:
     """Frees the programs that a file has compiled.

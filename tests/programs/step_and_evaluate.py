@@ -43,16 +43,22 @@ batch = {
     "index": np.arange(BATCH, dtype=np.int32),
 }
 start = drawn_state(config, batch)
-own = parallel.to_devices(parallel.own_rows(batch), local_devices=jax.local_device_count())
+
+
+def dealt(rows):
+    """The rows, which all processes have, over the devices of this one."""
+    return parallel.to_devices(parallel.own_rows(rows), local_devices=jax.local_device_count())
+
+
+own = dealt(batch)
 state, found_terms = train_step.mapped_train_step(config)(
     parallel.replicate(start), own, parallel.replicate(np.float32(0.01))
 )
 
 
-def mined(state, own):
+def mined(anchors, own):
     """The negative in the triplet of every (anchor, candidate), -1 without one [A, S, B]."""
-    key = jax.random.fold_in(jax.random.key(config.seed), state.step)
-    anchors = train_step.embed(config, state, own)
+    key = jax.random.fold_in(jax.random.key(config.seed), start.step)
     labels = {name: own[name] for name in (*config.dimensions, "index")}
     candidates, others = jax.tree.map(
         lambda x: lax.all_gather(x, DEVICE_AXIS, tiled=True), (anchors, labels)
@@ -72,13 +78,13 @@ def mined(state, own):
     return jax.numpy.stack(found, axis=1)
 
 
-triplets = parallel.to_host(
-    parallel.map_over_devices(mined, split=(False, True), mapping=mapping, split_result=True)(
-        parallel.replicate(start), own
-    )
-).reshape(BATCH, len(config.dimensions), BATCH)
 embed = track_embeddings.embedder(config)
 placed = parallel.replicate(start)
+triplets = parallel.to_host(
+    parallel.map_over_devices(mined, split=(True, True), mapping=mapping, split_result=True)(
+        dealt(embed(placed, batch)), own
+    )
+).reshape(BATCH, len(config.dimensions), BATCH)
 embeddings = track_embeddings.embed_tracks(
     config, data, lambda segments: embed(placed, segments), batch_size=BATCH
 )

@@ -110,7 +110,12 @@ def test_the_stems_forms_are_equal(kind: str) -> None:
 
 
 @pytest.mark.usefixtures("forms")
-@pytest.mark.parametrize("inputs", INPUTS, ids=["single", "multi"])
+@pytest.mark.parametrize(
+    ("forms", "inputs"),
+    [("tpu", INPUTS[0]), ("cpu", INPUTS[1])],
+    ids=["single", "multi"],
+    indirect=["forms"],
+)
 @pytest.mark.slow
 def test_equals_the_plain_network(inputs: tuple[str, ...]) -> None:
     model = Inception(Plan(EMBEDDING, inputs=inputs, width=WIDTH))

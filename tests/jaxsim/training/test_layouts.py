@@ -1,4 +1,8 @@
-"""One device = eight virtual devices = two processes of four: one step and its evaluation."""
+"""One device with one mapping = two processes of four with the other: a step and its evaluation.
+
+test_train_step.py has eight devices of one process, test_processes.py the first mapping with two
+processes.
+"""
 
 import socket
 import subprocess
@@ -9,13 +13,10 @@ import pytest
 
 from tests.helpers import programs
 
-LAYOUTS = {"one device": (1, 1), "eight devices": (1, 8), "two processes of four": (2, 4)}
 
-
-def results(layout: str, mapping: str, folder: Path) -> dict[str, np.ndarray]:
-    """What the program finds in a layout."""
-    processes, devices = LAYOUTS[layout]
-    out = folder / f"{layout}, {mapping}.npz"
+def results(mapping: str, folder: Path, *, processes: int, devices: int) -> dict[str, np.ndarray]:
+    """What the program finds with so many processes of so many devices each."""
+    out = folder / f"{mapping}.npz"
     own = programs.environment().items()
     environment = {name: value for name, value in own if "JAX_NUM_" not in name} | {
         "XLA_FLAGS": f"--xla_force_host_platform_device_count={devices} "
@@ -51,23 +52,17 @@ def results(layout: str, mapping: str, folder: Path) -> dict[str, np.ndarray]:
 
 @pytest.mark.slow
 def test_layouts_agree(tmp_path):
-    expected = results("one device", "pmap", tmp_path)
+    expected = results("pmap", tmp_path, processes=1, devices=1)
     assert (expected["counted"] > 5).all(), "every dimension has triplets"
     assert len(np.unique(expected["triplets"])) > 10
     largest = max(np.abs(x).max() for name, x in expected.items() if name.startswith("gradient"))
     assert largest > 1e-3
-    for layout, mapping in (
-        ("eight devices", "pmap"),
-        ("eight devices", "shard_map"),
-        ("two processes of four", "pmap"),
-        ("two processes of four", "shard_map"),
-    ):
-        found = results(layout, mapping, tmp_path)
-        assert found.keys() == expected.keys()
-        for name in ("triplets", "counted", "scores"):
-            np.testing.assert_array_equal(found[name], expected[name], f"{layout}: {name}")
-        for name in expected.keys() - {"triplets", "counted", "scores"}:
-            tolerance = 1e-5 * largest if name.startswith("gradient") else 1e-5
-            np.testing.assert_allclose(
-                found[name], expected[name], rtol=0, atol=tolerance, err_msg=f"{layout}: {name}"
-            )
+    found = results("shard_map", tmp_path, processes=2, devices=4)
+    assert found.keys() == expected.keys()
+    for name in ("triplets", "counted", "scores"):
+        np.testing.assert_array_equal(found[name], expected[name], name)
+    for name in expected.keys() - {"triplets", "counted", "scores"}:
+        tolerance = 1e-5 * largest if name.startswith("gradient") else 1e-5
+        np.testing.assert_allclose(
+            found[name], expected[name], rtol=0, atol=tolerance, err_msg=name
+        )

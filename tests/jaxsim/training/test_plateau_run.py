@@ -47,11 +47,10 @@ def config(prepared_directory):
     return result
 
 
-@pytest.mark.parametrize("stops", [(11,), (3, 4, 7, 11)])
 @pytest.mark.slow
-def test_the_rate_falls_on_plateaus_and_the_run_ends(stops, config, tmp_path) -> None:
+def test_the_rate_falls_on_plateaus_and_the_run_ends(config, tmp_path) -> None:
     data = training_tracks(config)
-    for stop in stops:
+    for stop in (3, 6, 11):  # resumed after the first epoch without improvement, before a cut
         part = config.copy_and_resolve_references()
         part.num_steps = stop
         run.train(part, tmp_path, data, Scripted())
