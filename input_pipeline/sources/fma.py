@@ -5,6 +5,7 @@ https://github.com/mdeff/fma: `fma_metadata.zip`, and audio in `fma_small`, `_me
 """
 
 import ast
+import contextlib
 import csv
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -129,14 +130,23 @@ def _tempi(file: Path, collector: Collector) -> dict[str, str]:
     return {number: row[column] for number, row in _rows(file, [column], collector.leave_out)}
 
 
+@contextlib.contextmanager
+def _long_cells() -> Iterator[None]:
+    """Lets every reader of CSV take cells as long as biographies are, while it lasts."""
+    before = csv.field_size_limit(2**24)
+    try:
+        yield
+    finally:
+        csv.field_size_limit(before)
+
+
 def _rows(
     file: Path, needed: Sequence[Column], note: Callable[[str, str], None]
 ) -> Iterator[tuple[str, dict[Column, str]]]:
     """Yields (id, cells by column); a column has one name per header row."""
     if not file.is_file():
         raise FileNotFoundError(f"{file}: no such file, expected the data set's metadata")
-    csv.field_size_limit(2**24)  # biographies are long
-    with file.open(newline="", encoding="utf-8-sig") as lines:
+    with _long_cells(), file.open(newline="", encoding="utf-8-sig") as lines:
         reader = csv.reader(lines)
         columns = list(zip(*[next(reader, []) for _ in needed[0]], strict=False))
         if missing := [column for column in needed if column not in columns]:

@@ -72,6 +72,12 @@ def test_tracks(metadata, tmp_path):
     assert "CC BY 4.0" in collection.licence and "ISMIR 2017" in collection.citation
 
 
+def test_long_biographies_leave_other_readers_as_they_were(metadata, tmp_path):
+    before = csv.field_size_limit()
+    fma.read(metadata, audio=tmp_path)
+    assert csv.field_size_limit() == before
+
+
 def test_subsets_hold_those_before_them(metadata):
     ids = {
         subset: [track.track_id for track in fma.read(metadata, audio="a", subset=subset).tracks]
