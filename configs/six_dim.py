@@ -194,9 +194,10 @@ def laptop(config: ConfigDict) -> None:
 
 
 def short_run(config: ConfigDict) -> None:
-    """As `laptop`, with help for the dimension that 360 steps are too few for."""
+    """As `laptop`, with help for the dimensions that 360 steps are too few for."""
     config.augmentation.transpose = True  # every pair of tracks is heard in all keys
     config.loss.weights.key = 4.0
+    config.loss.weights.mood = 2.0
 
 
 def long_run(config: ConfigDict) -> None:
