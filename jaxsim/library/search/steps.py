@@ -1,7 +1,7 @@
-"""Work in steps: generators that ask, and leave the waiting for answers to who runs them.
+"""Work in steps: generators that ask, and leave it to whoever runs them to wait for the answers.
 
-A search is one. A command runs it in a thread, which waits (`run`); the service runs all of them
-between each other on its event loop (`jaxsim.library.service.stepping`).
+A search is one. A command runs it in its own thread, which waits (`run`); the service lets many
+take turns on its event loop (`jaxsim.library.service.stepping`).
 """
 
 import functools

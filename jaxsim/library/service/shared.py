@@ -141,7 +141,7 @@ class Shared:
         return [seed for name in names for seed in self._seeds(name)]
 
     def known_seeds(self, names: Sequence[str]) -> list[Seed] | None:
-        """The same, at once; None if one is neither a track nor an upload."""
+        """The same without looking for names; None if one is neither a track nor an upload."""
         known = [self._known_seed(name) for name in names]
         return [seed for seed in known if seed is not None] if None not in known else None
 
