@@ -105,6 +105,9 @@ def paper() -> ConfigDict:
     model.branch_norm = "none"  # of each input's branch before they meet: "none" or "batch"
     model.embedding_norm = "layer"  # A; or "none"
     model.embedding_relu = False  # whether a ReLU comes last (B's released network)
+    # Inputs of whose bins the embedding also reads mean, deviation and mean change over time, by a
+    # dense layer that starts at zero; not in the papers.
+    model.statistics = ()
     model.dtype = "bfloat16"  # of the computation; parameters and losses are float32
 
     config.relation = relation = ConfigDict()

@@ -3,13 +3,13 @@
 An `.npz` archive without pickles, or a safetensors file. The archive's array `metadata` (uint8),
 or the text of that name in the safetensors header, is UTF-8 JSON:
 
-  format, format_version: "jaxsim-model"; and 2, or 3 or 4 if the model has what is marked so below.
+  format, format_version: "jaxsim-model"; and 2, or 3 to 5 if the model has what is marked so below.
   jaxsim_version: of the exporting program.
   dimensions: names of the similarity dimensions; each owns an equal slice of the embedding.
   tag_names: per tag dimension, the names of its tags.
   model: config of the model: the fields of `jaxsim.network.plan.Plan` and how it was trained;
-    blocks and branch_blocks are absent where they equal the papers', and embedding_relu (3) and
-    whitened (3) where they are false or 0.
+    blocks and branch_blocks are absent where they equal the papers', and embedding_relu (3),
+    whitened (3) and statistics (5) where they are false, 0 or empty.
   standardise: per input, mean and deviation of its z-scoring.
   feature_config, feature_version: how the features that the model takes are extracted.
   tempogram (3): "cyclic" if the tempogram's rows are tempi within an octave; else absent.
@@ -48,6 +48,7 @@ FORMAT_VERSIONS = (
     2,
     3,
     4,
+    5,
 )  # Raise it whenever the metadata, the array names or the network change.
 METADATA = "metadata"
 
@@ -193,6 +194,11 @@ def _conditions(metadata: dict[str, Any]) -> Iterator[tuple[str, Any, str, bool]
     yield "model.embedding_relu", relu, "true or false", isinstance(relu, bool)
     whitened = model.get("whitened", 0)
     yield "model.whitened", whitened, f"0 or {count}", whitened in (0, count)
+    read = model.get("statistics", [])
+    right = isinstance(read, list) and all(
+        read.count(kind) == 1 and kind in inputs for kind in read
+    )
+    yield "model.statistics", read, f"some of {inputs}", right
     norm, norms = model["embedding_norm"], tuple(dict.fromkeys(EMBEDDING_NORMS.values()))
     yield "model.embedding_norm", norm, f"one of {norms}", norm in norms
     for kind in inputs:

@@ -18,6 +18,8 @@ from jaxsim.network.plan import PUBLISHED_DEPTH, Plan, plan_of
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
+PUBLISHED = PUBLISHED_DEPTH | {"embedding_relu": False, "statistics": ()}  # left out of files
+DENSE = ("embedding", "statistics")  # layers, whose batch normalisation has names of its own
 BATCH_NORM_EPSILON = 1e-5  # the default of `flax.linen.BatchNorm`
 
 
@@ -76,7 +78,7 @@ def add_readings(path: str | Path, readings: Mapping[str, Prototypes], out: str 
     """
     metadata, arrays = model_format.stored(path)
     network = {name: array for name, array in arrays.items() if not name.startswith(PREFIX)}
-    metadata |= {"format_version": 4}
+    metadata |= {"format_version": max(4, metadata["format_version"])}
     metadata["readings"] = {dimension: list(one.names) for dimension, one in readings.items()}
     _write(metadata, network | readings_arrays(readings), Path(out))
 
@@ -110,12 +112,14 @@ def parameters(
     layers = [name.removesuffix("/kernel") for name in arrays if name.endswith("/kernel")]
     if plan.norm == "batch":
         for layer in layers:
-            if layer != "embedding":
+            if layer not in DENSE:
                 scale, shift = (_norm(arrays, f"{layer}/norm/{name}") for name in ("scale", "bias"))
                 _fold(arrays, statistics, layer, f"{layer}/norm", scale=scale, shift=shift)
         arrays = {name: array for name, array in arrays.items() if "/norm/" not in name}
     if plan.normalises_branches:
         _fold_branches(arrays, statistics, plan)
+    if plan.statistics:
+        _fold_statistics(arrays, statistics, plan)
     if plan.embedding_norm == "batch_layer":
         _fold(arrays, statistics, "embedding", "embedding_centre")
     return arrays
@@ -167,6 +171,22 @@ def _fold_branches(
         arrays[f"{block}/{layer}/kernel"] = kernel
 
 
+def _fold_statistics(
+    arrays: dict[str, np.ndarray], statistics: Mapping[str, Any], plan: Plan
+) -> None:
+    """Turns the dense layer of normalised statistics into one of raw ones, scaled like the sum."""
+    kernel, bias = (arrays[f"statistics/{part}"].astype(np.float64) for part in ("kernel", "bias"))
+    if plan.branch_norm == "batch":
+        mean, variance = (_norm(statistics, f"statistics_centre/{n}") for n in ("mean", "var"))
+        kernel = kernel / np.sqrt(variance + BATCH_NORM_EPSILON)[:, None]
+        bias = bias - mean @ kernel
+    if plan.embedding_norm == "batch_layer":  # its mean is taken off the other dense layer
+        factor = 1 / np.sqrt(_norm(statistics, "embedding_centre/var") + BATCH_NORM_EPSILON)
+        kernel, bias = kernel * factor, bias * factor
+    arrays["statistics/kernel"] = kernel.astype(np.float32)
+    arrays["statistics/bias"] = bias.astype(np.float32)
+
+
 def _norm(arrays: Mapping[str, Any], name: str) -> np.ndarray:
     if name not in arrays:
         raise ValueError(f"batch normalisation: the network lacks {name}, which this config needs")
@@ -196,7 +216,7 @@ def _metadata(
     new = kind != "autocorrelation" or model.get("embedding_relu") or whitened
     metadata = {
         "format": model_format.FORMAT,
-        "format_version": 3 if new else 2,
+        "format_version": 5 if model.get("statistics") else 3 if new else 2,
         "jaxsim_version": jaxsim.__version__,
         "dimensions": list(config.dimensions),
         "tag_names": {name: list(tags) for name, tags in tag_names.items()},
@@ -211,8 +231,7 @@ def _metadata(
 
 def _described(model: dict[str, Any]) -> dict[str, Any]:
     """The configuration of a model, as its file stores it."""
-    published = (PUBLISHED_DEPTH | {"embedding_relu": False}).items()
-    described = {name: value for name, value in model.items() if (name, value) not in published}
+    described = {name: value for name, value in model.items() if PUBLISHED.get(name) != value}
     return described | {"embedding_norm": plan_of(model).folded().embedding_norm}
 
 

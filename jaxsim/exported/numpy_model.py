@@ -165,10 +165,16 @@ class Model:
         x = np.concatenate([self._branch(plan, kind, x) for kind, x in images.items()], axis=-1)
         for block in plan.trunk():
             x = self._block(block, x)
-        x = x.reshape(len(x), -1) @ self.arrays["embedding/kernel"] + self.arrays["embedding/bias"]
+        x = self._dense("embedding", x.reshape(len(x), -1))
+        if plan.statistics:
+            found = [statistics(images[kind]) for kind in plan.statistics]
+            x = x + self._dense("statistics", np.concatenate(found, axis=1))
         x = self._layer_norm(x) if plan.embedding_norm == "layer" else x
         x = np.maximum(x, 0) if plan.embedding_relu else x
         return self._whiten(x) if plan.whitened else x
+
+    def _dense(self, name: str, x: np.ndarray) -> np.ndarray:
+        return x @ self.arrays[f"{name}/kernel"] + self.arrays[f"{name}/bias"]
 
     def _whiten(self, x: np.ndarray) -> np.ndarray:
         parts = np.split(x, self.plan.whitened, axis=1)
@@ -251,6 +257,13 @@ def convolve_relu(
     patches = _windows(x, kernel.shape[:2], strides, "SAME", 0.0)
     product = patches.reshape(-1, kernel[..., 0].size) @ kernel.reshape(-1, kernel.shape[-1])
     return np.maximum(product + bias, 0).reshape(*patches.shape[:3], -1)
+
+
+def statistics(image: np.ndarray) -> np.ndarray:
+    """Mean, deviation and mean change over time of every bin: [B, H, W, 1] to [B, 3 H]."""
+    x = image[..., 0]
+    change = np.abs(np.diff(x, axis=2)).mean(axis=2)
+    return np.concatenate([x.mean(axis=2), x.std(axis=2), change], axis=1)
 
 
 def average_pool(x: np.ndarray, window: tuple[int, int]) -> np.ndarray:

@@ -17,7 +17,7 @@ from jaxsim.network.forms.convolution import add_bias, convolve
 from jaxsim.network.forms.pooling import average_pool, max_pool
 from jaxsim.network.forms.stem import convolved_and_pooled, convolved_by_patches, maximum, stem_axes
 from jaxsim.network.plan import Block, Plan, stem_name
-from jaxsim.network.shapes import DEVICE_AXIS
+from jaxsim.network.shapes import DEVICE_AXIS, checked
 
 MOMENTUM = 0.9  # of batch normalisation's running statistics
 
@@ -188,7 +188,22 @@ class Inception(nn.Module):
             x = self.block(block)(x, train=train)
         x = x.reshape(x.shape[0], -1)
         x = nn.Dense(self.plan.embedding_size, dtype=self.dtype, name="embedding")(x)
-        return self.normalised(x.astype(jnp.float32), train=train)
+        x = x.astype(jnp.float32)
+        if self.plan.statistics:
+            x = x + self.of_statistics(images, train=train)
+        return self.normalised(x, train=train)
+
+    def of_statistics(
+        self, images: Mapping[str, Float[Array, "B H W 1"]], *, train: bool
+    ) -> Float[Array, "B E"]:
+        """What the images' statistics add to the embedding: nothing until it is trained."""
+        x = jnp.concatenate([statistics(images[kind]) for kind in self.plan.statistics], axis=1)
+        if self.plan.branch_norm == "batch":
+            x = centred(x, train=train, name="statistics_centre")
+        dense = nn.Dense(
+            self.plan.embedding_size, kernel_init=nn.initializers.zeros, name="statistics"
+        )
+        return dense(x)
 
     def branch(self, kind: str, x: Float[Array, "B H W 1"], *, train: bool):
         """An input's own stem and blocks."""
@@ -209,6 +224,14 @@ class Inception(nn.Module):
         x = x if norm == "none" else nn.LayerNorm(name="embedding_norm")(x)
         x = nn.relu(x) if self.plan.embedding_relu else x
         return Whitening(self.plan.whitened, name="whitening")(x) if self.plan.whitened else x
+
+
+@checked
+def statistics(image: Float[Array, "B H W 1"]) -> Float[Array, "B 3*H"]:
+    """Of every bin of an image the mean, the deviation and the mean change over time."""
+    x = image[..., 0].astype(jnp.float32)
+    change = jnp.abs(jnp.diff(x, axis=2)).mean(axis=2)
+    return jnp.concatenate([x.mean(axis=2), x.std(axis=2), change], axis=1)
 
 
 class Whitening(nn.Module):

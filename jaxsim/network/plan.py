@@ -8,7 +8,8 @@ itself what to compute from it. This module needs nothing but Python.
     input image -> stem -> own blocks /
 
 The stem is a convolution and a max-pooling; a block is a naive and a dimension-reduction module. A
-network of a single input has no trunk: all blocks are its own.
+network of a single input has no trunk: all blocks are its own. A second dense layer may read
+statistics of the images themselves; what it gives is added to that of the first.
 """
 
 import dataclasses
@@ -63,6 +64,8 @@ REDUCTION = {
     "deep_1": Convolution(3, 96),
     "deep_2": Convolution(3, 96),
 }
+
+STATISTICS = 3  # of every bin: mean, deviation, mean change from frame to frame
 
 NORMS = ("none", "batch")
 BRANCH_NORMS = ("none", "batch")
@@ -135,11 +138,14 @@ class Plan:
       norm: after every convolution: "none" (the papers) or "batch".
       branch_norm: of the branches of several inputs before they meet: "none" (the papers) or
         "batch", without scale and shift. The branches of tempogram and CENS are quieter than mel's,
-        which would drown them out.
+        which would drown them out. Statistics are normalised like a branch.
       embedding_norm: "layer" (A), "none", or "batch_layer": batch normalisation before the layer
         normalisation. A deep stack of rectifiers maps all inputs to almost the same direction. The
         batch mean is that direction; once it is removed, the sub-spaces cannot collapse to it.
       embedding_relu: whether a ReLU follows (as in B's released backbone).
+      statistics: inputs of whose bins the embedding also reads the mean, the deviation and the mean
+        change over time, by a dense layer that is added to the first; none in the papers. They say
+        how a recording was produced, of which little is left at the end of a deep network.
       whitened: how many sub-spaces an exported network whitens at last; 0 = none.
     """
 
@@ -153,6 +159,7 @@ class Plan:
     branch_norm: str = "none"
     embedding_norm: str = "layer"
     embedding_relu: bool = False
+    statistics: tuple[str, ...] = ()
     whitened: int = 0
 
     @property
@@ -209,6 +216,9 @@ class Plan:
             joined = block.channels
             bins, frames = (-(-n // s) for n, s in zip((bins, frames), block.strides, strict=True))
         yield Layer("embedding", (bins * frames * joined, self.embedding_size))
+        if self.statistics:
+            read = STATISTICS * sum(images[kind][0] for kind in self.statistics)
+            yield Layer("statistics", (read, self.embedding_size))
 
     def folded(self) -> "Plan":
         """The plan once all batch normalisation is folded into the layers: what is exported."""
@@ -225,7 +235,8 @@ def plan_of(model: Mapping[str, Any]) -> Plan:
     """
     names = (field.name for field in dataclasses.fields(Plan))
     given = {name: model[name] for name in names if name in model}
-    return Plan(**given | {"inputs": tuple(model["inputs"])})
+    several = {name: tuple(given[name]) for name in ("inputs", "statistics") if name in given}
+    return Plan(**given | several)
 
 
 def scaled(channels: int, width: float) -> int:

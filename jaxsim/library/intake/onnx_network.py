@@ -83,7 +83,10 @@ def graph(model: Model) -> onnx.ModelProto:
     for block in plan.trunk():
         x = _block(built, block, x)
     x = built.add("Flatten", [built.add("Transpose", [x], perm=[0, 2, 3, 1])])
-    x = built.add("Gemm", [x, *built.weights("embedding/kernel", "embedding/bias")])
+    x = built.dense("embedding", x)
+    if plan.statistics:
+        found = [statistic for kind in plan.statistics for statistic in _statistics(built, kind)]
+        x = built.add("Add", [x, built.dense("statistics", built.joined(found))])
     if plan.embedding_norm == "layer":
         weights = built.weights("embedding_norm/scale", "embedding_norm/bias")
         x = built.add("LayerNormalization", [x, *weights], epsilon=float(LAYER_NORM_EPSILON))
@@ -130,6 +133,25 @@ def _reduction(built: "_Graph", name: str, x: str, channels: Sequence[int]) -> s
     return built.joined([point, wide, deep, pooled])
 
 
+def _statistics(built: "_Graph", image: str) -> list[str]:
+    """Mean, deviation and mean change over time of an image's bins, [B, bins] each."""
+    time = built.weight(f"{image}, time", np.array([3], np.int64))
+    mean = built.add("ReduceMean", [image, time])
+    offsets = built.add("Sub", [image, mean])
+    variance = built.add("ReduceMean", [built.add("Mul", [offsets, offsets]), time])
+    start, end, last = (
+        built.weight(f"{image}, frame {name}", np.array([number], np.int64))
+        for name, number in (("1", 1), ("end", np.iinfo(np.int64).max), ("-1", -1))
+    )
+    first = built.weight(f"{image}, frame 0", np.array([0], np.int64))
+    later = built.add("Slice", [image, start, end, time])
+    earlier = built.add("Slice", [image, first, last, time])
+    size = built.add("Abs", [built.add("Sub", [later, earlier])])
+    change = built.add("ReduceMean", [size, time])
+    found = [mean, built.add("Sqrt", [variance]), change]
+    return [built.add("Flatten", [each]) for each in found]
+
+
 def _whiten(built: "_Graph", x: str) -> str:
     kernels = built.arrays["whitening/kernel"]
     parts = built.split(x, [kernel.shape[0] for kernel in kernels])
@@ -169,6 +191,9 @@ class _Graph:
         lengths = self.weight(f"{x}, lengths", np.array(sizes, np.int64))
         self.add("Split", [x, lengths], parts, axis=1)
         return parts
+
+    def dense(self, name: str, x: str) -> str:
+        return self.add("Gemm", [x, *self.weights(f"{name}/kernel", f"{name}/bias")])
 
     def convolve(self, name: str, x: str, strides: Sequence[int] = (1, 1)) -> str:
         kernel, bias = self.arrays[f"{name}/kernel"], self.arrays[f"{name}/bias"]

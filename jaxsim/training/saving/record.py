@@ -26,6 +26,7 @@ ADDED = {f"model.{name}": value for name, value in PUBLISHED_DEPTH.items()} | {
     "loss.temperature": 0.1,
     "data.draw": "balanced",
     "model.embedding_relu": False,
+    "model.statistics": [],
     "features.sample_rate": 22050,
     "features.hop_length": 512,
     "features.n_fft": 1024,

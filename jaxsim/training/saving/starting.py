@@ -14,6 +14,7 @@ from jaxsim.network.plan import Plan, plan_of
 from jaxsim.training.saving.checkpoints import restore_for_inference
 from jaxsim.training.train_step import State
 
+ADDED = ("statistics",)  # layers that a network may get when it is trained further
 WHITENING = (whitening.KERNEL, whitening.BIAS)
 
 
@@ -80,6 +81,8 @@ def adopted(config: ConfigDict) -> ConfigDict:
         )
     config = config.copy_and_resolve_references()
     structure = dataclasses.asdict(source.plan)
+    if not source.plan.statistics:  # a layer of them starts at zero, in a trained network too
+        del structure["statistics"]
     config.model.update({name: structure[name] for name in structure if name in config.model})
     config.features.update(
         {name: value for name, value in source.features.items() if name in config.features}
@@ -99,12 +102,15 @@ def started(config: ConfigDict, state: State) -> State:
         return state
     source = read(config.start_from)
     network = {name: each for name, each in state.params.items() if name != "classes"}
-    shapes = [jax.tree.map(np.shape, tree) for tree in (network, source.params)]
+    added = {} if source.plan.statistics else {n: network[n] for n in ADDED if n in network}
+    params = source.params | added
+    shapes = [jax.tree.map(np.shape, tree) for tree in (network, params)]
     if shapes[0] != shapes[1]:
         raise ValueError(
             f"config.start_from is {config.start_from}, expected a network like that of "
             "config.model; leave config.model as it is in the run or model that you start from"
         )
-    params = jax.tree.map(np.asarray, source.params)
-    batch_stats = source.batch_stats or state.batch_stats
-    return State(state.step, state.params | params, batch_stats, state.moments)
+    params = jax.tree.map(np.asarray, params)
+    return State(
+        state.step, state.params | params, state.batch_stats | source.batch_stats, state.moments
+    )
