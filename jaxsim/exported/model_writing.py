@@ -231,6 +231,7 @@ def _metadata(
 
 def _described(model: dict[str, Any]) -> dict[str, Any]:
     """The configuration of a model, as its file stores it."""
+    model = model | {"statistics": tuple(model.get("statistics", ()))}
     described = {name: value for name, value in model.items() if PUBLISHED.get(name) != value}
     return described | {"embedding_norm": plan_of(model).folded().embedding_norm}
 

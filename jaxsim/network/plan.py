@@ -234,8 +234,8 @@ def plan_of(model: Mapping[str, Any]) -> Plan:
     Older configurations and files do not give the depth, which was fixed then.
     """
     names = (field.name for field in dataclasses.fields(Plan))
-    given = {name: model[name] for name in names if name in model}
-    several = {name: tuple(given[name]) for name in ("inputs", "statistics") if name in given}
+    given: dict[str, Any] = {name: model[name] for name in names if name in model}
+    several: dict[str, Any] = {name: tuple(given[name]) for name in ("inputs", "statistics") if name in given}
     return Plan(**given | several)
 
 

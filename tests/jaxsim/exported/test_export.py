@@ -19,6 +19,8 @@ from input_pipeline.datasets.batches import track_segments
 from input_pipeline.hearing.features import FeatureConfig
 from jaxsim import export
 from jaxsim.exported import model_format, model_writing, numpy_model
+from jaxsim.library.intake import onnx_network
+from jaxsim.network import inception
 from jaxsim.network.inputs import images
 from jaxsim.training import train_step
 from jaxsim.training.saving.checkpoints import Checkpoints
@@ -180,6 +182,39 @@ def test_a_cyclic_tempogram_and_a_relu(config: ConfigDict, tmp_path: Path) -> No
         found = model.embed(batch["mel"], batch["cens"], batch["onset"])
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
     assert [*versions.values()] == [2, 3, 3]
+
+
+@pytest.mark.parametrize("branch_norm", ["none", "batch"])
+def test_statistics_of_the_inputs(config: ConfigDict, branch_norm: str, tmp_path: Path) -> None:
+    norms = dict(norm="none", branch_norm=branch_norm, embedding_norm="batch_layer")
+    narrow(config, inputs=("mel", "tempogram", "cens"), **norms)
+    config.model.statistics = ("cens", "mel")
+    state = trained_state(config)
+    write(config, state, tmp_path / "model.npz")
+    assert model_format.read(tmp_path / "model.npz")[0]["format_version"] == 5
+    model = numpy_model.load(tmp_path / "model.npz")
+    batch = random_features(3)
+    expected = np.asarray(jax.jit(functools.partial(train_step.embed, config))(state, batch))
+    found = model.embed(batch["mel"], batch["cens"], batch["onset"])
+    np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
+    by_onnx = onnx_network.Network(model)(batch)
+    np.testing.assert_allclose(by_onnx, expected, rtol=0, atol=1e-4)
+    state.params["statistics"]["kernel"] *= 0
+    without = np.asarray(jax.jit(functools.partial(train_step.embed, config))(state, batch))
+    assert np.abs(without - expected).max() > 0.1, "they must matter"
+    metadata, arrays = model_format.read(tmp_path / "model.npz")
+    metadata["model"]["statistics"] = ["mel", "mel"]
+    with pytest.raises(
+        ValueError, match=r"model\.statistics is \['mel', 'mel'\], expected some of"
+    ):
+        model_format.check(metadata, arrays, "model.npz")
+
+
+def test_what_statistics_are() -> None:
+    image = np.float32([[[[1], [2], [5], [0]], [[3], [3], [3], [3]]]])
+    expected = [[2.0, 3.0, np.sqrt((1 + 0 + 9 + 4) / 4), 0.0, (1 + 3 + 5) / 3, 0.0]]
+    np.testing.assert_allclose(numpy_model.statistics(image), expected, rtol=1e-6)
+    np.testing.assert_allclose(inception.statistics(jax.numpy.asarray(image)), expected, rtol=1e-6)
 
 
 def test_half_the_size(single: tuple[ConfigDict, train_step.State], tmp_path: Path) -> None:

@@ -185,7 +185,7 @@ REFUSALS = [
     (change_metadata("format", "other"), "not a jaxsim export (format is not 'jaxsim-model')"),
     (
         change_metadata("format_version", 1),
-        "format_version is 1, expected 2 or 3 or 4; export the model again, "
+        "format_version is 1, expected 2 or 3 or 4 or 5; export the model again, "
         "or install the jaxsim that wrote it",
     ),
     (change_metadata("dimensions", "genre"), "dimensions is 'genre', expected list"),

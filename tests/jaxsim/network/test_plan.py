@@ -70,7 +70,8 @@ def test_a_configuration_is_a_plan() -> None:
     plan = plan_of(model)
     for field in dataclasses.fields(Plan):
         value = 0 if field.name == "whitened" else model[field.name]  # only exports are whitened
-        assert getattr(plan, field.name) == (tuple(value) if field.name == "inputs" else value)
+        several = field.name in ("inputs", "statistics")
+        assert getattr(plan, field.name) == (tuple(value) if several else value)
     older = {name: value for name, value in model.to_dict().items() if name not in PUBLISHED_DEPTH}
     assert plan_of(older) == plan, "configurations from before the depth could be chosen"
     folded = plan.folded()

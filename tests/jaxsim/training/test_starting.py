@@ -62,6 +62,17 @@ def test_an_exported_model(batch):
     assert set(state.params["classes"]) == set(config.dimensions)
 
 
+def test_statistics_join_a_trained_network(finished, prepared_directory, batch):
+    restored = restore_for_inference(finished)
+    config = tiny(prepared_directory, start_from=str(finished))
+    config.model.statistics = ("mel",)
+    found, state = first_embeddings(config, batch)
+    network = train_step.State(0, restored.params, restored.batch_stats, ())
+    expected = jax.jit(functools.partial(train_step.embed, restored.config))(network, batch)
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+    assert state.params["statistics"]["kernel"].shape == (3 * 128, config.model.embedding_size)
+
+
 def test_the_command_trains_it_further(finished, prepared_directory, tmp_path, monkeypatch):
     """The run's own start is that of its source."""
     seen = {}
