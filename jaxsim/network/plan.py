@@ -235,7 +235,9 @@ def plan_of(model: Mapping[str, Any]) -> Plan:
     """
     names = (field.name for field in dataclasses.fields(Plan))
     given: dict[str, Any] = {name: model[name] for name in names if name in model}
-    several: dict[str, Any] = {name: tuple(given[name]) for name in ("inputs", "statistics") if name in given}
+    several: dict[str, Any] = {
+        name: tuple(given[name]) for name in ("inputs", "statistics") if name in given
+    }
     return Plan(**given | several)
 
 
