@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
 PUBLISHED = PUBLISHED_DEPTH | {"embedding_relu": False, "statistics": ()}  # left out of files
-DENSE = ("embedding", "statistics")  # layers, whose batch normalisation has names of its own
+DENSE = ("embedding", "statistics")  # layers without the batch normalisation of convolutions
 BATCH_NORM_EPSILON = 1e-5  # the default of `flax.linen.BatchNorm`
 
 

@@ -90,12 +90,7 @@ CHOICES: dict[str, Collection[str]] = {
     "optimiser.schedule": SCHEDULES,
     "parallel.mapping": MAPPINGS,
 }
-SELECTIONS: dict[str, Collection[str]] = {
-    "dimensions": DIMENSIONS,
-    "model.inputs": INPUTS,
-    "model.statistics": INPUTS,
-}
-OPTIONAL = ("model.statistics",)  # selections that may be empty
+SELECTIONS: dict[str, Collection[str]] = {"dimensions": DIMENSIONS, "model.inputs": INPUTS}
 
 
 def check(config: ConfigDict, *, devices: int) -> None:
@@ -120,16 +115,16 @@ def _check_choices(config: ConfigDict) -> None:
     for field, allowed in SELECTIONS.items():
         values = tuple(_get(config, field))
         unknown = [value for value in values if value not in allowed]
-        if unknown or not (values or field in OPTIONAL) or len(set(values)) < len(values):
+        if unknown or not values or len(set(values)) < len(values):
             raise ValueError(
                 f"config.{field} is {values}, expected some of {', '.join(allowed)}, "
                 "each at most once"
             )
-    missing = set(config.model.statistics) - set(config.model.inputs)
-    if missing:
+    inputs, statistics = (tuple(config.model[name]) for name in ("inputs", "statistics"))
+    if not set(statistics) <= set(inputs) or len(set(statistics)) < len(statistics):
         raise ValueError(
-            f"config.model.statistics is {tuple(config.model.statistics)}, expected some of "
-            f"config.model.inputs = {tuple(config.model.inputs)}, or none"
+            f"config.model.statistics is {statistics}, expected none or some of {inputs}, as in "
+            "config.model.inputs, each at most once"
         )
 
 

@@ -135,20 +135,18 @@ def _reduction(built: "_Graph", name: str, x: str, channels: Sequence[int]) -> s
 
 def _statistics(built: "_Graph", image: str) -> list[str]:
     """Mean, deviation and mean change over time of an image's bins, [B, bins] each."""
-    time = built.weight(f"{image}, time", np.array([3], np.int64))
+    numbers = {"axis": 3, "first": 0, "second": 1, "last": -1, "end": np.iinfo(np.int64).max}
+    time, first, second, last, end = (
+        built.weight(f"{image}, {name}", np.array([number], np.int64))
+        for name, number in numbers.items()
+    )
     mean = built.add("ReduceMean", [image, time])
     offsets = built.add("Sub", [image, mean])
     variance = built.add("ReduceMean", [built.add("Mul", [offsets, offsets]), time])
-    start, end, last = (
-        built.weight(f"{image}, frame {name}", np.array([number], np.int64))
-        for name, number in (("1", 1), ("end", np.iinfo(np.int64).max), ("-1", -1))
-    )
-    first = built.weight(f"{image}, frame 0", np.array([0], np.int64))
-    later = built.add("Slice", [image, start, end, time])
+    later = built.add("Slice", [image, second, end, time])
     earlier = built.add("Slice", [image, first, last, time])
-    size = built.add("Abs", [built.add("Sub", [later, earlier])])
-    change = built.add("ReduceMean", [size, time])
-    found = [mean, built.add("Sqrt", [variance]), change]
+    changes = built.add("Abs", [built.add("Sub", [later, earlier])])
+    found = [mean, built.add("Sqrt", [variance]), built.add("ReduceMean", [changes, time])]
     return [built.add("Flatten", [each]) for each in found]
 
 

@@ -14,7 +14,6 @@ from jaxsim.network.plan import Plan, plan_of
 from jaxsim.training.saving.checkpoints import restore_for_inference
 from jaxsim.training.train_step import State
 
-ADDED = ("statistics",)  # layers that a network may get when it is trained further
 WHITENING = (whitening.KERNEL, whitening.BIAS)
 
 
@@ -81,7 +80,7 @@ def adopted(config: ConfigDict) -> ConfigDict:
         )
     config = config.copy_and_resolve_references()
     structure = dataclasses.asdict(source.plan)
-    if not source.plan.statistics:  # a layer of them starts at zero, in a trained network too
+    if not source.plan.statistics:  # the configuration may add them: their layer starts at zero
         del structure["statistics"]
     config.model.update({name: structure[name] for name in structure if name in config.model})
     config.features.update(
@@ -102,8 +101,8 @@ def started(config: ConfigDict, state: State) -> State:
         return state
     source = read(config.start_from)
     network = {name: each for name, each in state.params.items() if name != "classes"}
-    added = {} if source.plan.statistics else {n: network[n] for n in ADDED if n in network}
-    params = source.params | added
+    added = {name: each for name, each in network.items() if name == "statistics"}
+    params = added | source.params
     shapes = [jax.tree.map(np.shape, tree) for tree in (network, params)]
     if shapes[0] != shapes[1]:
         raise ValueError(

@@ -205,6 +205,14 @@ REFUSALS = [
         change_metadata("model.inputs", ["mel", "audio"]),
         "model.inputs is ['mel', 'audio'], expected some of ['mel', 'tempogram', 'cens']",
     ),
+    *(
+        (
+            change_metadata("model.statistics", value),
+            f"model.statistics is {value!r}, expected some of ['mel', 'tempogram', 'cens'], each at "
+            "most once",
+        )
+        for value in (["cens", "cens"], ["cens", "audio"], "cens")
+    ),
     (
         change_metadata("model.embedding_size", 7),
         "model.embedding_size is 7, expected a positive multiple of 3 (the number of dimensions)",

@@ -366,6 +366,8 @@ def test_refuses_to_resume_with_another_configuration(finished, prepared_directo
         ("loss.band", 0.2, r"config\.loss\.band is 0\.2, expected at most"),
         ("model.embedding_size", 385, r"config\.model\.embedding_size is 385, expected a multiple"),
         ("model.inputs", ("mel", "mel"), r"config\.model\.inputs is"),
+        ("model.statistics", ("mel", "mel"), r"config\.model\.statistics is \('mel', 'mel'\)"),
+        ("model.statistics", ("audio",), r"statistics is \('audio',\), expected none or some of"),
         ("relation.key", "same", r"config\.relation\.key is 'same'"),
         ("model.blocks", 2, r"config\.model\.blocks is 2, expected 3 to 100 with .* = 2"),
         ("model.branch_blocks", 0, r"config\.model\.branch_blocks is 0, expected 1 to 100"),
