@@ -208,8 +208,8 @@ REFUSALS = [
     *(
         (
             change_metadata("model.statistics", value),
-            f"model.statistics is {value!r}, expected some of ['mel', 'tempogram', 'cens'], each at "
-            "most once",
+            f"model.statistics is {value!r}, expected some of ['mel', 'tempogram', 'cens'], each "
+            "at most once",
         )
         for value in (["cens", "cens"], ["cens", "audio"], "cens")
     ),
