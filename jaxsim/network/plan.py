@@ -144,8 +144,7 @@ class Plan:
         batch mean is that direction; once it is removed, the sub-spaces cannot collapse to it.
       embedding_relu: whether a ReLU follows (as in B's released backbone).
       statistics: inputs of whose bins the embedding also reads the mean, the deviation and the mean
-        change over time, by a dense layer that is added to the first; none in the papers. They say
-        how a recording was produced, of which little is left at the end of a deep network.
+        change over time, by a dense layer that is added to the first; none in the papers.
       whitened: how many sub-spaces an exported network whitens at last; 0 = none.
     """
 
