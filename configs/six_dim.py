@@ -140,6 +140,9 @@ def paper() -> ConfigDict:
     loss.average = "mined"  # over the mined triplets, or over all "possible" ones
 
     config.optimiser = optimiser = ConfigDict()  # Adam
+    # What it changes: "all", or only the "last" ones, which give the embedding; for a network that
+    # hears well already (config.start_from) and few recordings.
+    optimiser.layers = "all"
     optimiser.learning_rate = 1e-5  # A §3.4
     optimiser.warmup_steps = 0
     optimiser.schedule = "plateau"  # or "cosine"

@@ -19,9 +19,10 @@ For each of these dimensions there are arrays "readings/<dimension>/prototypes" 
 "offset" [C]; see `jaxsim.exported.readings`. Every other array is a parameter, named by its path in
 the network (see `expected_shapes`): float32, or float16 for half the size. Both become float32 when
 read.
-All batch normalisation is folded into the kernels and biases around it: `model.norm` and
+Batch normalisation is folded into the kernels and biases around it: `model.norm` and
 `model.branch_norm` say only how the network was trained, and an `embedding_norm` "batch_layer" has
-become "layer".
+become "layer". That of statistics alone is kept, as "statistics_centre/mean" and "var": another
+training can go on with it.
 """
 
 import json
@@ -33,6 +34,7 @@ import numpy as np
 
 from jaxsim.exported import archives, readings, safetensors_format, whitening
 from jaxsim.network.plan import (
+    CENTRE,
     CHROMA_ROWS,
     EMBEDDING_NORMS,
     INPUTS,
@@ -139,6 +141,8 @@ def check(metadata: Any, arrays: Mapping[str, Any], source: str | Path) -> dict[
             raise ValueError(f"{source}: {name} has shape {array.shape}, expected {expected[name]}")
         if not np.isfinite(array).all():
             raise ValueError(f"{source}: {name} has values that are not finite")
+        if name == f"{CENTRE}/var" and array.min() < 0:
+            raise ValueError(f"{source}: {name} has {array.min()}, expected at least 0")
     return parameters
 
 
@@ -279,6 +283,9 @@ def expected_shapes(metadata: dict[str, Any]) -> dict[str, tuple[int, ...]]:
     shapes: dict[str, tuple[int, ...]] = {}
     for layer in plan.layers(image_sizes(metadata["feature_config"])):
         shapes |= {f"{layer.path}/kernel": layer.kernel, f"{layer.path}/bias": layer.kernel[-1:]}
+    if plan.statistics:
+        read = shapes["statistics/kernel"][:1]
+        shapes |= {f"{CENTRE}/{name}": read for name in ("mean", "var")}
     if plan.embedding_norm == "layer":
         shapes |= {f"embedding_norm/{name}": (plan.embedding_size,) for name in ("scale", "bias")}
     if plan.whitened:

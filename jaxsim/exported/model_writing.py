@@ -13,14 +13,13 @@ from input_pipeline.files import replacing
 from jaxsim.exported import model_format, safetensors_format
 from jaxsim.exported.readings import PREFIX, Prototypes
 from jaxsim.exported.readings import arrays as readings_arrays
-from jaxsim.network.plan import PUBLISHED_DEPTH, Plan, plan_of
+from jaxsim.network.plan import BATCH_NORM_EPSILON, CENTRE, PUBLISHED_DEPTH, Plan, plan_of
 
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
 PUBLISHED = PUBLISHED_DEPTH | {"embedding_relu": False, "statistics": ()}  # left out of files
 DENSE = ("embedding", "statistics")  # layers without the batch normalisation of convolutions
-BATCH_NORM_EPSILON = 1e-5  # the default of `flax.linen.BatchNorm`
 
 
 def write(
@@ -39,7 +38,8 @@ def write(
 
     Batch normalisation is folded into kernels and biases with its running statistics. It directly
     follows its layer, before ReLU and maximum, so the network stays the same. That of the branches
-    precedes 1 x 1 convolutions, directly or with a maximum in between, with which it commutes.
+    precedes 1 x 1 convolutions, directly or with a maximum in between, with which it commutes. That
+    of the inputs' statistics is written as it is.
 
     Args:
       params, batch_stats: of `jaxsim.network.inception.Inception`; without any batch normalisation
@@ -119,9 +119,10 @@ def parameters(
     if plan.normalises_branches:
         _fold_branches(arrays, statistics, plan)
     if plan.statistics:
-        _fold_statistics(arrays, statistics, plan)
+        centre = {f"{CENTRE}/{name}" for name in ("mean", "var")}
+        arrays |= {name: _norm(statistics, name).astype(np.float32) for name in sorted(centre)}
     if plan.embedding_norm == "batch_layer":
-        _fold(arrays, statistics, "embedding", "embedding_centre")
+        _fold_embedding(arrays, statistics, plan)
     return arrays
 
 
@@ -171,20 +172,15 @@ def _fold_branches(
         arrays[f"{block}/{layer}/kernel"] = kernel
 
 
-def _fold_statistics(
+def _fold_embedding(
     arrays: dict[str, np.ndarray], statistics: Mapping[str, Any], plan: Plan
 ) -> None:
-    """Turns the dense layer of normalised statistics into one of raw ones, scaled like the sum."""
-    kernel, bias = (arrays[f"statistics/{part}"].astype(np.float64) for part in ("kernel", "bias"))
-    if plan.branch_norm == "batch":
-        mean, variance = (_norm(statistics, f"statistics_centre/{n}") for n in ("mean", "var"))
-        kernel = kernel / np.sqrt(variance + BATCH_NORM_EPSILON)[:, None]
-        bias = bias - mean @ kernel
-    if plan.embedding_norm == "batch_layer":  # its mean is taken off the other dense layer
+    """Merges the normalisation of the embedding with the dense layers whose sum it is."""
+    _fold(arrays, statistics, "embedding", "embedding_centre")
+    if plan.statistics:  # the mean is taken off the other layer
         factor = 1 / np.sqrt(_norm(statistics, "embedding_centre/var") + BATCH_NORM_EPSILON)
-        kernel, bias = kernel * factor, bias * factor
-    arrays["statistics/kernel"] = kernel.astype(np.float32)
-    arrays["statistics/bias"] = bias.astype(np.float32)
+        for name in ("statistics/kernel", "statistics/bias"):
+            arrays[name] = (arrays[name] * factor).astype(np.float32)
 
 
 def _norm(arrays: Mapping[str, Any], name: str) -> np.ndarray:

@@ -21,7 +21,16 @@ from jaxsim.exported import model_format
 from jaxsim.exported import readings as readings_of_model
 from jaxsim.exported.readings import Prototypes
 from jaxsim.network import subspaces
-from jaxsim.network.plan import CHROMA_ROWS, INPUTS, Block, Plan, plan_of, stem_name
+from jaxsim.network.plan import (
+    BATCH_NORM_EPSILON,
+    CENTRE,
+    CHROMA_ROWS,
+    INPUTS,
+    Block,
+    Plan,
+    plan_of,
+    stem_name,
+)
 
 MODELS = Path(__file__).with_name("models")
 SHIPPED = MODELS / "music.npz"  # trained on recordings and the embedded scores; see music.md
@@ -167,11 +176,16 @@ class Model:
             x = self._block(block, x)
         x = self._dense("embedding", x.reshape(len(x), -1))
         if plan.statistics:
-            found = [statistics(images[kind]) for kind in plan.statistics]
-            x = x + self._dense("statistics", np.concatenate(found, axis=1))
+            x = x + self._dense("statistics", self._statistics(images))
         x = self._layer_norm(x) if plan.embedding_norm == "layer" else x
         x = np.maximum(x, 0) if plan.embedding_relu else x
         return self._whiten(x) if plan.whitened else x
+
+    def _statistics(self, images: dict[str, np.ndarray]) -> np.ndarray:
+        """The statistics that the embedding reads, normalised."""
+        found = np.concatenate([statistics(images[kind]) for kind in self.plan.statistics], axis=1)
+        mean, variance = (self.arrays[f"{CENTRE}/{name}"] for name in ("mean", "var"))
+        return (found - mean) / np.sqrt(variance + BATCH_NORM_EPSILON)
 
     def _dense(self, name: str, x: np.ndarray) -> np.ndarray:
         return x @ self.arrays[f"{name}/kernel"] + self.arrays[f"{name}/bias"]

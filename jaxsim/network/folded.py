@@ -1,4 +1,4 @@
-"""An exported network run by JAX: all batch normalisation folded into its layers, in float32."""
+"""An exported network run by JAX: batch normalisation folded into its layers, in float32."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -9,7 +9,7 @@ from ml_collections import ConfigDict
 
 from jaxsim.network.inception import Inception
 from jaxsim.network.inputs import images
-from jaxsim.network.plan import plan_of
+from jaxsim.network.plan import CENTRE, plan_of
 
 
 def config_of(
@@ -23,6 +23,12 @@ def config_of(
     return ConfigDict({"model": dict(model), "features": {**feature_config, **features}})
 
 
+def variables(arrays: Mapping[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Parameters and batch statistics of the network, for an export's arrays as a tree."""
+    params = {name: each for name, each in arrays.items() if name != CENTRE}
+    return params, {name: each for name, each in arrays.items() if name == CENTRE}
+
+
 def forward(config: ConfigDict, params: Mapping[str, Any], batch: Mapping[str, Array]) -> Array:
     """Embeddings [B, E] of segments.
 
@@ -32,6 +38,7 @@ def forward(config: ConfigDict, params: Mapping[str, Any], batch: Mapping[str, A
       batch: as `inputs.images` takes it.
     """
     network = Inception(plan_of(config.model).folded())
-    embeddings = network.apply({"params": params}, images(batch, config), train=False)
+    found = dict(zip(("params", "batch_stats"), variables(params), strict=True))
+    embeddings = network.apply(found, images(batch, config), train=False)
     assert isinstance(embeddings, jax.Array)
     return embeddings

@@ -198,8 +198,7 @@ class Inception(nn.Module):
     ) -> Float[Array, "B E"]:
         """What the images' statistics add to the embedding: nothing until it is trained."""
         x = jnp.concatenate([statistics(images[kind]) for kind in self.plan.statistics], axis=1)
-        if self.plan.branch_norm == "batch":
-            x = centred(x, train=train, name="statistics_centre")
+        x = centred(x, train=train, name=plans.CENTRE)
         dense = nn.Dense(
             self.plan.embedding_size, kernel_init=nn.initializers.zeros, name="statistics"
         )

@@ -66,6 +66,8 @@ REDUCTION = {
 }
 
 STATISTICS = 3  # of every bin: mean, deviation, mean change from frame to frame
+CENTRE = "statistics_centre"  # their normalisation
+BATCH_NORM_EPSILON = 1e-5  # the default of `flax.linen.BatchNorm`
 
 NORMS = ("none", "batch")
 BRANCH_NORMS = ("none", "batch")
@@ -138,13 +140,14 @@ class Plan:
       norm: after every convolution: "none" (the papers) or "batch".
       branch_norm: of the branches of several inputs before they meet: "none" (the papers) or
         "batch", without scale and shift. The branches of tempogram and CENS are quieter than mel's,
-        which would drown them out. Statistics are normalised like a branch.
+        which would drown them out.
       embedding_norm: "layer" (A), "none", or "batch_layer": batch normalisation before the layer
         normalisation. A deep stack of rectifiers maps all inputs to almost the same direction. The
         batch mean is that direction; once it is removed, the sub-spaces cannot collapse to it.
       embedding_relu: whether a ReLU follows (as in B's released backbone).
       statistics: inputs of whose bins the embedding also reads the mean, the deviation and the mean
-        change over time, by a dense layer that is added to the first; none in the papers.
+        change over time, by batch normalisation, which is not folded into other layers, and a dense
+        layer that is added to the first; none in the papers.
       whitened: how many sub-spaces an exported network whitens at last; 0 = none.
     """
 

@@ -87,6 +87,7 @@ CHOICES: dict[str, Collection[str]] = {
     "loss.pick": PICKS,
     "loss.average": AVERAGES,
     "loss.track": TRACK_LOSSES,
+    "optimiser.layers": ("all", "last"),
     "optimiser.schedule": SCHEDULES,
     "parallel.mapping": MAPPINGS,
 }
@@ -246,10 +247,11 @@ def _check_parts(config: ConfigDict, devices: int) -> None:
             f"{devices} examples of a device"
         )
     norms = (model.norm, model.embedding_norm, model.branch_norm)
-    if parts > 1 and any(norm in ("batch", "batch_layer") for norm in norms):
+    normalises = any(norm in ("batch", "batch_layer") for norm in norms) or model.statistics
+    if parts > 1 and normalises:
         raise ValueError(
             f"config.parallel.parts is {parts}, expected 1 with batch normalisation (model.norm, "
-            "branch_norm or embedding_norm), whose statistics cover the whole batch"
+            "branch_norm, embedding_norm or statistics), which reads the whole batch"
         )
 
 

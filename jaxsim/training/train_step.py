@@ -23,6 +23,7 @@ from jaxsim.training.augmentation import augmented
 from jaxsim.training.machines import parallel
 
 AUGMENTATION = 2**31 - 1  # folded into a step's key; the objective folds in other numbers
+LAST = ("embedding", "statistics", "embedding_norm", "classes")  # `config.optimiser.layers`
 # As for a last layer [D, C].
 CLASS_INIT = jax.nn.initializers.he_uniform(in_axis=-1, out_axis=-2)
 
@@ -137,20 +138,24 @@ def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], lea
         config, state, batch, objective
     )
     gradients, terms = jax.lax.psum((gradients, terms), DEVICE_AXIS)
+    gradients = jax.tree.map(jnp.zeros_like, state.params) | gradients
     direction, moments = optax.scale_by_adam().update(gradients, state.moments, state.params)
     params = jax.tree.map(lambda p, d: p - learning_rate * d, state.params, direction)
     return State(state.step + 1, params, batch_stats, moments), terms
 
 
 def _gradients(config: ConfigDict, state: State, batch: Mapping[str, Array], objective: Callable):
-    """Gradients of the objective(embeddings, class vectors), its terms, and the new statistics."""
+    """Gradients of the objective(embeddings, class vectors), its terms, and the new statistics.
+
+    Only those of the layers that are trained, so that the others need no backward pass.
+    """
 
     def loss(params):
         embeddings, batch_stats = _embedded(config, state, params, batch)
         value, terms = objective(embeddings, classes(params))
         return value, (terms, batch_stats)
 
-    gradients, (terms, batch_stats) = jax.grad(loss, has_aux=True)(state.params)
+    gradients, (terms, batch_stats) = jax.grad(loss, has_aux=True)(trained(config, state.params))
     return gradients, terms, batch_stats
 
 
@@ -170,17 +175,18 @@ def _gradients_by_parts(
     def embedded(params, part):
         return _embedded(config, state, params, part)[0]
 
-    embeddings = jax.lax.map(functools.partial(embedded, state.params), parts)
+    params = trained(config, state.params)
+    embeddings = jax.lax.map(functools.partial(embedded, params), parts)
     (by_embedding, by_class), terms = jax.grad(objective, argnums=(0, 1), has_aux=True)(
-        embeddings.reshape(-1, embeddings.shape[-1]), classes(state.params)
+        embeddings.reshape(-1, embeddings.shape[-1]), classes(params)
     )
 
     def add(total, part_and_gradient):
         part, gradient = part_and_gradient
-        (more,) = jax.vjp(lambda params: embedded(params, part), state.params)[1](gradient)
+        (more,) = jax.vjp(lambda params: embedded(params, part), params)[1](gradient)
         return jax.tree.map(jnp.add, total, more), None
 
-    zero = jax.tree.map(jnp.zeros_like, state.params)
+    zero = jax.tree.map(jnp.zeros_like, params)
     gradients, _ = jax.lax.scan(add, zero, (parts, by_embedding.reshape(embeddings.shape)))
     if by_class:
         gradients = gradients | {"classes": by_class}
@@ -188,9 +194,9 @@ def _gradients_by_parts(
 
 
 def _embedded(config: ConfigDict, state: State, params, batch: Mapping[str, Array]):
-    """Embeddings [B, E] in training, and the new batch statistics."""
+    """Embeddings [B, E] in training with these `params` of the state's, and batch statistics."""
     embeddings, updates = network(config).apply(
-        {"params": params, "batch_stats": state.batch_stats},
+        {"params": state.params | params, "batch_stats": state.batch_stats},
         images(batch, config),
         train=True,
         mutable=["batch_stats"],
@@ -207,6 +213,12 @@ def _part(total: Total) -> Array:
     """This device's share of the mean over all devices."""
     weight = jax.lax.stop_gradient(jax.lax.psum(total.weight, DEVICE_AXIS))
     return total.sum / jnp.maximum(weight, 1.0)
+
+
+def trained(config: ConfigDict, params: Mapping[str, Any]) -> dict[str, Any]:
+    """The parameters that training changes: all of them, or those of the last layers."""
+    last_only = config.optimiser.layers == "last"
+    return {name: each for name, each in params.items() if name in LAST or not last_only}
 
 
 def classes(params: Mapping[str, Any]) -> Mapping[str, Array]:

@@ -14,7 +14,15 @@ from onnx import TensorProto, helper, numpy_helper
 
 from input_pipeline.hearing.tempo_axis import folding
 from jaxsim.exported.numpy_model import LAYER_NORM_EPSILON, Model
-from jaxsim.network.plan import CHROMA_ROWS, INPUTS, Block, stem_name
+from jaxsim.network.plan import (
+    BATCH_NORM_EPSILON,
+    CENTRE,
+    CHROMA_ROWS,
+    INPUTS,
+    Block,
+    Plan,
+    stem_name,
+)
 
 OPSET, IR_VERSION = 18, 9  # the first ones with all that is used; every newer runtime reads them
 ERRORS = 3  # the level below which the runtime is silent
@@ -85,8 +93,7 @@ def graph(model: Model) -> onnx.ModelProto:
     x = built.add("Flatten", [built.add("Transpose", [x], perm=[0, 2, 3, 1])])
     x = built.dense("embedding", x)
     if plan.statistics:
-        found = [statistic for kind in plan.statistics for statistic in _statistics(built, kind)]
-        x = built.add("Add", [x, built.dense("statistics", built.joined(found))])
+        x = built.add("Add", [x, built.dense("statistics", _normalised_statistics(built, plan))])
     if plan.embedding_norm == "layer":
         weights = built.weights("embedding_norm/scale", "embedding_norm/bias")
         x = built.add("LayerNormalization", [x, *weights], epsilon=float(LAYER_NORM_EPSILON))
@@ -131,6 +138,14 @@ def _reduction(built: "_Graph", name: str, x: str, channels: Sequence[int]) -> s
     mean = built.add("AveragePool", [x], kernel_shape=(3, 3), auto_pad="SAME_UPPER")
     pooled = built.convolve_with(f"{name}/pooled", mean, kernel[..., same:], bias[same:])
     return built.joined([point, wide, deep, pooled])
+
+
+def _normalised_statistics(built: "_Graph", plan: Plan) -> str:
+    found = [statistic for kind in plan.statistics for statistic in _statistics(built, kind)]
+    mean, variance = (built.arrays[f"{CENTRE}/{name}"] for name in ("mean", "var"))
+    deviation = np.sqrt(variance + BATCH_NORM_EPSILON)
+    offsets = built.add("Sub", [built.joined(found), built.weight(f"{CENTRE}/mean", mean)])
+    return built.add("Div", [offsets, built.weight(f"{CENTRE}/deviation", deviation)])
 
 
 def _statistics(built: "_Graph", image: str) -> list[str]:

@@ -37,6 +37,7 @@ ADDED = {f"model.{name}": value for name, value in PUBLISHED_DEPTH.items()} | {
     "features.tempogram": "autocorrelation",
     "features.standardisation": "constants",
     "loss.decorrelation_weight": 0.0,
+    "optimiser.layers": "all",
     "augmentation.transpose": False,
     "augmentation.stretch": 0.0,
     "augmentation.level": 0.0,

@@ -10,6 +10,7 @@ from flax.traverse_util import unflatten_dict
 from ml_collections import ConfigDict
 
 from jaxsim.exported import numpy_model, whitening
+from jaxsim.network import folded
 from jaxsim.network.plan import Plan, plan_of
 from jaxsim.training.saving.checkpoints import restore_for_inference
 from jaxsim.training.train_step import State
@@ -61,7 +62,8 @@ def read(path: str | Path) -> Source:
     # Whitening is fitted to a network when it is exported, and so again after this training.
     arrays = {name: each for name, each in model.arrays.items() if name not in WHITENING}
     plan = dataclasses.replace(model.plan, whitened=0)
-    return Source(plan, features, model.dimensions, unflatten_dict(arrays, sep="/"), {})
+    params, batch_stats = folded.variables(unflatten_dict(arrays, sep="/"))
+    return Source(plan, features, model.dimensions, params, batch_stats)
 
 
 def adopted(config: ConfigDict) -> ConfigDict:

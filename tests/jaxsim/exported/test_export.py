@@ -199,6 +199,10 @@ def test_statistics_of_the_inputs(config: ConfigDict, branch_norm: str, tmp_path
     np.testing.assert_allclose(found, expected, rtol=0, atol=1e-4)
     by_onnx = onnx_network.Network(model)(batch)
     np.testing.assert_allclose(by_onnx, expected, rtol=0, atol=1e-4)
+    variance = -state.batch_stats["statistics_centre"]["var"]
+    wrong = {"statistics_centre": state.batch_stats["statistics_centre"] | {"var": variance}}
+    with pytest.raises(ValueError, match=r"statistics_centre/var has -\d\S+, expected at least 0"):
+        write(config, state.replace(batch_stats=state.batch_stats | wrong), tmp_path / "wrong.npz")
     state.params["statistics"]["kernel"] *= 0
     without = np.asarray(jax.jit(functools.partial(train_step.embed, config))(state, batch))
     assert np.abs(without - expected).max() > 0.1, "they must matter"

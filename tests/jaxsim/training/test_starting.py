@@ -12,6 +12,7 @@ from jaxsim.exported import numpy_model
 from jaxsim.training import data, run, train_step
 from jaxsim.training.example import batch_shapes
 from jaxsim.training.saving.checkpoints import restore_for_inference
+from jaxsim.training.saving.exporting import export_state
 from jaxsim.training.saving.starting import adopted, started
 from tests.helpers.runs import tiny
 
@@ -71,6 +72,30 @@ def test_statistics_join_a_trained_network(finished, prepared_directory, batch):
     expected = jax.jit(functools.partial(train_step.embed, restored.config))(network, batch)
     np.testing.assert_allclose(found, expected, atol=1e-5)
     assert state.params["statistics"]["kernel"].shape == (3 * 128, config.model.embedding_size)
+
+
+def test_an_export_with_statistics(finished, prepared_directory, batch, tmp_path):
+    """Their normalisation is in the file."""
+    config = tiny(prepared_directory, start_from=str(finished))
+    config.model.statistics = ("mel",)
+    _, state = first_embeddings(config, batch)
+    random = np.random.default_rng(1)
+    size = adopted(config).model.embedding_size
+    dense = {"kernel": random.normal(0, 0.1, (3 * 128, size)), "bias": np.zeros(size)}
+    centre = {"mean": random.normal(0, 0.3, 3 * 128), "var": random.uniform(0.2, 2, 3 * 128)}
+    state = state.replace(
+        params=state.params | {"statistics": jax.tree.map(np.float32, dense)},
+        batch_stats=state.batch_stats | {"statistics_centre": jax.tree.map(np.float32, centre)},
+    )
+    source = tmp_path / "model.npz"
+    record = restore_for_inference(finished).record
+    export_state(state, adopted(config), record, source)
+    config.start_from, config.model.statistics = str(source), ()
+    found, again = first_embeddings(config, batch)
+    expected = numpy_model.load(source).embed(batch["mel"], batch["cens"], batch["onset"])
+    np.testing.assert_allclose(found, expected, atol=1e-4)
+    found = again.batch_stats["statistics_centre"]
+    jax.tree.map(np.testing.assert_allclose, found, jax.tree.map(np.float32, centre))
 
 
 def test_the_command_trains_it_further(finished, prepared_directory, tmp_path, monkeypatch):

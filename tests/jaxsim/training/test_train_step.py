@@ -129,3 +129,26 @@ def test_batch_statistics_move(start, stepped) -> None:
     without = configured()
     without.model.update(branch_norm="none", embedding_norm="layer")
     assert train_step.state_shapes(without, full_batch()).batch_stats == {}
+
+
+@pytest.mark.parametrize("parts", [1, pytest.param(4, marks=pytest.mark.slow)])
+def test_last_layers_alone(parts: int) -> None:
+    """They get the gradients that they get among all layers, and the others stay as they are."""
+    config = configured(method="proxy")
+    config.model.update(inputs=("mel",), blocks=1, branch_blocks=1)
+    config.model.update(branch_norm="none", embedding_norm="layer")
+    config.model.statistics = ("mel",) if parts == 1 else ()  # these are normalised over the batch
+    config.parallel.parts = parts
+    state = drawn_state(config, full_batch())
+    everything, _ = run_step(config, state, devices=2)
+    config.optimiser.layers = "last"
+    found, _ = run_step(config, state, devices=2)
+    last = {"embedding", "embedding_norm", "classes", *(["statistics"] if parts == 1 else [])}
+    assert last < set(found.params)
+    for name, moments in found.moments.mu.items():
+        if name in last:
+            assert_close(moments, everything.moments.mu[name])
+            assert_close(found.params[name], everything.params[name])
+        else:
+            assert not any(np.any(moment) for moment in jax.tree.leaves(moments))
+            jax.tree.map(np.testing.assert_array_equal, found.params[name], state.params[name])
