@@ -105,8 +105,8 @@ def paper() -> ConfigDict:
     model.branch_norm = "none"  # of each input's branch before they meet: "none" or "batch"
     model.embedding_norm = "layer"  # A; or "none"
     model.embedding_relu = False  # whether a ReLU comes last (B's released network)
-    # Inputs of whose bins the embedding also reads mean, deviation and mean change over time, by a
-    # dense layer that starts at zero; not in the papers.
+    # Inputs of whose bins the sub-spaces of tags also read mean, deviation and mean change over
+    # time, by a dense layer that starts at zero; not in the papers.
     model.statistics = ()
     model.dtype = "bfloat16"  # of the computation; parameters and losses are float32
 
@@ -122,7 +122,9 @@ def paper() -> ConfigDict:
     loss.disentangled = True  # every dimension has its own sub-space; False = all share the whole
     loss.normalised = True  # unit embeddings in classification (B Eq. 8); the others always are
     loss.track_weight = 0.0  # of the track regularisation beside the triplets; C: 0.5
-    loss.track = "triplets"  # C's form of it; or "softmax": to find the track among the whole batch
+    # C's form of it; or "softmax": to find the track among the whole batch, by the whole embedding,
+    # or "tag_softmax": by the sub-spaces of tags.
+    loss.track = "triplets"
     # Of the divergence between the likenesses in the sub-spaces of tags and a teacher's, whose
     # embeddings `input_pipeline.prepare --estimate=tags` stores; not in the papers.
     loss.soft_weight = 0.0

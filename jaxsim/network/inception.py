@@ -196,7 +196,10 @@ class Inception(nn.Module):
     def of_statistics(
         self, images: Mapping[str, Float[Array, "B H W 1"]], *, train: bool
     ) -> Float[Array, "B E"]:
-        """What the images' statistics add to the embedding: nothing until it is trained."""
+        """What the images' statistics add to the embedding: nothing until it is trained.
+
+        Training lets them reach the sub-spaces of tags alone: timbre says nothing of tempo and key.
+        """
         x = jnp.concatenate([statistics(images[kind]) for kind in self.plan.statistics], axis=1)
         x = centred(x, train=train, name=plans.CENTRE)
         dense = nn.Dense(

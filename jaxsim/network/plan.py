@@ -147,7 +147,8 @@ class Plan:
       embedding_relu: whether a ReLU follows (as in B's released backbone).
       statistics: inputs of whose bins the embedding also reads the mean, the deviation and the mean
         change over time, by batch normalisation, which is not folded into other layers, and a dense
-        layer that is added to the first; none in the papers.
+        layer that is added to the first; none in the papers. Training gives them to the sub-spaces
+        of tags alone.
       whitened: how many sub-spaces an exported network whitens at last; 0 = none.
     """
 

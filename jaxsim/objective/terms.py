@@ -20,7 +20,7 @@ from jaxsim.objective.losses import Total
 from jaxsim.objective.relations import KEY_CLASSES, Relation, key_classes, relations, tempo_classes
 
 METHODS = ("triplet", "proxy", "classification")
-TRACK_LOSSES = ("triplets", "softmax")
+TRACK_LOSSES = ("triplets", "softmax", "tag_softmax")
 LEAST_VARIANCE = 1e-10  # of unit vectors that are not the same; float32 rounds to about 1e-13
 LOW_RANK = 3.0  # effective; a sub-space below it is close to a line or a plane
 
@@ -127,9 +127,10 @@ def _triplet_terms(seen: _Seen, key: Array, config: ConfigDict) -> tuple[Total, 
     if not config.loss.track_weight:
         return loss, active, Total(jnp.zeros(()), jnp.zeros(()))
     whole, same_track = jnp.ones(seen.embeddings.shape[1]), _same_track(seen, config)
-    if config.loss.track == "softmax":
+    if config.loss.track in ("softmax", "tag_softmax"):
+        mask = whole if config.loss.track == "softmax" else tag_mask(config, seen.masks)
         track = softmax.same_track_loss(
-            seen.embeddings, seen.candidates, whole, same_track, config.loss.temperature
+            seen.embeddings, seen.candidates, mask, same_track, config.loss.temperature
         )
     else:
         track, _ = mine(whole, same_track, random[-1])
@@ -142,7 +143,7 @@ def _soft_term(seen: _Seen, config: ConfigDict) -> Total:
     return softmax.soft_target_loss(
         seen.embeddings,
         seen.candidates,
-        _tag_mask(config, seen.masks),
+        tag_mask(config, seen.masks),
         seen.labels["teacher"],
         seen.candidate_labels["teacher"],
         same_track.similar | same_track.dissimilar,
@@ -150,10 +151,10 @@ def _soft_term(seen: _Seen, config: ConfigDict) -> Total:
     )
 
 
-def _tag_mask(config: ConfigDict, masks: Array) -> Array:
+def tag_mask(config: ConfigDict, masks: ArrayLike) -> Array:
     """The sub-spaces of tags together: a teacher of tags knows nothing of tempo and key."""
     of_tags = np.array([name in TAG_DIMENSIONS for name in config.dimensions])
-    return jnp.max(masks[of_tags], axis=0)
+    return jnp.max(jnp.asarray(masks)[of_tags], axis=0)
 
 
 def _over_dimensions(mine, *arguments, config: ConfigDict):

@@ -214,16 +214,29 @@ def _check_loss(config: ConfigDict) -> None:
             f"config.loss.track_weight is {loss.track_weight}, expected 0 with the method "
             f"{loss.method!r}: the track regularisation uses triplets"
         )
-    if loss.soft_weight and not set(config.dimensions) & set(TAG_DIMENSIONS):
-        raise ValueError(
-            f"config.loss.soft_weight is {loss.soft_weight}, expected 0 without a dimension of "
-            f"tags ({', '.join(TAG_DIMENSIONS)}): its teacher knows nothing else"
-        )
+    _check_tags(config)
     if loss.pick == "all" and loss.band > loss.margin:
         raise ValueError(
             f"config.loss.band is {loss.band}, expected at most config.loss.margin = "
             f"{loss.margin} with the pick 'all'"
         )
+
+
+def _check_tags(config: ConfigDict) -> None:
+    """Fields that work on sub-spaces of tags alone."""
+    if set(config.dimensions) & set(TAG_DIMENSIONS):
+        return
+    loss, statistics = config.loss, tuple(config.model.statistics)
+    for field, value, wrong, expected in (
+        ("loss.soft_weight", loss.soft_weight, loss.soft_weight > 0, "0"),
+        ("loss.track", loss.track, loss.track == "tag_softmax", "another"),
+        ("model.statistics", statistics, len(statistics) > 0, "none"),
+    ):
+        if wrong:
+            raise ValueError(
+                f"config.{field} is {value!r}, expected {expected} without a dimension of tags "
+                f"({', '.join(TAG_DIMENSIONS)}), of which alone it speaks"
+            )
 
 
 def _check_depth(config: ConfigDict) -> None:

@@ -18,7 +18,7 @@ from jaxsim.network.plan import plan_of
 from jaxsim.network.separation import separated
 from jaxsim.network.shapes import DEVICE_AXIS
 from jaxsim.objective.losses import Total
-from jaxsim.objective.terms import class_shapes, objective_terms
+from jaxsim.objective.terms import class_shapes, masks_of, objective_terms, tag_mask
 from jaxsim.training.augmentation import augmented
 from jaxsim.training.machines import parallel
 
@@ -138,6 +138,9 @@ def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], lea
         config, state, batch, objective
     )
     gradients, terms = jax.lax.psum((gradients, terms), DEVICE_AXIS)
+    if "statistics" in gradients:
+        tags = tag_mask(config, masks_of(config, config.model.embedding_size))
+        gradients["statistics"] = jax.tree.map(lambda x: x * tags, gradients["statistics"])
     gradients = jax.tree.map(jnp.zeros_like, state.params) | gradients
     direction, moments = optax.scale_by_adam().update(gradients, state.moments, state.params)
     params = jax.tree.map(lambda p, d: p - learning_rate * d, state.params, direction)

@@ -87,6 +87,7 @@ def configured(**loss):
 FORMS = {
     "track": dict(track_weight=0.5, track="softmax"),
     "track, warm": dict(track_weight=0.5, track="softmax", temperature=0.7),
+    "track, by tags": dict(track_weight=0.5, track="tag_softmax"),
     "soft": dict(soft_weight=0.3),
     "soft, warm": dict(soft_weight=0.3, temperature=0.7),
     "soft of classes": dict(soft_weight=0.3, method="classification"),
@@ -108,6 +109,8 @@ def test_equals_loops_over_pairs(form: str) -> None:
     embeddings, labels = batch()
     config = configured(**FORMS[form])
     terms = terms_of(embeddings, labels, config)
+    if config.loss.track == "tag_softmax":
+        embeddings = embeddings * OF_TAGS
     for weight, naive, found in (
         (config.loss.track_weight, naive_track, terms.track),
         (config.loss.soft_weight, naive_soft, terms.soft),

@@ -381,6 +381,25 @@ def test_bad_configuration(field, value, message):
         config_module.check(config, devices=8)
 
 
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [
+        ("loss.soft_weight", 0.2),
+        ("loss.track", "tag_softmax"),
+        ("model.statistics", ("mel",)),
+    ],
+)
+def test_fields_of_tags_need_a_dimension_of_tags(field, value):
+    config = get_config("demo")
+    config.update_from_flattened_dict({field: value})
+    config_module.check(config, devices=8)
+    config.dimensions = ("tempo", "key")
+    config.model.embedding_size = 128
+    expected = rf"config\.{field} is {re.escape(repr(value))}, expected \w+ without a dimension of"
+    with pytest.raises(ValueError, match=expected):
+        config_module.check(config, devices=8)
+
+
 UNCHECKED = {  # free text, and what is checked where it is used
     "start_from",
     "data.dir",

@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from input_pipeline.tracks import TAG_DIMENSIONS
 from jaxsim.training import train_step
 from tests.helpers.runs import in_doubles, readme_network
 from tests.helpers.states import BATCH, drawn_state, full_batch
@@ -133,7 +134,10 @@ def test_batch_statistics_move(start, stepped) -> None:
 
 @pytest.mark.parametrize("parts", [1, pytest.param(4, marks=pytest.mark.slow)])
 def test_last_layers_alone(parts: int) -> None:
-    """They get the gradients that they get among all layers, and the others stay as they are."""
+    """They get the gradients that they get among all layers, and the others stay as they are.
+
+    Statistics reach the sub-spaces of tags alone.
+    """
     config = configured(method="proxy")
     config.model.update(inputs=("mel",), blocks=1, branch_blocks=1)
     config.model.update(branch_norm="none", embedding_norm="layer")
@@ -146,6 +150,10 @@ def test_last_layers_alone(parts: int) -> None:
     last = {"embedding", "embedding_norm", "classes", *(["statistics"] if parts == 1 else [])}
     assert last < set(found.params)
     for name, moments in found.moments.mu.items():
+        if name == "statistics":
+            tags = np.repeat([name in TAG_DIMENSIONS for name in config.dimensions], 4)
+            for moment in moments.values():
+                assert np.abs(moment[..., tags]).min() > 0 and not np.any(moment[..., ~tags])
         if name in last:
             assert_close(moments, everything.moments.mu[name])
             assert_close(found.params[name], everything.params[name])
