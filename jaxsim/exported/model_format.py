@@ -21,8 +21,8 @@ the network (see `expected_shapes`): float32, or float16 for half the size. Both
 read.
 Batch normalisation is folded into the kernels and biases around it: `model.norm` and
 `model.branch_norm` say only how the network was trained, and an `embedding_norm` "batch_layer" has
-become "layer". That of statistics alone is kept, as "statistics_centre/mean" and "var": another
-training can go on with it.
+become "layer". That of statistics alone is kept, as "statistics_centre/mean" and "var", because
+they are limited before their layer.
 """
 
 import json

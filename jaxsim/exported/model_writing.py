@@ -39,7 +39,7 @@ def write(
     Batch normalisation is folded into kernels and biases with its running statistics. It directly
     follows its layer, before ReLU and maximum, so the network stays the same. That of the branches
     precedes 1 x 1 convolutions, directly or with a maximum in between, with which it commutes. That
-    of the inputs' statistics is written as it is.
+    of the inputs' statistics, which are limited after it, is written as it is.
 
     Args:
       params, batch_stats: of `jaxsim.network.inception.Inception`; without any batch normalisation

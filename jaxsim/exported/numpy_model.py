@@ -26,6 +26,7 @@ from jaxsim.network.plan import (
     CENTRE,
     CHROMA_ROWS,
     INPUTS,
+    LIMIT,
     Block,
     Plan,
     plan_of,
@@ -182,10 +183,10 @@ class Model:
         return self._whiten(x) if plan.whitened else x
 
     def _statistics(self, images: dict[str, np.ndarray]) -> np.ndarray:
-        """The statistics that the embedding reads, normalised."""
+        """The statistics that the embedding reads, normalised and limited."""
         found = np.concatenate([statistics(images[kind]) for kind in self.plan.statistics], axis=1)
         mean, variance = (self.arrays[f"{CENTRE}/{name}"] for name in ("mean", "var"))
-        return (found - mean) / np.sqrt(variance + BATCH_NORM_EPSILON)
+        return ((found - mean) / np.sqrt(variance + BATCH_NORM_EPSILON)).clip(-LIMIT, LIMIT)
 
     def _dense(self, name: str, x: np.ndarray) -> np.ndarray:
         return x @ self.arrays[f"{name}/kernel"] + self.arrays[f"{name}/bias"]

@@ -201,7 +201,7 @@ class Inception(nn.Module):
         Training lets them reach the sub-spaces of tags alone: timbre says nothing of tempo and key.
         """
         x = jnp.concatenate([statistics(images[kind]) for kind in self.plan.statistics], axis=1)
-        x = centred(x, train=train, name=plans.CENTRE)
+        x = jnp.clip(centred(x, train=train, name=plans.CENTRE), -plans.LIMIT, plans.LIMIT)
         dense = nn.Dense(
             self.plan.embedding_size, kernel_init=nn.initializers.zeros, name="statistics"
         )

@@ -67,6 +67,9 @@ REDUCTION = {
 
 STATISTICS = 3  # of every bin: mean, deviation, mean change from frame to frame
 CENTRE = "statistics_centre"  # their normalisation
+# Deviations at which they are cut off: what nearly no recording has, such as sound at the Nyquist
+# frequency, would drown out everything else.
+LIMIT = 3.0
 BATCH_NORM_EPSILON = 1e-5  # the default of `flax.linen.BatchNorm`
 
 NORMS = ("none", "batch")
@@ -146,9 +149,9 @@ class Plan:
         batch mean is that direction; once it is removed, the sub-spaces cannot collapse to it.
       embedding_relu: whether a ReLU follows (as in B's released backbone).
       statistics: inputs of whose bins the embedding also reads the mean, the deviation and the mean
-        change over time, by batch normalisation, which is not folded into other layers, and a dense
-        layer that is added to the first; none in the papers. Training gives them to the sub-spaces
-        of tags alone.
+        change over time, by batch normalisation, which is not folded into other layers, a limit,
+        and a dense layer that is added to the first; none in the papers. Training gives them to the
+        sub-spaces of tags alone.
       whitened: how many sub-spaces an exported network whitens at last; 0 = none.
     """
 

@@ -19,6 +19,7 @@ from jaxsim.network.plan import (
     CENTRE,
     CHROMA_ROWS,
     INPUTS,
+    LIMIT,
     Block,
     Plan,
     stem_name,
@@ -145,7 +146,12 @@ def _normalised_statistics(built: "_Graph", plan: Plan) -> str:
     mean, variance = (built.arrays[f"{CENTRE}/{name}"] for name in ("mean", "var"))
     deviation = np.sqrt(variance + BATCH_NORM_EPSILON)
     offsets = built.add("Sub", [built.joined(found), built.weight(f"{CENTRE}/mean", mean)])
-    return built.add("Div", [offsets, built.weight(f"{CENTRE}/deviation", deviation)])
+    normalised = built.add("Div", [offsets, built.weight(f"{CENTRE}/deviation", deviation)])
+    limits = (
+        built.weight(f"{CENTRE}/{name}", np.float32(limit))
+        for name, limit in (("least", -LIMIT), ("most", LIMIT))
+    )
+    return built.add("Clip", [normalised, *limits])
 
 
 def _statistics(built: "_Graph", image: str) -> list[str]:
