@@ -147,11 +147,10 @@ def _normalised_statistics(built: "_Graph", plan: Plan) -> str:
     deviation = np.sqrt(variance + BATCH_NORM_EPSILON)
     offsets = built.add("Sub", [built.joined(found), built.weight(f"{CENTRE}/mean", mean)])
     normalised = built.add("Div", [offsets, built.weight(f"{CENTRE}/deviation", deviation)])
-    limits = (
-        built.weight(f"{CENTRE}/{name}", np.float32(limit))
-        for name, limit in (("least", -LIMIT), ("most", LIMIT))
-    )
-    return built.add("Clip", [normalised, *limits])
+    for kind, limit in (("Max", -LIMIT), ("Min", LIMIT)):
+        bound = built.weight(f"{CENTRE}/{kind}", np.array([limit], np.float32))
+        normalised = built.add(kind, [normalised, bound])
+    return normalised
 
 
 def _statistics(built: "_Graph", image: str) -> list[str]:
