@@ -119,8 +119,8 @@ def parameters(
     if plan.normalises_branches:
         _fold_branches(arrays, statistics, plan)
     if plan.statistics:
-        centre = {f"{CENTRE}/{name}" for name in ("mean", "var")}
-        arrays |= {name: _norm(statistics, name).astype(np.float32) for name in sorted(centre)}
+        for name in (f"{CENTRE}/mean", f"{CENTRE}/var"):
+            arrays[name] = _norm(statistics, name).astype(np.float32)
     if plan.embedding_norm == "batch_layer":
         _fold_embedding(arrays, statistics, plan)
     return arrays

@@ -235,7 +235,7 @@ def _check_tags(config: ConfigDict) -> None:
         if wrong:
             raise ValueError(
                 f"config.{field} is {value!r}, expected {expected} without a dimension of tags "
-                f"({', '.join(TAG_DIMENSIONS)}), of which alone it speaks"
+                f"({', '.join(TAG_DIMENSIONS)}), the only ones that it concerns"
             )
 
 
