@@ -108,6 +108,9 @@ def paper() -> ConfigDict:
     # Inputs of whose bins the sub-spaces of tags also read mean, deviation and mean change over
     # time, by a dense layer that starts at zero; not in the papers.
     model.statistics = ()
+    # Share of the trunk's outputs that training hides from the layer that gives the embedding,
+    # drawn for every example, so that it does not rely on a few; not in the papers.
+    model.dropout = 0.0
     model.dtype = "bfloat16"  # of the computation; parameters and losses are float32
 
     config.relation = relation = ConfigDict()
@@ -143,7 +146,8 @@ def paper() -> ConfigDict:
 
     config.optimiser = optimiser = ConfigDict()  # Adam
     # What it changes: "all", or only the "last" ones, which give the embedding; for a network that
-    # hears well already (config.start_from) and few recordings.
+    # hears well already (config.start_from) and few recordings. Or of these the weights for the
+    # sub-spaces of "tags": triplets of tempo and key do not count then.
     optimiser.layers = "all"
     optimiser.learning_rate = 1e-5  # A §3.4
     optimiser.warmup_steps = 0

@@ -181,12 +181,22 @@ class Inception(nn.Module):
 
     @nn.compact
     def __call__(
-        self, images: Mapping[str, Float[Array, "B H W 1"]], *, train: bool
+        self,
+        images: Mapping[str, Float[Array, "B H W 1"]],
+        *,
+        train: bool,
+        kept: Float[Array, "B D"] | None = None,
     ) -> Float[Array, "B E"]:
+        """Embeds a batch.
+
+        Args:
+          kept: factors for the trunk's D outputs, as dropout draws them in training.
+        """
         x = join(kept=[self.branch(kind, images[kind], train=train) for kind in self.plan.inputs])
         for block in self.plan.trunk():
             x = self.block(block)(x, train=train)
         x = x.reshape(x.shape[0], -1)
+        x = x if kept is None else x * kept.astype(x.dtype)
         x = nn.Dense(self.plan.embedding_size, dtype=self.dtype, name="embedding")(x)
         x = x.astype(jnp.float32)
         if self.plan.statistics:

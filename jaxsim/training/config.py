@@ -28,6 +28,7 @@ from jaxsim.objective.terms import METHODS, TRACK_LOSSES
 from jaxsim.training.data import directory_and_weight, feature_config
 from jaxsim.training.machines.parallel import MAPPINGS
 from jaxsim.training.schedule import SCHEDULES
+from jaxsim.training.train_step import LAYERS
 
 LARGE = 2**31  # bound on numbers; counts of this size fit int32
 LARGEST_STRETCH = 0.5  # octaves
@@ -60,6 +61,7 @@ NOT_NEGATIVE = (
     "loss.margin",
     "loss.soft_weight",
     "loss.track_weight",
+    "model.dropout",
     "optimiser.minimum_rate",
     "optimiser.plateau_cuts",
     "optimiser.warmup_steps",
@@ -87,7 +89,7 @@ CHOICES: dict[str, Collection[str]] = {
     "loss.pick": PICKS,
     "loss.average": AVERAGES,
     "loss.track": TRACK_LOSSES,
-    "optimiser.layers": ("all", "last"),
+    "optimiser.layers": LAYERS,
     "optimiser.schedule": SCHEDULES,
     "parallel.mapping": MAPPINGS,
 }
@@ -126,6 +128,11 @@ def _check_choices(config: ConfigDict) -> None:
         raise ValueError(
             f"config.model.statistics is {statistics}, expected none or some of {inputs}, as in "
             "config.model.inputs, each at most once"
+        )
+    if config.model.dropout >= 1:
+        raise ValueError(
+            f"config.model.dropout is {config.model.dropout}, expected a share of the trunk's "
+            "outputs, less than 1"
         )
 
 
@@ -226,11 +233,13 @@ def _check_tags(config: ConfigDict) -> None:
     """Fields that work on sub-spaces of tags alone."""
     if set(config.dimensions) & set(TAG_DIMENSIONS):
         return
-    loss, statistics = config.loss, tuple(config.model.statistics)
+    loss, layers = config.loss, config.optimiser.layers
+    statistics = tuple(config.model.statistics)
     for field, value, wrong, expected in (
         ("loss.soft_weight", loss.soft_weight, loss.soft_weight > 0, "0"),
         ("loss.track", loss.track, loss.track == "tag_softmax", "another"),
         ("model.statistics", statistics, len(statistics) > 0, "none"),
+        ("optimiser.layers", layers, layers == "tags", "others"),
     ):
         if wrong:
             raise ValueError(

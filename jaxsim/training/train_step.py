@@ -12,6 +12,7 @@ import optax
 from jaxtyping import Array
 from ml_collections import ConfigDict
 
+from input_pipeline.tracks import TAG_DIMENSIONS
 from jaxsim.network.inception import Inception
 from jaxsim.network.inputs import FEATURES, TEMPO_FACTOR, images
 from jaxsim.network.plan import plan_of
@@ -22,8 +23,11 @@ from jaxsim.objective.terms import class_shapes, masks_of, objective_terms, tag_
 from jaxsim.training.augmentation import augmented
 from jaxsim.training.machines import parallel
 
-AUGMENTATION = 2**31 - 1  # folded into a step's key; the objective folds in other numbers
-LAST = ("embedding", "statistics", "embedding_norm", "classes")  # `config.optimiser.layers`
+# Folded into a step's key; the objective folds in other numbers.
+AUGMENTATION, DROPOUT = 2**31 - 1, 2**31 - 2
+KEPT = "kept"  # what a batch has besides with `config.model.dropout`
+LAYERS = ("all", "last", "tags")  # `config.optimiser.layers`
+LAST = ("embedding", "statistics", "embedding_norm", "classes")
 # As for a last layer [D, C].
 CLASS_INIT = jax.nn.initializers.he_uniform(in_axis=-1, out_axis=-2)
 
@@ -123,6 +127,10 @@ def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], lea
     """
     key = jax.random.fold_in(jax.random.key(config.seed), state.step)
     batch = augmented(batch, jax.random.fold_in(key, AUGMENTATION), config)
+    if rate := config.model.dropout:
+        outputs = len(state.params["embedding"]["kernel"])
+        drawn = kept_outputs(jax.random.fold_in(key, DROPOUT), batch["index"], outputs, rate=rate)
+        batch = batch | {KEPT: drawn}
 
     def objective(embeddings, class_vectors):
         terms = objective_terms(embeddings, class_vectors, batch, key, config, axis=DEVICE_AXIS)
@@ -138,13 +146,23 @@ def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], lea
         config, state, batch, objective
     )
     gradients, terms = jax.lax.psum((gradients, terms), DEVICE_AXIS)
-    if "statistics" in gradients:
+    if of_tags := [name for name in gradients if name in only_of_tags(config)]:
         tags = tag_mask(config, masks_of(config, config.model.embedding_size))
-        gradients["statistics"] = jax.tree.map(lambda x: x * tags, gradients["statistics"])
+        gradients |= {name: jax.tree.map(lambda x: x * tags, gradients[name]) for name in of_tags}
     gradients = jax.tree.map(jnp.zeros_like, state.params) | gradients
     direction, moments = optax.scale_by_adam().update(gradients, state.moments, state.params)
     params = jax.tree.map(lambda p, d: p - learning_rate * d, state.params, direction)
     return State(state.step + 1, params, batch_stats, moments), terms
+
+
+def kept_outputs(key: Array, index: Array, outputs: int, *, rate: float) -> Array:
+    """Dropout: factors [B, outputs], 0 for a share `rate` of them and the same for all others.
+
+    Their mean is 1. What is drawn for an example depends on its row in the global batch alone.
+    """
+    keys = jax.vmap(lambda row: jax.random.fold_in(key, row))(index)
+    kept = jax.vmap(lambda key: jax.random.bernoulli(key, 1 - rate, (outputs,)))(keys)
+    return kept / (1 - rate)
 
 
 def _gradients(config: ConfigDict, state: State, batch: Mapping[str, Array], objective: Callable):
@@ -171,7 +189,7 @@ def _gradients_by_parts(
     gradient goes back through the network part by part, which embeds each part a second time.
     """
     count = config.parallel.parts
-    names = (*FEATURES, TEMPO_FACTOR)
+    names = (*FEATURES, TEMPO_FACTOR, KEPT)
     features = {name: batch[name] for name in names if name in batch}
     parts = jax.tree.map(lambda x: x.reshape(count, x.shape[0] // count, *x.shape[1:]), features)
 
@@ -202,14 +220,22 @@ def _embedded(config: ConfigDict, state: State, params, batch: Mapping[str, Arra
         {"params": state.params | params, "batch_stats": state.batch_stats},
         images(batch, config),
         train=True,
+        kept=batch.get(KEPT),
         mutable=["batch_stats"],
     )
     return embeddings, updates.get("batch_stats", state.batch_stats)
 
 
 def weights(config: ConfigDict) -> np.ndarray:
-    """Weights of the dimensions' losses [S]; all 1 in A Eq. 2."""
-    return np.array([config.loss.weights[name] for name in config.dimensions], np.float32)
+    """Weights of the dimensions' losses [S]; all 1 in A Eq. 2.
+
+    Those are 0 whose sub-spaces are not trained: the embedding's normalisation, which mixes all
+    units, would let them move the others.
+    """
+    trains_all = config.optimiser.layers != "tags"
+    counts = (trains_all or name in TAG_DIMENSIONS for name in config.dimensions)
+    given = (config.loss.weights[name] for name in config.dimensions)
+    return np.array([w * c for w, c in zip(given, counts, strict=True)], np.float32)
 
 
 def _part(total: Total) -> Array:
@@ -220,8 +246,15 @@ def _part(total: Total) -> Array:
 
 def trained(config: ConfigDict, params: Mapping[str, Any]) -> dict[str, Any]:
     """The parameters that training changes: all of them, or those of the last layers."""
-    last_only = config.optimiser.layers == "last"
-    return {name: each for name, each in params.items() if name in LAST or not last_only}
+    everything = config.optimiser.layers == "all"
+    return {name: each for name, each in params.items() if name in LAST or everything}
+
+
+def only_of_tags(config: ConfigDict) -> tuple[str, ...]:
+    """The layers of which training changes only the weights for the sub-spaces of tags."""
+    if config.optimiser.layers == "tags":
+        return "embedding", "statistics", "embedding_norm"
+    return ("statistics",)
 
 
 def classes(params: Mapping[str, Any]) -> Mapping[str, Array]:

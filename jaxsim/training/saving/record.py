@@ -27,6 +27,7 @@ ADDED = {f"model.{name}": value for name, value in PUBLISHED_DEPTH.items()} | {
     "data.draw": "balanced",
     "model.embedding_relu": False,
     "model.statistics": [],
+    "model.dropout": 0.0,
     "features.sample_rate": 22050,
     "features.hop_length": 512,
     "features.n_fft": 1024,

@@ -368,6 +368,12 @@ def test_refuses_to_resume_with_another_configuration(finished, prepared_directo
         ("model.inputs", ("mel", "mel"), r"config\.model\.inputs is"),
         ("model.statistics", ("mel", "mel"), r"config\.model\.statistics is \('mel', 'mel'\)"),
         ("model.statistics", ("audio",), r"statistics is \('audio',\), expected none or some of"),
+        (
+            "model.dropout",
+            1.0,
+            r"config\.model\.dropout is 1\.0, expected a share of .*less than 1",
+        ),
+        ("model.dropout", -0.1, r"config\.model\.dropout is -0\.1, expected at least 0"),
         ("relation.key", "same", r"config\.relation\.key is 'same'"),
         ("model.blocks", 2, r"config\.model\.blocks is 2, expected 3 to 100 with .* = 2"),
         ("model.branch_blocks", 0, r"config\.model\.branch_blocks is 0, expected 1 to 100"),
@@ -387,6 +393,7 @@ def test_bad_configuration(field, value, message):
         ("loss.soft_weight", 0.2),
         ("loss.track", "tag_softmax"),
         ("model.statistics", ("mel",)),
+        ("optimiser.layers", "tags"),
     ],
 )
 def test_fields_of_tags_need_a_dimension_of_tags(field, value):

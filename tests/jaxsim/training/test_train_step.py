@@ -8,12 +8,14 @@ meets several devices on its own, and Adam: test_gradients.py, test_layouts.py.
 from collections.abc import Iterator
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
 from input_pipeline.tracks import TAG_DIMENSIONS
 from jaxsim.training import train_step
+from jaxsim.training.train_step import KEPT
 from tests.helpers.runs import in_doubles, readme_network
 from tests.helpers.states import BATCH, drawn_state, full_batch
 
@@ -160,3 +162,77 @@ def test_last_layers_alone(parts: int) -> None:
         else:
             assert not any(np.any(moment) for moment in jax.tree.leaves(moments))
             jax.tree.map(np.testing.assert_array_equal, found.params[name], state.params[name])
+
+
+def test_last_layers_of_tags_alone() -> None:
+    """As if tempo and key had no weight, and nothing that gives their sub-spaces moves."""
+    config = configured()
+    config.model.statistics = ("mel",)
+    state = drawn_state(config, full_batch())
+    config.loss.weights.update(tempo=0.0, key=0.0)
+    config.optimiser.layers = "last"
+    expected, _ = run_step(config, state, devices=1)
+    config.loss.weights.update(tempo=8.0, key=16.0)
+    config.optimiser.layers = "tags"
+    found, terms = run_step(config, state, devices=1)
+    assert np.all(terms.loss.sum > 0)
+    size = config.model.embedding_size // len(config.dimensions)
+    tags = np.repeat([name in TAG_DIMENSIONS for name in config.dimensions], size)
+    assert 0 < tags.sum() < len(tags)
+    for name, before in state.params.items():
+        for leaf, start in before.items() if name in train_step.LAST else ():
+            after = found.params[name][leaf]
+            assert (after != start)[..., tags].any()
+            np.testing.assert_array_equal(after[..., ~tags], start[..., ~tags])
+            assert_close(after[..., tags], expected.params[name][leaf][..., tags])
+        if name not in train_step.LAST:
+            jax.tree.map(np.testing.assert_array_equal, found.params[name], before)
+
+
+def test_dropout(start: train_step.State) -> None:
+    """Hides the configured share of the trunk's outputs, others in every example and step.
+
+    The same for an example whatever the devices, and nothing outside training.
+    """
+    config = configured()
+    config.model.dropout = 0.25
+    one, _ = run_step(config, start, devices=1)
+    eight, _ = run_step(config, start, devices=8)
+    assert_close(eight.moments.mu, one.moments.mu)
+    without, _ = run_step(configured(), start, devices=1)
+    before, after = (each.moments.mu["embedding"]["kernel"] for each in (without, one))
+    assert np.abs(after - before).max() > 0.1 * np.abs(before).max()
+    state, segments = jax.tree.map(jnp.asarray, (start, full_batch()))
+    embedded = [train_step.embed(each, state, segments) for each in (config, configured())]
+    np.testing.assert_array_equal(*embedded)
+
+
+def test_kept_outputs() -> None:
+    index = np.arange(2000, dtype=np.int32)
+    kept = np.asarray(train_step.kept_outputs(jax.random.key(1), index, 50, rate=0.25))
+    assert sorted(set(kept.ravel())) == [0, pytest.approx(1 / 0.75)]
+    np.testing.assert_allclose(kept.mean(axis=0), 1, atol=0.07)  # six deviations
+    np.testing.assert_allclose(np.cov(kept.T) * 3, np.eye(50), atol=0.2)
+    later = train_step.kept_outputs(jax.random.key(1), index[7:], 50, rate=0.25)
+    np.testing.assert_array_equal(later, kept[7:])
+    other = np.asarray(train_step.kept_outputs(jax.random.key(2), index, 50, rate=0.25))
+    assert abs(np.mean((other == 0) & (kept == 0)) - 0.25**2) < 0.01
+
+
+@pytest.mark.parametrize("first", [0, 1])
+def test_hidden_outputs_do_not_reach_the_embedding(start: train_step.State, first: int) -> None:
+    """The weights of every second output of the trunk get a gradient: of those not hidden."""
+    config = configured()
+    config.model.dropout = 0.5
+    drawn = np.ones((BATCH, len(start.params["embedding"]["kernel"])))
+    drawn[:, first::2] = 0
+    state, batch = jax.tree.map(jnp.asarray, (start, full_batch() | {KEPT: drawn}))
+
+    def summed(params):
+        embeddings, _ = train_step._embedded(config, state, params, batch)
+        return (embeddings**3).sum()
+
+    by_axis = jax.vmap(lambda _: jax.grad(summed)(state.params), axis_name="data", axis_size=1)
+    gradient = by_axis(np.zeros(1))["embedding"]["kernel"][0]
+    assert not np.any(gradient[first::2])
+    assert np.any(gradient[1 - first :: 2])
