@@ -126,8 +126,7 @@ def _order(tracks: int, seed: int, epoch: int) -> np.ndarray:
 def read_batch(data: DataSet, composition: Composition, rows: slice, frames: int) -> Batch:
     """Reads the crops and labels of the given rows of a global batch."""
     track = composition.track[rows]
-    crops = [data.read(i, s, frames) for i, s in zip(track, composition.start[rows], strict=True)]
-    mel, cens, onset = (np.stack(column) for column in zip(*crops, strict=True))
+    mel, cens, onset = data.read_crops(track.tolist(), composition.start[rows].tolist(), frames)
     labels = {dimension: data.tags[dimension][track] for dimension in TAG_DIMENSIONS}
     labels |= {"tempo": data.tempo[track], "key": data.key[track]}
     index = np.arange(len(composition.track), dtype=np.int32)[rows]
@@ -246,11 +245,11 @@ def track_segments(data: DataSet, *, batch_size: int) -> Iterator[Batch]:
     ]
     for first in range(0, len(segments), batch_size):
         part = segments[first : first + batch_size]
-        crops = [data.read(track, start, frames) for track, start in part]
+        tracks, starts = zip(*part, strict=True)
         fill = [(0, batch_size - len(part))]
         mel, cens, onset = (
-            np.pad(np.stack(column), fill + [(0, 0)] * column[0].ndim)
-            for column in zip(*crops, strict=True)
+            np.pad(crops, fill + [(0, 0)] * (crops.ndim - 1))
+            for crops in data.read_crops(tracks, starts, frames)
         )
-        track = np.pad(np.array([track for track, _ in part], np.int32), fill, constant_values=-1)
+        track = np.pad(np.array(tracks, np.int32), fill, constant_values=-1)
         yield {"mel": mel, "cens": cens, "onset": onset, "track": track}

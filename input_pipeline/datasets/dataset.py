@@ -11,6 +11,7 @@ import errno
 import json
 import os
 import weakref
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -20,7 +21,7 @@ from input_pipeline import extras
 from input_pipeline.files import replacing
 from input_pipeline.hearing.features import FEATURE_VERSION, FeatureConfig
 from input_pipeline.hearing.harmony import SIZE
-from input_pipeline.hearing.segments import pad_onset
+from input_pipeline.hearing.segments import ramp
 from input_pipeline.hearing.tagging import ARRAYS as TAG_ARRAYS
 from input_pipeline.tracks import TAG_DIMENSIONS
 
@@ -97,37 +98,53 @@ class DataSet:
     def read(
         self, index: int, start: int, frames: int
     ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-        """Reads a crop of track `index`: `frames` frames from `start` on.
+        """Reads a crop of track `index`: `frames` frames from `start` on; see `read_crops`."""
+        (mel,), (cens,), (onset,) = self.read_crops([index], [start], frames)
+        return mel, cens, onset
+
+    def read_crops(
+        self, tracks: Sequence[int], starts: Sequence[int], frames: int
+    ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+        """Reads B crops of `frames` frames.
 
         Returns:
-          mel: float16 [frames, n_mels].
-          cens: float16 [frames, n_chroma].
-          onset: float32 [frames + window - 1], a slice of the padded envelope (see
-            `segments.pad_onset`), so that frame t of the crop's tempogram is computed from
+          mel: float16 [B, frames, n_mels].
+          cens: float16 [B, frames, n_chroma].
+          onset: float32 [B, frames + window - 1], slices of the padded envelopes (see
+            `segments.pad_onset`), so that frame t of a crop's tempogram is computed from its
             onset[t : t + window].
 
         Raises:
-          IndexError: the crop reaches beyond the track.
-          ValueError: the file was truncated after it was opened.
+          IndexError: a crop reaches beyond its track.
+          ValueError: a file was truncated after it was opened.
         """
-        length = int(self.num_frames[index])
-        if not 0 <= start <= start + frames <= length:
-            raise IndexError(
-                f"track {self.track_ids[index]!r}: frames {start} to {start + frames} "
-                f"are not within its {length} frames"
-            )
-        config = self.feature_config
-        mel = self._rows(index, "mel", start, frames, config.n_mels)
-        cens = self._rows(index, "cens", start, frames, config.n_chroma)
-        window = config.tempogram_window
-        first, last = start - window // 2, start + frames + window - 1 - window // 2
-        inside = slice(max(first, 0), min(last, length))
-        onset = self._rows(index, "onset", inside.start, inside.stop - inside.start, 1)[:, 0]
-        if first < 0 or last > length:
-            onset = pad_onset(onset, window, left=first < 0, right=last > length)
-            skip = window // 2 + first if first < 0 else 0
-            onset = onset[skip : skip + last - first]
+        for track, start in zip(tracks, starts, strict=True):
+            if not 0 <= start <= start + frames <= self.num_frames[track]:
+                raise IndexError(
+                    f"track {self.track_ids[track]!r}: frames {start} to {start + frames} "
+                    f"are not within its {self.num_frames[track]} frames"
+                )
+        config, count = self.feature_config, len(tracks)
+        mel = np.empty((count, frames, config.n_mels), ARRAY_DTYPES["mel"])
+        cens = np.empty((count, frames, config.n_chroma), ARRAY_DTYPES["cens"])
+        onset = np.empty((count, frames + config.tempogram_window - 1), ARRAY_DTYPES["onset"])
+        for row, (track, start) in enumerate(zip(tracks, starts, strict=True)):
+            self._read(track, "mel", start, mel[row])
+            self._read(track, "cens", start, cens[row])
+            self._read_onset(track, start, onset[row])
         return mel, cens, onset
+
+    def _read_onset(self, index: int, start: int, onset: np.ndarray) -> None:
+        """Fills `onset` with what a crop from frame `start` on needs of the padded envelope."""
+        half = self.feature_config.tempogram_window // 2
+        first, last = start - half, start - half + len(onset)
+        left, right = max(-first, 0), max(last - int(self.num_frames[index]), 0)
+        inside = onset[left : len(onset) - right]
+        self._read(index, "onset", first + left, inside)
+        if left:
+            onset[:left] = ramp(inside[0], half)[half - left :]
+        if right:
+            onset[len(onset) - right :] = ramp(inside[-1], half)[half - right :][::-1]
 
     def read_track(self, index: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
         """Reads a whole track; see `read`."""
@@ -139,9 +156,13 @@ class DataSet:
         Without "harmony" if the track was heard by a version that did not extract it.
         """
         config, frames = self.feature_config, int(self.num_frames[index])
-        columns = {"mel": config.n_mels, "cens": config.n_chroma, "onset": 1}
-        arrays = {name: self._rows(index, name, 0, frames, size) for name, size in columns.items()}
-        arrays["onset"] = arrays["onset"][:, 0]
+        shapes = {"mel": (frames, config.n_mels), "cens": (frames, config.n_chroma)}
+        arrays = {
+            name: np.empty(shape, ARRAY_DTYPES[name])
+            for name, shape in (shapes | {"onset": (frames,)}).items()
+        }
+        for name, array in arrays.items():
+            self._read(index, name, 0, array)
         sounding = self._optional(index, "harmony")
         return arrays | ({"harmony": sounding.reshape(-1, SIZE)} if len(sounding) else {})
 
@@ -153,18 +174,16 @@ class DataSet:
 
     def _optional(self, index: int, name: str) -> np.ndarray:
         """One of `OPTIONAL_ARRAYS`, flat."""
-        shard = self._shards[self._shard_of_track[index]]
         size = int(self._offsets[f"{name}_size"][index])
-        data = shard.read(int(self._offsets[name][index]), size)
-        return np.frombuffer(bytearray(data), np.float32)
+        array = np.empty(size // np.dtype(np.float32).itemsize, np.float32)
+        if size:
+            self._read(index, name, 0, array)
+        return array
 
-    def _rows(self, index: int, name: str, start: int, rows: int, columns: int) -> np.ndarray:
-        dtype = np.dtype(ARRAY_DTYPES[name])
-        stride = columns * dtype.itemsize
-        begin = int(self._offsets[name][index]) + start * stride
-        shard = self._shards[self._shard_of_track[index]]
-        data = shard.read(begin, rows * stride)
-        return np.frombuffer(bytearray(data), dtype).reshape(rows, columns)
+    def _read(self, index: int, name: str, start: int, rows: np.ndarray) -> None:
+        """Fills `rows` with those of an array of track `index` from number `start` on."""
+        begin = int(self._offsets[name][index]) + start * rows.strides[0]
+        self._shards[self._shard_of_track[index]].read(begin, rows)
 
 
 class Shard:
@@ -178,15 +197,17 @@ class Shard:
         self._path, self._descriptor = path, os.open(path, os.O_RDONLY)
         weakref.finalize(self, os.close, self._descriptor)
 
-    def read(self, begin: int, size: int) -> bytes:
-        """Reads `size` bytes; raises ValueError if the file ends before that."""
-        data = os.pread(self._descriptor, size, begin)
-        if len(data) < size:
+    def read(self, begin: int, array: np.ndarray) -> None:
+        """Fills an array with the bytes from `begin` on, while other threads run.
+
+        Raises:
+          ValueError: the file ends before that.
+        """
+        if os.preadv(self._descriptor, [array.data.cast("B")], begin) < array.nbytes:
             raise ValueError(
-                f"{self._path}: ends before byte {begin + size}, so it was changed after it was "
-                "opened; prepare the data set again"
+                f"{self._path}: ends before byte {begin + array.nbytes}, so it was changed after "
+                "it was opened; prepare the data set again"
             )
-        return data
 
 
 def open(directory: str | Path, split: str, feature_config: FeatureConfig) -> DataSet:

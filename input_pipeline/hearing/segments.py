@@ -52,7 +52,7 @@ def segments(
 def pad_onset(
     onset: np.ndarray, window: int, *, left: bool = True, right: bool = True
 ) -> np.ndarray:
-    """Pads an onset envelope [n] as `librosa.feature.tempogram` does.
+    """Pads an onset envelope [n] as `librosa.feature.tempogram` does: with ramps from and to 0.
 
     Args:
       onset: the envelope, or part of it.
@@ -60,4 +60,14 @@ def pad_onset(
       left, right: whether `onset` includes the beginning and the end of the envelope.
     """
     width = window // 2
-    return np.pad(onset, (width * left, width * right), mode="linear_ramp", end_values=0)
+    parts = [onset]
+    if left:
+        parts = [ramp(onset[0], width), *parts]
+    if right:
+        parts = [*parts, ramp(onset[-1], width)[::-1]]
+    return np.concatenate(parts)
+
+
+def ramp(end: np.floating, width: int) -> np.ndarray:
+    """From 0, in `width` steps of equal size, to `end`, which is left out; of the type of `end`."""
+    return (np.arange(width) * (np.float64(end) / width)).astype(end.dtype)
