@@ -115,6 +115,19 @@ def test_a_crop_in_the_middle_of_a_long_track_needs_no_padding(tmp_path):
     np.testing.assert_array_equal(data.read(0, 300, 129)[2], onset[300 - 192 : 300 + 129 + 191])
 
 
+@pytest.mark.parametrize("window", [384, 9])
+@pytest.mark.parametrize("length", [150, 700])
+def test_crops_at_the_ends_of_a_track_that_is_loud_there(tmp_path, window, length):
+    onset = 1 + np.random.default_rng(0).random(length, np.float32)
+    config = dataclasses.replace(CONFIG, tempogram_window=window)
+    data = dataclasses.replace(_single_track(tmp_path, onset), feature_config=config)
+    padded = np.pad(onset, window // 2, mode="linear_ramp", end_values=0)
+    starts = [*range(0, length - 129, 5), length - 129]
+    crops = data.read_crops([0] * len(starts), starts, 129)[2]
+    for start, crop in zip(starts, crops, strict=True):
+        np.testing.assert_array_equal(crop, padded[start : start + 129 + window - 1])
+
+
 def _single_track(tmp_path, onset):
     frames = len(onset)
     mel = np.zeros((frames, 128), np.float16)
