@@ -18,7 +18,8 @@ from jaxsim.network.plan import BATCH_NORM_EPSILON, CENTRE, PUBLISHED_DEPTH, Pla
 if TYPE_CHECKING:
     from ml_collections import ConfigDict
 
-PUBLISHED = PUBLISHED_DEPTH | {"embedding_relu": False, "statistics": ()}  # left out of files
+# Left out of files.
+PUBLISHED = PUBLISHED_DEPTH | {"embedding_relu": False, "statistics": (), "dropout": 0.0}
 DENSE = ("embedding", "statistics")  # layers without the batch normalisation of convolutions
 
 
