@@ -89,9 +89,9 @@ def test_eight_devices_equal_one(start, stepped) -> None:
 
 @pytest.mark.slow
 def test_parts_equal_the_whole() -> None:
-    """Without batch normalisation, whose statistics are of the whole batch."""
+    """Without batch normalisation, whose statistics are of the whole batch; with dropout."""
     config = configured(track_weight=0.5, pick="uniform", average="mined")
-    config.model.update(branch_norm="none", embedding_norm="layer")
+    config.model.update(branch_norm="none", embedding_norm="layer", dropout=0.25)
     state = drawn_state(config, full_batch())
     expected = run_step(config, state, devices=1)
     assert (expected[1].loss.weight > 0).all() and expected[1].track.weight > 0
