@@ -32,6 +32,14 @@ def configured(**loss) -> ConfigDict:
     return config
 
 
+def one_block(**loss) -> ConfigDict:
+    """A network that compiles faster."""
+    config = configured(**loss)
+    config.model.update(inputs=("mel",), blocks=1, branch_blocks=1)
+    config.model.update(branch_norm="none", embedding_norm="layer")
+    return config
+
+
 def run_step(config: ConfigDict, state: train_step.State, *, devices: int, mapping: str = "pmap"):
     """The state and the terms after one step, on the host."""
     config.parallel.mapping = mapping
@@ -102,9 +110,7 @@ def test_parts_equal_the_whole() -> None:
 @pytest.mark.slow
 def test_parts_keep_class_vectors_and_take_less_memory() -> None:
     """Of one input and one block, on two devices: class vectors' gradients pass by the network."""
-    config = configured(method="proxy")
-    config.model.update(inputs=("mel",), blocks=1, branch_blocks=1)
-    config.model.update(branch_norm="none", embedding_norm="layer")
+    config = one_block(method="proxy")
     state = drawn_state(config, full_batch())
     found, memory = {}, {}
     for parts in (1, 8):
@@ -140,9 +146,7 @@ def test_last_layers_alone(parts: int) -> None:
 
     Statistics reach the sub-spaces of tags alone.
     """
-    config = configured(method="proxy")
-    config.model.update(inputs=("mel",), blocks=1, branch_blocks=1)
-    config.model.update(branch_norm="none", embedding_norm="layer")
+    config = one_block(method="proxy")
     config.model.statistics = ("mel",) if parts == 1 else ()  # these are normalised over the batch
     config.parallel.parts = parts
     state = drawn_state(config, full_batch())
@@ -166,7 +170,7 @@ def test_last_layers_alone(parts: int) -> None:
 
 def test_last_layers_of_tags_alone() -> None:
     """As if tempo and key had no weight, and nothing that gives their sub-spaces moves."""
-    config = configured()
+    config = one_block()
     config.model.statistics = ("mel",)
     state = drawn_state(config, full_batch())
     config.loss.weights.update(tempo=0.0, key=0.0)
@@ -189,21 +193,22 @@ def test_last_layers_of_tags_alone() -> None:
             jax.tree.map(np.testing.assert_array_equal, found.params[name], before)
 
 
-def test_dropout(start: train_step.State) -> None:
+def test_dropout() -> None:
     """Hides the configured share of the trunk's outputs, others in every example and step.
 
     The same for an example whatever the devices, and nothing outside training.
     """
-    config = configured()
+    config = one_block()
+    start = drawn_state(config, full_batch())
+    without, _ = run_step(config, start, devices=1)
     config.model.dropout = 0.25
     one, _ = run_step(config, start, devices=1)
     eight, _ = run_step(config, start, devices=8)
     assert_close(eight.moments.mu, one.moments.mu)
-    without, _ = run_step(configured(), start, devices=1)
     before, after = (each.moments.mu["embedding"]["kernel"] for each in (without, one))
     assert np.abs(after - before).max() > 0.1 * np.abs(before).max()
     state, segments = jax.tree.map(jnp.asarray, (start, full_batch()))
-    embedded = [train_step.embed(each, state, segments) for each in (config, configured())]
+    embedded = [train_step.embed(each, state, segments) for each in (config, one_block())]
     np.testing.assert_array_equal(*embedded)
 
 
@@ -220,10 +225,11 @@ def test_kept_outputs() -> None:
 
 
 @pytest.mark.parametrize("first", [0, 1])
-def test_hidden_outputs_do_not_reach_the_embedding(start: train_step.State, first: int) -> None:
+def test_hidden_outputs_do_not_reach_the_embedding(first: int) -> None:
     """The weights of every second output of the trunk get a gradient: of those not hidden."""
-    config = configured()
+    config = one_block()
     config.model.dropout = 0.5
+    start = drawn_state(config, full_batch())
     drawn = np.ones((BATCH, len(start.params["embedding"]["kernel"])))
     drawn[:, first::2] = 0
     state, batch = jax.tree.map(jnp.asarray, (start, full_batch() | {KEPT: drawn}))
