@@ -135,7 +135,7 @@ class DataSet:
         return mel, cens, onset
 
     def _read_onset(self, index: int, start: int, onset: np.ndarray) -> None:
-        """Fills `onset` with what a crop from frame `start` on needs of the padded envelope."""
+        """Fills `onset` from the padded envelope, for a crop that begins at frame `start`."""
         half = self.feature_config.tempogram_window // 2
         first, last = start - half, start - half + len(onset)
         left, right = max(-first, 0), max(last - int(self.num_frames[index]), 0)
@@ -156,11 +156,12 @@ class DataSet:
         Without "harmony" if the track was heard by a version that did not extract it.
         """
         config, frames = self.feature_config, int(self.num_frames[index])
-        shapes = {"mel": (frames, config.n_mels), "cens": (frames, config.n_chroma)}
-        arrays = {
-            name: np.empty(shape, ARRAY_DTYPES[name])
-            for name, shape in (shapes | {"onset": (frames,)}).items()
+        shapes: dict[str, tuple[int, ...]] = {
+            "mel": (frames, config.n_mels),
+            "cens": (frames, config.n_chroma),
+            "onset": (frames,),
         }
+        arrays = {name: np.empty(shape, ARRAY_DTYPES[name]) for name, shape in shapes.items()}
         for name, array in arrays.items():
             self._read(index, name, 0, array)
         sounding = self._optional(index, "harmony")
@@ -181,7 +182,7 @@ class DataSet:
         return array
 
     def _read(self, index: int, name: str, start: int, rows: np.ndarray) -> None:
-        """Fills `rows` with those of an array of track `index` from number `start` on."""
+        """Fills `rows` from an array of track `index`, beginning with its row `start`."""
         begin = int(self._offsets[name][index]) + start * rows.strides[0]
         self._shards[self._shard_of_track[index]].read(begin, rows)
 
