@@ -147,6 +147,12 @@ def _check_by_name(config: ConfigDict) -> None:
         weight = config.loss.weights.get(name)
         if weight is None or not 0 < weight < LARGE:
             raise ValueError(f"config.loss.weights.{name} is {weight}, expected more than 0")
+    for name, share in config.data.unsure.items():
+        if name not in DIMENSIONS or not 0 <= share < 1:
+            raise ValueError(
+                f"config.data.unsure.{name} is {share}, expected a share of the labels of one of "
+                f"{', '.join(DIMENSIONS)}, at least 0 and less than 1"
+            )
     for name, pair in config.features.standardise.items():
         if not _are_mean_and_deviation(pair):
             raise ValueError(

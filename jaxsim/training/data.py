@@ -2,7 +2,7 @@
 
 import dataclasses
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +14,7 @@ from input_pipeline.datasets.joining import joined
 from input_pipeline.hearing.features import FeatureConfig
 from input_pipeline.scores import ScoresConfig
 from input_pipeline.scores.default_data import prepare_scores
+from input_pipeline.tracks import TAG_DIMENSIONS
 
 
 def feature_config(config: ConfigDict) -> FeatureConfig:
@@ -68,6 +69,32 @@ def directory_and_weight(text: str) -> tuple[str, float]:
     if not 0 < value < math.inf:
         raise ValueError(f"data.dirs has {text!r}, expected DIR=WEIGHT with a positive weight")
     return directory, value
+
+
+def without_unsure(data: DataSet, shares: Mapping[str, float]) -> DataSet:
+    """The same tracks, without the least sure of their estimated labels.
+
+    Args:
+      shares: by dimension, how many of its estimated labels are left out, those with the least
+        confidence; labels that were given all stay. Others than these dimensions keep all.
+    """
+    tempo, key, tags = data.tempo, data.key, dict(data.tags)
+    for dimension, share in shares.items():
+        if dimension in TAG_DIMENSIONS:
+            estimated, confidence = data.tags_estimated[dimension], data.tags_confidence[dimension]
+        else:
+            estimated = getattr(data, f"{dimension}_estimated")
+            confidence = getattr(data, f"{dimension}_confidence")
+        if not share or not estimated.any():
+            continue
+        unsure = estimated & (confidence < np.quantile(confidence[estimated], share))
+        if dimension == "tempo":
+            tempo = np.where(unsure, np.float32(0), tempo)
+        elif dimension == "key":
+            key = np.where(unsure, np.int32(-1), key)
+        else:
+            tags[dimension] = tags[dimension] & ~unsure[:, None]
+    return dataclasses.replace(data, tempo=tempo, key=key, tags=tags)
 
 
 def standardised(config: ConfigDict, data: DataSet) -> ConfigDict:

@@ -11,6 +11,7 @@ from input_pipeline.datasets.partners import partners_of
 from input_pipeline.datasets.teacher import teacher_vectors
 from jaxsim.network import inputs
 from jaxsim.objective.terms import label_names
+from jaxsim.training.data import without_unsure
 from jaxsim.training.machines import parallel
 
 
@@ -24,8 +25,9 @@ class Feed:
           ValueError: see `partners_of` and `teacher_vectors`.
         """
         self.config, self.data = config, data
+        self._labelled = without_unsure(data, config.data.unsure)
         self._partners = partners_of(
-            data,
+            self._labelled,
             config.dimensions,
             tempo_tolerance=config.relation.tempo_tolerance,
             key_relation=config.relation.key,
@@ -49,7 +51,7 @@ class Feed:
     ) -> Iterator[Batch]:
         config = self.config
         return composed_batches(
-            self.data,
+            self._labelled,
             self._partners,
             batch_size=config.batch_size,
             seed=config.seed,

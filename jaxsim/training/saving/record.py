@@ -12,6 +12,7 @@ from ml_collections import ConfigDict
 
 from input_pipeline.datasets.dataset import DataSet
 from input_pipeline.hearing.features import FEATURE_VERSION
+from input_pipeline.tracks import DIMENSIONS
 from jaxsim.network.plan import PUBLISHED_DEPTH
 from jaxsim.training.schedule import Plateau
 
@@ -25,6 +26,7 @@ ADDED = {f"model.{name}": value for name, value in PUBLISHED_DEPTH.items()} | {
     "loss.soft_weight": 0.0,
     "loss.temperature": 0.1,
     "data.draw": "balanced",
+    **{f"data.unsure.{name}": 0.0 for name in DIMENSIONS},
     "model.embedding_relu": False,
     "model.statistics": [],
     "model.dropout": 0.0,
@@ -74,10 +76,12 @@ def completed(saved: dict[str, Any]) -> ConfigDict:
     """The configuration of a run, with the fields that it lacks because it is older than they."""
     config = ConfigDict(saved)
     for name, value in ADDED.items():
-        section, _, field = name.rpartition(".")
-        if section and section not in config:
-            config[section] = ConfigDict()
-        part = config[section] if section else config
+        *sections, field = name.split(".")
+        part = config
+        for section in sections:
+            if section not in part:
+                part[section] = ConfigDict()
+            part = part[section]
         if field not in part:
             part[field] = value
     return config

@@ -4,6 +4,7 @@ For each row the batches are those of a naive computation with that value, and n
 published one.
 """
 
+import dataclasses
 import time
 from collections.abc import Mapping
 from pathlib import Path
@@ -26,6 +27,7 @@ FIELDS: Mapping[str, Any] = {
     "dir": "elsewhere",
     "group_size": 6,
     "draw": "every_track",
+    **{f"unsure.{dimension}": 0.6 for dimension in DIMENSIONS},
     "read_ahead": 7,
     "scores.pieces_per_genre": 5,
     "scores.renderings": 3,
@@ -84,6 +86,56 @@ def test_groups_are_as_large_as_configured_and_start_as_configured(field: str) -
         for track in np.random.default_rng((SEED, epoch, 1)).permutation(TRACKS)
     ]
     assert (firsts == order[groups : 4 * groups]) == (field == "draw")
+
+
+@pytest.mark.parametrize("dimension", ["", *DIMENSIONS])
+def test_the_least_sure_of_the_estimated_labels_are_left_out(dimension: str) -> None:
+    """Batches are drawn by the labels that are left, and have them; given ones all stay."""
+    config, data = changed(f"unsure.{dimension}" if dimension else ""), of_all_certainties()
+    config.dimensions, config.batch_size = DIMENSIONS, 48
+    labels = {**data.tags, "tempo": data.tempo, "key": data.key}
+    confidence = {
+        **data.tags_confidence,
+        "tempo": data.tempo_confidence,
+        "key": data.key_confidence,
+    }
+    seen: dict[str, set[int]] = {name: set() for name in DIMENSIONS}
+    for batch in Feed(config, data).batches(first_step=0, num_steps=40):
+        for name in DIMENSIONS:
+            track = batch["track"]
+            left_out = (track < 20) & (confidence[name][track] < 0.6) & (name == dimension)
+            unknown = {"tempo": 0, "key": -1}.get(name, False)
+            expected = np.array(labels[name][track])
+            expected[left_out] = unknown
+            np.testing.assert_array_equal(batch[name], expected)
+            drawn = batch["drawn_dimension"] == DIMENSIONS.index(name)
+            seen[name] |= set(track[drawn].tolist())
+    for name, tracks in seen.items():
+        assert len(tracks) > 20
+        unsure = {track for track in range(20) if confidence[name][track] < 0.6}
+        assert (tracks & unsure == set()) == (name == dimension), name
+
+
+def of_all_certainties() -> FakeDataSet:
+    """Labels of which those of the first 20 tracks were estimated, with confidence from 0 to 1."""
+    data, random = fake_data(TRACKS), np.random.default_rng(5)
+    estimated = np.arange(TRACKS) < 20
+
+    def certain() -> np.ndarray:
+        return np.float32([*random.permutation(20) / 20, *[0.01] * (TRACKS - 20)])
+
+    return dataclasses.replace(
+        data,
+        tags={name: random.random((TRACKS, 6)) < 0.7 for name in data.tags},
+        tempo=random.uniform(100, 130, TRACKS).astype(np.float32),
+        key=random.integers(0, 4, TRACKS).astype(np.int32),
+        tempo_estimated=estimated,
+        key_estimated=estimated,
+        tags_estimated=dict.fromkeys(data.tags, estimated),
+        tempo_confidence=certain(),
+        key_confidence=certain(),
+        tags_confidence={name: certain() for name in data.tags},
+    )
 
 
 @pytest.mark.parametrize("field", ["", "read_ahead"])
