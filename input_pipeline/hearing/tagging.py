@@ -22,10 +22,11 @@ N_FFT = 512
 HOP_LENGTH = 256
 N_MELS = 96
 PATCH_FRAMES = 187  # 3 s
+MOST_PATCHES = 20  # of a track that are heard: a minute; of longer tracks they are spread evenly
 LOG_GAIN = 10000.0
 LARGEST_FLOAT16 = 65504.0
 INSTALLATION = "pip install --no-deps musicnn==0.1.0"
-VERSION = 1  # Raise it whenever the same weights give different numbers.
+VERSION = 2  # Raise it whenever the same weights give different numbers.
 
 FOLDERS = {"msd": "MSD_musicnn", "mtt": "MTT_musicnn"}  # of the networks, in the package
 # Tags in the order of the networks' outputs: Last.FM's of the Million Song Dataset (MSD), and those
@@ -73,11 +74,14 @@ class Tagger:
           rate: Hz.
 
         Returns:
-          msd_logits, mtt_logits: float32 [50], means over the patches; tags as in `TAGS`.
+          msd_logits, mtt_logits: float32 [50], means over at most `MOST_PATCHES` patches; tags as
+            in `TAGS`.
           tag_embedding: float32 [753], the mean over frames and patches of the layer before pooling
             of the network trained on the MSD.
         """
         cut = patches(samples, rate)
+        if len(cut) > MOST_PATCHES:  # from the middle of so many equal parts of the track
+            cut = cut[(2 * np.arange(MOST_PATCHES) + 1) * len(cut) // (2 * MOST_PATCHES)]
         found = {}
         for network, predict in _networks(self.path).items():
             logits, embeddings = predict(cut)

@@ -86,6 +86,16 @@ def test_an_estimate_is_the_mean_over_the_patches(tagger):
     }
 
 
+def test_of_a_long_track_patches_are_heard_that_are_spread_evenly(tagger, monkeypatch):
+    monkeypatch.setattr(tagging, "MOST_PATCHES", 2)
+    samples = np.concatenate([pulsed_tone(key, seconds=3) for key in range(7)])
+    cut = tagging.patches(samples, SAMPLE_RATE)
+    assert len(cut) == 7
+    found = tagger.estimate(samples, SAMPLE_RATE)
+    logits, _ = musicnn.predictor(taggers.random_weights(7))(cut[[1, 5]])
+    np.testing.assert_allclose(found["msd_logits"], logits.mean(axis=0), rtol=1e-5, atol=1e-5)
+
+
 def test_weights_are_those_of_the_checkpoints(package, tagger, tmp_path):
     with np.load(tagger.path) as file:
         for number, network in enumerate(("msd", "mtt")):
