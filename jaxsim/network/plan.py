@@ -13,6 +13,7 @@ statistics of the images themselves; what it gives is added to that of the first
 """
 
 import dataclasses
+import math
 from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
@@ -39,6 +40,7 @@ class Layer(NamedTuple):
 
     path: str
     kernel: tuple[int, ...]  # shape
+    places: int = 1  # of an image at which it is applied
 
 
 INPUTS = {
@@ -109,23 +111,30 @@ class Block:
     def channels_of(self, convolution: Convolution) -> int:
         return scaled(convolution.channels, self.width)
 
-    def layers(self, reads: int) -> Iterator[Layer]:
-        """The block's convolutions, for an input of `reads` channels."""
-        point, deep_reduce, deep_1, deep_2 = map(self.channels_of, NAIVE.values())
-        yield self._layer("naive", "point", reads, point)
-        yield self._layer("naive", "deep_reduce", reads, deep_reduce)
-        yield self._layer("naive", "deep_1", deep_reduce, deep_1)
-        yield self._layer("naive", "deep_2", deep_1, deep_2)
-        joined, reduce = point + deep_2 + reads, self.reduce_channels
-        yield Layer(f"{self.name}/reduction/reduce", (1, 1, joined, sum(reduce)))
-        wide, deep_1, deep_2 = map(self.channels_of, REDUCTION.values())
-        yield self._layer("reduction", "wide", reduce[1], wide)
-        yield self._layer("reduction", "deep_1", reduce[2], deep_1)
-        yield self._layer("reduction", "deep_2", deep_1, deep_2)
+    def reduced(self, size: Size) -> Size:
+        """Size of the map that the block outputs, for one of `size`."""
+        return strided(size, self.strides)
 
-    def _layer(self, module: str, name: str, reads: int, gives: int) -> Layer:
-        kernel = {"naive": NAIVE, "reduction": REDUCTION}[module][name].kernel
-        return Layer(f"{self.name}/{module}/{name}", (kernel, kernel, reads, gives))
+    def layers(self, reads: int, size: Size) -> Iterator[Layer]:
+        """The block's convolutions, for a map of `reads` channels and `size`."""
+        point, deep_reduce, deep_1, deep_2 = map(self.channels_of, NAIVE.values())
+        yield self._layer("naive", "point", reads, point, size)
+        yield self._layer("naive", "deep_reduce", reads, deep_reduce, size)
+        yield self._layer("naive", "deep_1", deep_reduce, deep_1, size)
+        yield self._layer("naive", "deep_2", deep_1, deep_2, size)
+        joined, reduce, size = point + deep_2 + reads, self.reduce_channels, self.reduced(size)
+        kernel = (1, 1, joined, sum(reduce))
+        yield Layer(f"{self.name}/reduction/reduce", kernel, math.prod(size))
+        wide, deep_1, deep_2 = map(self.channels_of, REDUCTION.values())
+        yield self._layer("reduction", "wide", reduce[1], wide, size)
+        yield self._layer("reduction", "deep_1", reduce[2], deep_1, size)
+        yield self._layer("reduction", "deep_2", deep_1, deep_2, size)
+
+    def _layer(self, module: str, name: str, reads: int, gives: int, size: Size) -> Layer:
+        convolution = {"naive": NAIVE, "reduction": REDUCTION}[module][name]
+        kernel = (convolution.kernel, convolution.kernel, reads, gives)
+        places = math.prod(self.reduced(size) if convolution.reduces else size)
+        return Layer(f"{self.name}/{module}/{name}", kernel, places)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -193,38 +202,43 @@ class Plan:
         width = self.width if number < self.branch_blocks else self.width * self.trunk_width
         return Block(name, width, strides)
 
+    def stem_maps(self, kind: str, image: Size) -> tuple[Size, Size]:
+        """Sizes of the maps after the stem's convolution and pooling, for an image of that size."""
+        stem, reduction = INPUTS[kind]
+        bins, frames = strided(image, stem)
+        return (bins, frames), (bins // reduction[0], frames // reduction[1])
+
     def branch_map(self, kind: str, image: Size) -> Size:
         """Size of the map at the end of an input's own blocks, for an input of size `image`."""
-        stem, reduction = INPUTS[kind]
-
-        def reduced(length: int, stride: int, factor: int) -> int:
-            length = -(-length // stride) // factor
-            for _ in self.branch(kind):
-                length = -(-length // factor)
-            return length
-
-        bins, frames = map(reduced, image, stem, reduction)
-        return bins, frames
+        _, size = self.stem_maps(kind, image)
+        for block in self.branch(kind):
+            size = block.reduced(size)
+        return size
 
     def layers(self, images: Mapping[str, Size]) -> Iterator[Layer]:
         """All layers of the network, in order; `images` are the sizes of the inputs."""
         joined = 0
         for kind in self.inputs:
             channels = self.stem_channels
-            yield Layer(stem_name(kind), (STEM.kernel, STEM.kernel, 1, channels))
+            convolved, size = self.stem_maps(kind, images[kind])
+            kernel = (STEM.kernel, STEM.kernel, 1, channels)
+            yield Layer(stem_name(kind), kernel, math.prod(convolved))
             for block in self.branch(kind):
-                yield from block.layers(channels)
-                channels = block.channels
+                yield from block.layers(channels, size)
+                channels, size = block.channels, block.reduced(size)
             joined += channels
-        bins, frames = self.branch_map(self.inputs[0], images[self.inputs[0]])
+        size = self.branch_map(self.inputs[0], images[self.inputs[0]])
         for block in self.trunk():
-            yield from block.layers(joined)
-            joined = block.channels
-            bins, frames = (-(-n // s) for n, s in zip((bins, frames), block.strides, strict=True))
-        yield Layer("embedding", (bins * frames * joined, self.embedding_size))
+            yield from block.layers(joined, size)
+            joined, size = block.channels, block.reduced(size)
+        yield Layer("embedding", (math.prod(size) * joined, self.embedding_size))
         if self.statistics:
             read = STATISTICS * sum(images[kind][0] for kind in self.statistics)
             yield Layer("statistics", (read, self.embedding_size))
+
+    def operations(self, images: Mapping[str, Size]) -> int:
+        """Floating-point operations of the layers, forward, for one example."""
+        return sum(2 * math.prod(layer.kernel) * layer.places for layer in self.layers(images))
 
     def folded(self) -> "Plan":
         """The plan once all batch normalisation is folded into the layers: what is exported."""
@@ -250,6 +264,11 @@ def plan_of(model: Mapping[str, Any]) -> Plan:
 def scaled(channels: int, width: float) -> int:
     """Number of channels at a width; at least one."""
     return max(1, round(channels * width))
+
+
+def strided(size: Size, strides: Size) -> Size:
+    """Size of what a layer with padding gives for a map of `size`."""
+    return -(-size[0] // strides[0]), -(-size[1] // strides[1])
 
 
 def stem_name(kind: str) -> str:

@@ -8,6 +8,11 @@ from typing import Any
 
 import jax
 import numpy as np
+from ml_collections import ConfigDict
+
+from jaxsim.exported.model_format import image_sizes
+from jaxsim.network.plan import plan_of
+from jaxsim.training.data import feature_config
 
 
 def parse(text: str, *, num_steps: int) -> range:
@@ -26,29 +31,14 @@ def parse(text: str, *, num_steps: int) -> range:
     return steps
 
 
-def flops(
-    step: Callable,
-    *arguments: Any,
-    foresee: Callable[[jax.stages.Lowered, float], None] = lambda lowered, flops: None,
-) -> float:
-    """Floating-point operations of one call on one device, as the compiler counts them.
+def operations(config: ConfigDict) -> int:
+    """Floating-point operations of the layers in one training step, of all devices together.
 
-    Later calls with such arguments find the function compiled: nothing is compiled twice.
-
-    Args:
-      step: from `parallel.map_over_devices`, or any function that JAX compiles.
-      foresee: called before the compilation, with the program and its operations as it is written.
-
-    Returns:
-      0 where the compiler does not report it.
+    Forward once and backward twice. They are not the compiler's count, which leaves out what it
+    gives to libraries: on GPUs, the convolutions.
     """
-    lowered = step.lower(*arguments)  # type: ignore[attr-defined]
-    foresee(lowered, _counted(lowered))
-    return _counted(lowered.compile())
-
-
-def _counted(program: Any) -> float:
-    return max((program.cost_analysis() or {}).get("flops", 0.0), 0.0)
+    images = image_sizes(feature_config(config).described())
+    return 3 * config.batch_size * plan_of(config.model).operations(images)
 
 
 def processor_rate() -> float:

@@ -9,6 +9,7 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from jaxsim.objective.terms import Terms
+from jaxsim.training import profiling
 from jaxsim.training.monitor import Monitor, peak_memory, step_numbers
 
 
@@ -38,7 +39,7 @@ class Progress:
         self._learning_rate, self._at_non_finite = learning_rate, at_non_finite
         self._pending: tuple[int, Terms] | None = None
         self._began, self._waited = time.monotonic(), 0.0
-        self.flops = 0.0  # of a step on one device
+        self._operations = profiling.operations(config) / jax.device_count()  # of one device
 
     @contextlib.contextmanager
     def waiting(self) -> Iterator[None]:
@@ -74,7 +75,7 @@ class Progress:
             "learning_rate": self._learning_rate(step),
             "examples_per_second": round(rate, 2),
             "input_bound_share": round(self._waited / seconds, 4),
-            "device_teraflops_per_second": self.flops * steps_per_second / 1e12,
+            "device_teraflops_per_second": self._operations * steps_per_second / 1e12,
             **peak_memory(),
         }
         losses = " ".join(f"{name[:5]} {value:.3f}" for name, value in row["loss"].items())

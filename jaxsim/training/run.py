@@ -140,7 +140,7 @@ class Run:
         self.state, self.plateau = self._initial_or_restored()
         self.step = int(self.state.step)
         self.saved_at = time.monotonic()
-        self.flops: float | None = None  # of a step on one device
+        self.foreseen = False  # how long the step takes
         self.monitor = Monitor(
             workdir,
             first_step=self.step,
@@ -193,25 +193,25 @@ class Run:
         with progress.waiting():
             batch = self.feed.place(next(batches))
         rate = parallel.replicate(np.float32(self._rate(self.step)))
-        if self.flops is None:
-            self.flops = profiling.flops(
-                self.train_step, self.state, batch, rate, foresee=self._foresee
-            )
-        progress.flops = self.flops
+        if not self.foreseen:
+            self._foresee(batch, rate)
+            self.foreseen = True
         self.trace.before_step(self.step, self.state)
         self.state, terms = self.train_step(self.state, batch, rate)
         return terms
 
-    def _foresee(self, lowered: jax.stages.Lowered, flops: float) -> None:
+    def _foresee(self, batch: Batch, rate: jax.Array) -> None:
         """Says before the compilation how long it and a step on processors will take, if long."""
+        lowered = self.train_step.lower(self.state, batch, rate)  # type: ignore[attr-defined]
         compilation.foresee(lowered, "the training step", say=self.monitor.say)
         if jax.default_backend() == "cpu":
-            seconds = flops / profiling.processor_rate()
+            operations = profiling.operations(self.config)
+            seconds = operations / profiling.processor_rate()
             if seconds > LONG_STEP:
                 self.monitor.say(
                     f"a step of {self.config.batch_size} examples takes at least {seconds:.0f} s "
-                    f"on this machine's processors ({flops:.1e} operations); the variant :demo of "
-                    "a configuration is made for them"
+                    f"on this machine's processors ({operations:.1e} operations); the variant "
+                    ":demo of a configuration is made for them"
                 )
 
     def finish(self) -> None:

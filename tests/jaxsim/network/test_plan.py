@@ -1,12 +1,15 @@
 """The plan says what the Flax network has, at any depth and width."""
 
 import dataclasses
+import math
 
+import flax.linen as nn
 import jax
 import jax.numpy as jnp
 import pytest
 from flax.traverse_util import flatten_dict
 
+from benchmarks.plain import Plain
 from configs.six_dim import get_config
 from jaxsim.network.inception import Inception
 from jaxsim.network.plan import PUBLISHED_DEPTH, Plan, plan_of, scaled
@@ -42,6 +45,24 @@ def test_layers_are_those_of_the_network(plan: Plan) -> None:
     assert {path for path in found if "norm" not in path} == expected.keys()
     assert {path: found[path] for path in expected} == expected
     assert any("norm" in path for path in found) == (plan.embedding_norm != "none")
+
+
+@pytest.mark.parametrize("inputs", [ALL, ("mel",)])
+def test_operations_are_those_of_the_plain_network(inputs: tuple[str, ...]) -> None:
+    images = {kind: jax.ShapeDtypeStruct((1, *IMAGES[kind], 1), jnp.float32) for kind in inputs}
+    found: list[int] = []
+
+    def count(layer, given, named, context):
+        output = layer(*given, **named)
+        if isinstance(context.module, nn.Conv | nn.Dense) and context.method_name == "__call__":
+            kernel = context.module.get_variable("params", "kernel")
+            found.append(2 * kernel.size * math.prod(output.shape[:-1]))
+        return output
+
+    with nn.intercept_methods(count):
+        network = Plain(inputs, 384, 0.25)
+        jax.eval_shape(lambda images: network.init(jax.random.key(0), images), images)
+    assert sum(found) == Plan(384, inputs=inputs, width=0.25).operations(IMAGES)
 
 
 def test_maps_shrink_as_the_papers_say() -> None:

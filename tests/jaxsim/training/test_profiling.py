@@ -1,13 +1,13 @@
-"""Which steps are recorded, from wherever a run starts; and that there is a recording then."""
+"""Which steps are recorded, from wherever a run starts, and that there is a recording then; the
+operations of a step."""
 
 import jax
 import jax.numpy as jnp
-import numpy as np
 import pytest
 
-from jaxsim.network.shapes import DEVICE_AXIS
+from configs.six_dim import get_config
+from jaxsim.network.plan import plan_of
 from jaxsim.training import profiling
-from jaxsim.training.machines import parallel
 
 
 @pytest.fixture
@@ -71,35 +71,13 @@ def test_nothing_is_recorded_unasked(recorded):
     assert recorded == [0, 1, 2]
 
 
-def test_flops_cost_no_second_compilation():
-    compiled = []
-    jax.monitoring.register_event_duration_secs_listener(
-        lambda event, seconds, **_: compiled.append(event) if "backend_compile" in event else None
-    )
-    mapped = parallel.map_over_devices(
-        lambda state, own: state + jax.lax.psum(jnp.sum(own @ own), DEVICE_AXIS),
-        split=(False, True),
-        mapping="pmap",
-        donate=True,
-    )
-    state = parallel.replicate(np.float32(1))
-    own = parallel.to_devices(np.ones((8 * 30, 30), np.float32), local_devices=8)
-    jax.block_until_ready((state, own))
-    before = len(compiled)
-    found = profiling.flops(mapped, state, own)
-    assert 2 * 30**3 <= found < 1.2 * 2 * 30**3, "of one device"
-    for _ in range(2):
-        state = mapped(state, own)
-    assert float(state) == 1 + 2 * 8 * 30**3
-    assert len(compiled) == before + 1
-
-
-def test_the_operations_are_foreseen_before_the_compilation():
-    seen = []
-    product = jax.jit(lambda x: x @ x)
-    found = profiling.flops(product, jnp.ones((8, 8)), foresee=lambda _, flops: seen.append(flops))
-    assert seen == [found]
-    assert 2 * 8**3 <= found <= 2.2 * 8**3
+def test_operations_are_those_of_three_forward_passes():
+    config = get_config()
+    sizes = {"mel": (128, 129), "tempogram": (384, 129), "cens": (16, 129)}
+    assert profiling.operations(config) == 3 * 256 * plan_of(config.model).operations(sizes)
+    config.batch_size, config.features.segment_frames = 32, 65
+    narrower = {kind: (bins, 65) for kind, (bins, _) in sizes.items()}
+    assert profiling.operations(config) == 3 * 32 * plan_of(config.model).operations(narrower)
 
 
 def test_the_rate_of_the_processors_is_plausible():
