@@ -27,14 +27,14 @@ class Partners:
     """
 
     def __init__(self, classes: np.ndarray):
-        self._classes = classes
         tracks, numbers = np.nonzero(classes)
         self._tracks = tracks[np.argsort(numbers, kind="stable")].astype(np.int32)
         counts = np.bincount(numbers, minlength=classes.shape[1])
         self._ends = np.cumsum(counts)
         self._begins = self._ends - counts
         self._numbers = np.flatnonzero(counts >= 2)
-        self._shared = counts >= 2
+        self._shared = classes & (counts >= 2)  # of each track, that another one has
+        self._has_partner = self._shared.sum(axis=1) > 0
 
     def __len__(self) -> int:
         """The number of classes from which a pair can be drawn."""
@@ -42,16 +42,16 @@ class Partners:
 
     def __contains__(self, track: int) -> bool:
         """Whether the track shares a class with another."""
-        return bool(np.any(self._classes[track] & self._shared))
+        return bool(self._has_partner[track])
 
     def draw(self, random: np.random.Generator, count: int = 2) -> Group:
         """`count` tracks of a class, which is drawn evenly."""
         number = int(self._numbers[random.integers(len(self._numbers))])
-        return self._group(random, random.choice(self._members(number)), number, count)
+        return self._group(random, _one_of(random, self._members(number)), number, count)
 
     def around(self, random: np.random.Generator, first: int, count: int = 2) -> Group:
         """`first` and count - 1 tracks of one of its classes, which is drawn evenly."""
-        number = int(random.choice(np.flatnonzero(self._classes[first] & self._shared)))
+        number = _one_of(random, np.flatnonzero(self._shared[first]))
         return self._group(random, first, number, count)
 
     def _members(self, number: int) -> np.ndarray:
@@ -75,13 +75,16 @@ class TempoPartners:
     """
 
     def __init__(self, tempo: np.ndarray, *, tolerance: float):
-        self._tempo = tempo.astype(np.float64)  # in which the bounds of a range are exact
         self._tolerance = float(np.float32(tolerance))  # as the relation rounds it
         known = np.flatnonzero(tempo > 0)
         order = known[np.argsort(tempo[known], kind="stable")]
         self._by_tempo = order.astype(np.int32)
-        self._sorted = self._tempo[order]
-        similar = sum(high - low for low, high in self._ranges(self._sorted))
+        self._sorted = tempo[order].astype(np.float64)  # in which the bounds of a range are exact
+        self._place = np.zeros(len(tempo), np.int32)  # of a track among the sorted tempi
+        self._place[order] = np.arange(len(order))
+        lows, highs = zip(*self._ranges(), strict=True)
+        self._lows, self._highs = (np.stack(each, axis=1, dtype=np.int32) for each in (lows, highs))
+        similar = (self._highs - self._lows).sum(axis=1)
         firsts = np.sort(self._by_tempo[similar >= 2])  # one similar track is the first itself
         self._is_first = np.zeros(len(tempo), bool)
         self._is_first[firsts] = True
@@ -102,13 +105,12 @@ class TempoPartners:
     def draw(self, random: np.random.Generator, count: int = 2) -> Group:
         """A track of a tempo, which is drawn evenly, and count - 1 tracks similar to it."""
         number = random.integers(len(self))
-        first = random.choice(self._firsts[self._bounds[number] : self._bounds[number + 1]])
+        first = _one_of(random, self._firsts[self._bounds[number] : self._bounds[number + 1]])
         return self.around(random, first, count)
 
     def around(self, random: np.random.Generator, first: int, count: int = 2) -> Group:
         """`first` and count - 1 tracks similar to it."""
-        ranges = self._ranges(self._tempo[first])
-        similar = np.concatenate([self._by_tempo[low:high] for low, high in ranges])
+        similar = self._similar(first)
         tracks = _with_others(
             random,
             first,
@@ -118,11 +120,19 @@ class TempoPartners:
         )
         return Group(tracks, -1)
 
-    def _ranges(self, tempo: np.ndarray) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-        """Disjoint ranges of the sorted tempi that hold those similar to `tempo`, ascending."""
-        end = np.zeros_like(tempo, int)
+    def _similar(self, track: int) -> np.ndarray:
+        """The tracks whose tempo is similar to that of `track`, itself included."""
+        place = self._place[track]
+        ranges = zip(self._lows[place].tolist(), self._highs[place].tolist(), strict=True)
+        return np.concatenate([self._by_tempo[low:high] for low, high in ranges])
+
+    def _ranges(self) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+        """Disjoint ranges of the sorted tempi that hold those similar to each, ascending."""
+        end = np.zeros(len(self._sorted), int)
         for octave in sorted(TEMPO_OCTAVES, reverse=True):
-            lowest, highest = ((tempo + sign * self._tolerance) / 2.0**octave for sign in (-1, 1))
+            lowest, highest = (
+                (self._sorted + sign * self._tolerance) / 2.0**octave for sign in (-1, 1)
+            )
             low = np.searchsorted(self._sorted, lowest, "left")
             high = np.searchsorted(self._sorted, highest, "right")
             yield np.maximum(low, end), high  # tempi below three tolerances have ranges that meet
@@ -146,11 +156,11 @@ class SameTrack:
 
     def draw(self, random: np.random.Generator, count: int = 2) -> Group:
         """`count` tracks (an even number), each twice in a row."""
-        return self.around(random, random.choice(self._tracks), count)
+        return self.around(random, _one_of(random, self._tracks), count)
 
     def around(self, random: np.random.Generator, first: int, count: int = 2) -> Group:
         """`first` and count // 2 - 1 more tracks, each twice in a row."""
-        drawn = [first, *(random.choice(self._tracks) for _ in range(count // 2 - 1))]
+        drawn = [first, *(_one_of(random, self._tracks) for _ in range(count // 2 - 1))]
         return Group(tuple(np.repeat(drawn, 2)), -1)
 
 
@@ -163,7 +173,7 @@ class Mixed:
 
     def __init__(self, weighted: Sequence[tuple[float, "Drawn"]]):
         weights, self._partners = zip(*weighted, strict=True)
-        self._shares = np.array(weights) / sum(weights)
+        self._ends = np.cumsum(np.array(weights) / sum(weights))
 
     def __len__(self) -> int:
         return sum(map(len, self._partners))
@@ -173,7 +183,7 @@ class Mixed:
 
     def draw(self, random: np.random.Generator, count: int = 2) -> Group:
         """A group of a data set, which is drawn by weight."""
-        number = int(random.choice(len(self._partners), p=self._shares))
+        number = int(np.searchsorted(self._ends, random.random() * self._ends[-1], "right"))
         return self._partners[number].draw(random, count)
 
     def around(self, random: np.random.Generator, first: int, count: int = 2) -> Group:
@@ -252,6 +262,11 @@ def _of_tags(data: DataSet, *, dimension: str) -> Partners:
 
 def _of_one_track(data: DataSet) -> SameTrack:
     return SameTrack(data.num_frames, frames=data.feature_config.segment_frames)
+
+
+def _one_of(random: np.random.Generator, values: np.ndarray) -> int:
+    """What `random.choice` draws, in a fraction of the time."""
+    return int(values[random.integers(len(values))])
 
 
 def _with_others(
