@@ -95,3 +95,28 @@ def test_a_playlist_has_every_recording_once(library: Store) -> None:
         steps = paths.find(library, row(library, start), row(library, end), length=20)
         rows = np.array([step.row for step in steps])
         assert versions.originals(library, rows) == list(range(20))
+
+
+@pytest.mark.parametrize(("beyond", "alike"), [(0.004, True), (-0.004, False)])
+def test_how_near_versions_are_in_every_sub_space(tmp_path: Path, beyond: float, alike: bool):
+    """At least 0.94 as a cosine, and at most 0.06 of the distance of random tracks."""
+    vectors = random_vectors(COUNT).reshape(COUNT, 3, 4)
+    vectors /= np.linalg.norm(vectors, axis=2, keepdims=True)
+
+    def opened(part: int, cosine: float) -> Store:
+        one, other = vectors[0].copy(), vectors[1, part]
+        across = other - (other @ one[part]) * one[part]
+        across /= np.linalg.norm(across)
+        one[part] = cosine * one[part] + np.sqrt(1 - cosine**2) * across
+        entries = [entry(n, vector.ravel()) for n, vector in enumerate([*vectors, one])]
+        folder = tmp_path / f"{part} {cosine}"
+        with writing.open(folder, describe(), b"model") as writer:
+            writer.add(entries)
+            writer.measure_cosines()
+        return store.open(folder)
+
+    for part in range(3):
+        mean = opened(part, 0.95).mean[part]
+        library = opened(part, max(0.94, 1 - 0.06 * (1 - mean)) + beyond)
+        rows = np.array([row(library, 0), row(library, COUNT)])
+        assert versions.originals(library, rows) == [0, 0 if alike else 1]
