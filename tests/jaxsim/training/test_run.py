@@ -138,7 +138,7 @@ def older(config):
     saved = json.loads(config.to_json())
     del saved["model"]["blocks"], saved["model"]["branch_blocks"]
     del saved["relation"]["tempo"], saved["parallel"]["dimensions_at_once"]
-    del saved["data"]["draw"]
+    del saved["data"]["draw"], saved["data"]["unsure"]
     return saved
 
 
@@ -374,6 +374,7 @@ def test_refuses_to_resume_with_another_configuration(finished, prepared_directo
             1.0,
             r"config\.model\.dropout is 1\.0, expected a share of .*less than 1",
         ),
+        ("data.unsure.key", 1.0, r"config\.data\.unsure\.key is 1\.0, expected a share of"),
         ("model.dropout", -0.1, r"config\.model\.dropout is -0\.1, expected at least 0"),
         ("relation.key", "same", r"config\.relation\.key is 'same'"),
         ("model.blocks", 2, r"config\.model\.blocks is 2, expected 3 to 100 with .* = 2"),
