@@ -52,8 +52,8 @@ def paper() -> ConfigDict:
     # What groups of rows start with: tracks "balanced" over the classes of every dimension, so that
     # rare ones are seen; or "every_track" once in tracks x group_size / batch_size steps (B).
     data.draw = "balanced"
-    # Share of each dimension's labels that training does without: of the estimated ones those with
-    # the least confidence. Not in the papers.
+    # Share of each dimension's estimated labels that training leaves out: those with the least
+    # confidence. Not in the papers.
     data.unsure = ConfigDict(dict.fromkeys(config.dimensions, 0.0))
     data.read_ahead = 4  # batches
     data.scores = scores = ConfigDict()

@@ -42,6 +42,11 @@ class Layer(NamedTuple):
     kernel: tuple[int, ...]  # shape
     places: int = 1  # of an image at which it is applied
 
+    @property
+    def operations(self) -> int:
+        """Floating-point operations for one example, forward."""
+        return 2 * math.prod(self.kernel) * self.places
+
 
 INPUTS = {
     "mel": Input((1, 1), (2, 2)),
@@ -238,7 +243,7 @@ class Plan:
 
     def operations(self, images: Mapping[str, Size]) -> int:
         """Floating-point operations of the layers, forward, for one example."""
-        return sum(2 * math.prod(layer.kernel) * layer.places for layer in self.layers(images))
+        return sum(layer.operations for layer in self.layers(images))
 
     def folded(self) -> "Plan":
         """The plan once all batch normalisation is folded into the layers: what is exported."""

@@ -76,7 +76,7 @@ def without_unsure(data: DataSet, shares: Mapping[str, float]) -> DataSet:
 
     Args:
       shares: by dimension, how many of its estimated labels are left out, those with the least
-        confidence; labels that were given all stay. Others than these dimensions keep all.
+        confidence; labels that were given all stay. Other dimensions keep all of theirs.
     """
     tempo, key, tags = data.tempo, data.key, dict(data.tags)
     for dimension, share in shares.items():

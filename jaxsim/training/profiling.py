@@ -13,6 +13,7 @@ from ml_collections import ConfigDict
 from jaxsim.exported.model_format import image_sizes
 from jaxsim.network.plan import plan_of
 from jaxsim.training.data import feature_config
+from jaxsim.training.train_step import LAST
 
 
 def parse(text: str, *, num_steps: int) -> range:
@@ -34,11 +35,14 @@ def parse(text: str, *, num_steps: int) -> range:
 def operations(config: ConfigDict) -> int:
     """Floating-point operations of the layers in one training step, of all devices together.
 
-    Forward once and backward twice. They are not the compiler's count, which leaves out what it
-    gives to libraries: on GPUs, the convolutions.
+    Forward once, and backward twice through those that are trained. They are not the compiler's
+    count, which leaves out what it gives to libraries: on GPUs, the convolutions.
     """
-    images = image_sizes(feature_config(config).described())
-    return 3 * config.batch_size * plan_of(config.model).operations(images)
+    layers = [*plan_of(config.model).layers(image_sizes(feature_config(config).described()))]
+    everything = config.optimiser.layers == "all"
+    trained = [layer for layer in layers if everything or layer.path in LAST]
+    each = sum(layer.operations for layer in (*layers, *trained, *trained))
+    return config.batch_size * each
 
 
 def processor_rate() -> float:

@@ -205,7 +205,7 @@ class Run:
         lowered = self.train_step.lower(self.state, batch, rate)  # type: ignore[attr-defined]
         compilation.foresee(lowered, "the training step", say=self.monitor.say)
         if jax.default_backend() == "cpu":
-            operations = profiling.operations(self.config)
+            operations = profiling.operations(self.config) / jax.process_count()
             seconds = operations / profiling.processor_rate()
             if seconds > LONG_STEP:
                 self.monitor.say(

@@ -75,6 +75,12 @@ def test_operations_are_those_of_three_forward_passes():
     config = get_config()
     sizes = {"mel": (128, 129), "tempogram": (384, 129), "cens": (16, 129)}
     assert profiling.operations(config) == 3 * 256 * plan_of(config.model).operations(sizes)
+    config.optimiser.layers = "last"
+    last = 2 * 256 * 384  # the dense layer's
+    assert profiling.operations(config) == 256 * (
+        plan_of(config.model).operations(sizes) + 2 * last
+    )
+    config.optimiser.layers = "all"
     config.batch_size, config.features.segment_frames = 32, 65
     narrower = {kind: (bins, 65) for kind, (bins, _) in sizes.items()}
     assert profiling.operations(config) == 3 * 32 * plan_of(config.model).operations(narrower)
