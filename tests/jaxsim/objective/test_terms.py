@@ -1,5 +1,7 @@
 """The objective: masks are slices, the map over dimensions is a loop, devices share candidates."""
 
+import functools
+
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -194,21 +196,27 @@ def test_all_dimensions_equal_a_loop_over_slices(pick: str) -> None:
             assert all_of_them.weight[number] == one.weight
 
 
-@pytest.mark.parametrize("at_once", [1, 2, 3, 9])
-def test_the_dimensions_may_be_mined_some_at_a_time(at_once: int) -> None:
+@functools.cache
+def mined(at_once: int):
+    """Gradient, totals, and the program that computed them."""
     embeddings, labels = batch(0)
     config = with_pick("uniform")
+    config.parallel.dimensions_at_once = at_once
 
     def losses(embeddings):
         terms = objective_terms(embeddings, {}, labels, KEY, config)
         return terms.loss.sum.sum(), (terms.loss, terms.active)
 
-    gradient, totals = jax.grad(losses, has_aux=True)(embeddings)
-    config.parallel.dimensions_at_once = at_once
-    program = str(jax.make_jaxpr(losses)(embeddings))
+    traced = jax.jit(jax.grad(losses, has_aux=True)).trace(embeddings)
+    return *traced.lower().compile()(embeddings), str(traced.jaxpr)
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 3, 9])
+def test_the_dimensions_may_be_mined_some_at_a_time(at_once: int) -> None:
+    gradient, totals, _ = mined(0)
+    found_gradient, found, program = mined(at_once)
     assert f"i32[{min(at_once, len(DIMENSIONS))},16,16]" in program
     assert ("i32[4,16,16]" in program) == (at_once >= len(DIMENSIONS))
-    found_gradient, found = jax.grad(losses, has_aux=True)(embeddings)
     jax.tree.map(lambda a, b: np.testing.assert_allclose(a, b, rtol=1e-6), found, totals)
     np.testing.assert_allclose(found_gradient, gradient, atol=1e-6)
 
@@ -265,6 +273,7 @@ def test_examples_dealt_out_to_devices_give_the_whole_batch(name: str) -> None:
     """Sums, weights and gradients; `vmap` with an axis name stands for the devices."""
     embeddings, labels = batch(2)
     config = with_pick(name) if name in PICKS else changed(name)
+    config.parallel.dimensions_at_once = len(DIMENSIONS)  # half the program; see the test above
     classes = class_vectors(config, labels)
 
     def dealt_out(embeddings, devices):
@@ -300,7 +309,8 @@ def test_groups_of_devices_mine_by_themselves(mapping: str) -> None:
     """Eight devices in groups of four: as two batches of half the size."""
     embeddings, labels = batch(2)
     config = with_pick("nearest")
-    whole = objective_terms(embeddings, {}, labels, KEY, config)
+    alone = jax.jit(lambda own, labels: objective_terms(own, {}, labels, KEY, with_pick("nearest")))
+    whole = alone(embeddings, labels)
     config.parallel.mining_group = 4
 
     def dealt(x):
@@ -314,9 +324,7 @@ def test_groups_of_devices_mine_by_themselves(mapping: str) -> None:
     )
     found = mapped((dealt(embeddings), {}, jax.tree.map(dealt, labels)))
     halves = [
-        objective_terms(
-            embeddings[rows], {}, jax.tree.map(lambda x, rows=rows: x[rows], labels), KEY, config
-        )
+        alone(*jax.tree.map(lambda x, rows=rows: x[rows], (embeddings, labels)))
         for rows in (slice(SIZE // 2), slice(SIZE // 2, None))
     ]
     for field in ("loss", "active"):
@@ -393,7 +401,7 @@ def test_the_masked_form_is_the_multi_task_form() -> None:
         terms = objective_terms(parts, centroids, labels, KEY, multi_task)
         return terms.loss.sum.sum()
 
-    both = jax.value_and_grad(one_layer, (0, 1)), jax.value_and_grad(sub_layers, (0, 1))
+    both = [jax.jit(jax.value_and_grad(form, (0, 1))) for form in (one_layer, sub_layers)]
     value, (layer, vectors) = both[0](dense, proxies)
     expected, (layers, expected_vectors) = both[1](sub_dense, centroids)
     np.testing.assert_allclose(value, expected, rtol=1e-6)
@@ -419,6 +427,18 @@ def test_proxies_and_centroids_of_the_whole_space_are_one_loss() -> None:
     np.testing.assert_array_equal(one.weight, other.weight)
 
 
+@functools.cache
+def compiled_gradient(name: str):
+    """The gradient with respect to the embeddings, and the terms; the same for all cases."""
+    config = changed(name)
+
+    def loss(embeddings, classes, labels):
+        terms = objective_terms(embeddings, classes, labels, KEY, config)
+        return terms.loss.mean().sum() + terms.track.mean(), terms
+
+    return jax.jit(jax.grad(loss, has_aux=True))
+
+
 @pytest.mark.parametrize("name", OBJECTIVES)
 @pytest.mark.parametrize("case", ["unlabelled", "one example", "all equal", "zero", "huge"])
 def test_degenerate_batches_stay_finite(name: str, case: str) -> None:
@@ -427,7 +447,7 @@ def test_degenerate_batches_stay_finite(name: str, case: str) -> None:
     classes = class_vectors(config, labels)
     if case == "unlabelled":
         empty = {dimension: jnp.zeros_like(labels[dimension]) for dimension in DIMENSIONS}
-        labels = labels | empty | {"key": jnp.full(SIZE, -1)}
+        labels = labels | empty | {"key": jnp.full(SIZE, -1, jnp.int32)}
     elif case == "one example":
         embeddings, labels = jax.tree.map(lambda x: x[:1], (embeddings, labels))
     else:
@@ -437,11 +457,7 @@ def test_degenerate_batches_stay_finite(name: str, case: str) -> None:
             "huge": 1e15 * embeddings,
         }[case]
 
-    def loss(embeddings):
-        terms = objective_terms(embeddings, classes, labels, KEY, config)
-        return terms.loss.mean().sum() + terms.track.mean(), terms
-
-    gradient, terms = jax.grad(loss, has_aux=True)(embeddings)
+    gradient, terms = compiled_gradient(name)(embeddings, classes, labels)
     assert np.isfinite(gradient).all()
     assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(terms))
     if case == "unlabelled" and config.relation.unlabelled == "excluded":

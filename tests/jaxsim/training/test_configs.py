@@ -23,7 +23,6 @@ OFTEN = (  # one of each kind
     "lee2020_icassp/euclidean_track",
     "lee2020_ismir/classification",
     "lee2020_ismir/proxy_disentangled",
-    "ribecky2021/six_multi_384",
 )
 
 

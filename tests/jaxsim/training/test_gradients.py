@@ -172,8 +172,8 @@ def assert_close(found, expected, *, tolerance: float) -> None:
     ("method", "branches"),
     [
         ("triplet", False),
-        ("proxy", False),
-        ("classification", False),
+        pytest.param("proxy", False, marks=pytest.mark.slow),
+        pytest.param("classification", False, marks=pytest.mark.slow),
         pytest.param("triplet", True, marks=pytest.mark.slow),
     ],
 )
