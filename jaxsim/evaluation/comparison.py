@@ -267,7 +267,14 @@ def _excerpts(system: System, data: DataSet, cut: Excerpts | None) -> dict[str, 
     group, training = _groups(data)[rows], system.excerpts.get("train", vectors[:0, None])
     fitting = training[known(training)].reshape(-1, *vectors.shape[1:])
     own = len(fitting) < FITTED_PER_COLUMN * vectors[0].size
-    spaces, strength = excerpt_retrieval.measured(vectors, vectors if own else fitting, rows, group)
+    tags = [i for i, name in enumerate(system.dimensions) if name in TAG_DIMENSIONS]
+    spaces, strength = excerpt_retrieval.measured(
+        vectors,
+        vectors if own else fitting,
+        rows,
+        group,
+        tags=tags if system.dimensions else None,
+    )
     return {
         "queries": len(rows),
         "without_album": int(np.isnan(spaces["cosine"][:, MEASURES.index("album")]).sum()),

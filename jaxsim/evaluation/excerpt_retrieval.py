@@ -61,19 +61,26 @@ def _nearer(right: np.ndarray, wrong: np.ndarray) -> tuple[float, float]:
 
 
 def measured(
-    vectors: np.ndarray, fitting: np.ndarray, track: np.ndarray, group: np.ndarray
+    vectors: np.ndarray,
+    fitting: np.ndarray,
+    track: np.ndarray,
+    group: np.ndarray,
+    *,
+    tags: Sequence[int] | None = None,
 ) -> tuple[dict[str, np.ndarray], float]:
     """`outcomes` in every space by its name, and the strength of the best whitening.
 
     "cosine" of whole vectors; "z-scored": the same after standardising every column; "whitened":
     the same of `whitened` vectors, with the one of `STRENGTHS` that has the best mean of all
     measures; "search": by the score of a library's search with equal weights, these excerpts being
-    the library.
+    the library; "search by tags": the same without tempo and key, which vary within an album.
 
     Args:
       vectors: [n, S, D]; S = 1 if the space is not divided.
       fitting: [m, S, D], excerpts that the whitening is fitted to.
       track, group: see `outcomes`.
+      tags: the sub-spaces of tags; without any there is no search by them. None if the space is not
+        divided, which is then taken whole.
     """
     flat = vectors.reshape(len(vectors), -1)
     by_strength = {
@@ -81,12 +88,17 @@ def measured(
         for strength, points in whitened(flat, fitting.reshape(len(fitting), -1), STRENGTHS)
     }
     best = max(by_strength, key=lambda strength: _mean(by_strength[strength]))
-    return {
+    found = {
         "cosine": outcomes(_unit(flat), track, group),
         "z-scored": outcomes(_unit(z_scored(flat)), track, group),
         "whitened": by_strength[best],
         "search": outcomes(search_points(vectors), track, group),
-    }, best
+    }
+    if tags is None:
+        found["search by tags"] = found["search"]
+    elif tags:
+        found["search by tags"] = outcomes(search_points(vectors[:, list(tags)]), track, group)
+    return found, best
 
 
 def z_scored(vectors: np.ndarray) -> np.ndarray:

@@ -12,6 +12,7 @@ SPACES = {
     "z-scored": "Cosine after standardising every column over the excerpts",
     "whitened": "Cosine after whitening",
     "search": "The score of the library's search, all dimensions weighted equally",
+    "search by tags": "The score of the library's search, without tempo and key",
 }
 
 
@@ -28,7 +29,10 @@ def retrieval_section(results: Results) -> Iterator[Section]:
         yield Section("Retrieval", text)
         return
     tables = []
+    measured = [each["spaces"] for each in _measured(results["systems"])]
     for space, title in SPACES.items():
+        if not any(space in spaces for spaces in measured):  # older evaluations have fewer
+            continue
         rows = [
             [*_named(name, system, space), *_scores(system, space)]
             for name, system in results["systems"].items()
@@ -48,7 +52,8 @@ def _named(name: str, system: Mapping[str, Any], space: str) -> list[str]:
 
 def _scores(system: Mapping[str, Any], space: str) -> list[str]:
     found = system.get("excerpts")
-    return [interval(found["spaces"][space][name]) if found else ABSENT for name in MEASURES]
+    scores = found["spaces"].get(space) if found else None
+    return [interval(scores[name]) if scores else ABSENT for name in MEASURES]
 
 
 def _text(cut: Mapping[str, Any], systems: Mapping[str, Any]) -> Iterator[str]:
@@ -65,8 +70,7 @@ def _text(cut: Mapping[str, Any], systems: Mapping[str, Any]) -> Iterator[str]:
         "of the same track. R@1 album: the nearest excerpt of another track is of the same group. "
         "Ties share. 95 % intervals over groups."
     )
-    alone = {name: system["excerpts"] for name, system in systems.items() if system.get("excerpts")}
-    if left := {each["without_album"] for each in alone.values()} - {0}:
+    if left := {each["without_album"] for each in _measured(systems)} - {0}:
         most = max(left)
         yield (
             f"{most} queries have no answer for the album, because their group has no other track"
@@ -77,5 +81,11 @@ def _text(cut: Mapping[str, Any], systems: Mapping[str, Any]) -> Iterator[str]:
         f"largest deviation. The strength is the one of {', '.join(map(str, STRENGTHS))} with the "
         "best mean of the four measures, chosen on these very excerpts. In the search's score the "
         "sub-spaces' cosines are standardised over pairs of these excerpts; for an undivided space "
-        "it ranks as the cosine does."
+        "it ranks as the cosine does. The last table leaves out the sub-spaces of tempo and key, "
+        "which vary within an album; an undivided space is taken whole there."
     )
+
+
+def _measured(systems: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """What was measured of the systems that have excerpts."""
+    return [system["excerpts"] for system in systems.values() if system.get("excerpts")]

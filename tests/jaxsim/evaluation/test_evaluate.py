@@ -191,7 +191,8 @@ def test_excerpts_of_every_system(outcome, data) -> None:
             assert found is None
             continue
         assert found["queries"] == found["without_album"] == (6 if name == "excerpts" else 8)
-        assert list(found["spaces"]) == ["cosine", "z-scored", "whitened", "search"]
+        spaces = ["cosine", "z-scored", "whitened", "search", "search by tags"]
+        assert list(found["spaces"]) == spaces
         for scores in found["spaces"].values():
             assert list(scores) == ["track", "album", "R@1 track", "R@1 album"]
             assert scores["album"] is scores["R@1 album"] is None
@@ -203,6 +204,7 @@ def test_excerpts_of_every_system(outcome, data) -> None:
     assert results["systems"]["excerpts"]["coverage"] == 0.75
     for text in ((out / "report.html").read_text(), (out / "report.md").read_text()):
         assert "Retrieval" in text and "R@1 album" in text
+        assert "search, without tempo and key" in text
         assert "excerpts (75% of the tracks)" in text
         assert "8 queries have no answer for the album" in text
 
@@ -360,6 +362,22 @@ def test_older_evaluations_have_no_excerpts(outcome, tmp_path: Path) -> None:
     assert "R@1 album" not in (tmp_path / "report.md").read_text()
     reporting.write(reporting.merged([results, older]), tmp_path)
     assert "| MFCC then | n/a | n/a | n/a | n/a |" in (tmp_path / "report.md").read_text()
+
+
+def test_older_evaluations_searched_in_all_dimensions_alone(outcome, tmp_path: Path) -> None:
+    """What they lack is no table, or beside newer ones a row without a number."""
+    results, _ = outcome
+    older = json.loads(json.dumps(results))
+    older["systems"] = {f"{name} then": system for name, system in older["systems"].items()}
+    for system in older["systems"].values():
+        if system["excerpts"]:
+            del system["excerpts"]["spaces"]["search by tags"]
+    reporting.write(older, tmp_path)
+    report = (tmp_path / "report.md").read_text()
+    assert "all dimensions weighted equally" in report and "without tempo and key" not in report
+    reporting.write(reporting.merged([results, older]), tmp_path)
+    _, table = (tmp_path / "report.md").read_text().split("search, without tempo and key")
+    assert "| MFCC then | n/a | n/a | n/a | n/a |" in table
 
 
 def test_tracks_that_are_all_too_short_are_said(outcome) -> None:

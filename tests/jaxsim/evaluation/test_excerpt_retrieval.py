@@ -107,7 +107,8 @@ def test_every_space_by_hand() -> None:
     vectors = embeddings(3, 6).reshape(-1, 3, 2) * [[[1.0], [0.3], [2.0]]]
     vectors[:, 0] += [2.0, 1.0]
     fitting = random.normal(size=(40, 6)) @ random.normal(size=(6, 6))
-    found, strength = excerpt_retrieval.measured(vectors, fitting.reshape(-1, 3, 2), TRACK, GROUP)
+    fitted = fitting.reshape(-1, 3, 2)
+    found, strength = excerpt_retrieval.measured(vectors, fitted, TRACK, GROUP, tags=[0, 2])
     flat = vectors.reshape(len(vectors), 6)
 
     def unit(x: np.ndarray) -> np.ndarray:
@@ -135,6 +136,19 @@ def test_every_space_by_hand() -> None:
     expected = naive(unit(scaled.reshape(len(parts), 6)), TRACK, GROUP)
     np.testing.assert_allclose(found["search"], expected, rtol=1e-9)
     assert not np.array_equal(found["search"], found["cosine"], equal_nan=True)
+
+    by_tags = naive(unit(scaled[:, [0, 2]].reshape(len(parts), 4)), TRACK, GROUP)
+    np.testing.assert_allclose(found["search by tags"], by_tags, rtol=1e-9)
+    assert not np.array_equal(by_tags, expected, equal_nan=True)
+
+
+def test_a_space_without_sub_spaces_of_tags_is_not_searched_by_them() -> None:
+    vectors = embeddings(1, 6)
+    undivided, _ = excerpt_retrieval.measured(vectors[:, None], vectors[:, None], TRACK, GROUP)
+    np.testing.assert_array_equal(undivided["search by tags"], undivided["search"])
+    divided = vectors.reshape(-1, 3, 2)
+    found, _ = excerpt_retrieval.measured(divided, divided, TRACK, GROUP, tags=[])
+    assert "search by tags" not in found and "search" in found
 
 
 def test_whitened_vectors_have_equal_deviations() -> None:

@@ -4,8 +4,17 @@ import numpy as np
 import pytest
 from ml_collections import ConfigDict
 
+from configs.six_dim import get_config
 from input_pipeline.hearing.segments import segments
-from jaxsim.evaluation import excerpt_retrieval, excerpts, systems, track_embeddings
+from jaxsim.evaluation import (
+    comparison,
+    excerpt_retrieval,
+    excerpts,
+    metrics,
+    systems,
+    track_embeddings,
+)
+from jaxsim.network import subspaces
 from tests.helpers.batches import fake_data
 
 RATE = 22050 / 512  # frames per second
@@ -104,6 +113,34 @@ def test_an_excerpt_is_the_mean_of_its_segments() -> None:
             mean = np.mean([[x, 1 - x, x**2, 1 + x] for x in first], axis=0).reshape(2, 2)
             mean /= np.sqrt((mean**2).sum(axis=1, keepdims=True))
             np.testing.assert_allclose(found[k, place], mean, rtol=1e-6)
+
+
+def test_excerpts_are_searched_by_tags_without_tempo_and_key(monkeypatch) -> None:
+    monkeypatch.setattr(comparison, "_map", lambda system, data: {})
+    monkeypatch.setattr(metrics, "RESAMPLES", 10)
+    data = data_of(*[600] * 8)
+    random = np.random.default_rng(5)
+    vectors = subspaces.normalised(random.normal(size=(16, 12)), 4).reshape(8, 2, 4, 3)
+    tracks, known = vectors.mean(axis=1), np.ones(8, bool)
+    system = systems.System(
+        "divided",
+        ("tempo", "era", "key", "mood"),
+        tracks,
+        known,
+        tracks,
+        known,
+        excerpts={"test": vectors},
+    )
+    results = comparison.compare(
+        [system], data, data, config=get_config(), count=8, cut=excerpts.cut(data, seconds=3)
+    )
+    found = results["systems"]["divided"]["excerpts"]["spaces"]
+    flat, track = vectors.reshape(16, 4, 3), np.repeat(np.arange(8), 2)
+    for space, columns in (("search", [0, 1, 2, 3]), ("search by tags", [1, 3])):
+        points = excerpt_retrieval.search_points(flat[:, columns])
+        expected = excerpt_retrieval.outcomes(points, track, track)[:, 0].mean()
+        assert found[space]["track"]["value"] == pytest.approx(expected)
+    assert found["search"]["track"]["value"] != found["search by tags"]["track"]["value"]
 
 
 def test_a_constant_column_of_other_embeddings_says_nothing(tmp_path) -> None:
