@@ -23,18 +23,20 @@ def unit(vectors: np.ndarray) -> np.ndarray:
     return vectors / np.sqrt((vectors**2).sum(axis=-1, keepdims=True))
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def exported(
-    finished: Path, prepared_directory: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    finished: Path, prepared_directory: Path, tmp_path_factory: pytest.TempPathFactory
 ) -> Path:
     """Of a run of four steps on four tracks, of which two share a tag."""
-    monkeypatch.setattr(readings, "FEWEST", 2)
-    out = tmp_path / "model.npz"
-    export.main([f"--checkpoint={finished}", f"--out={out}", f"--readings={prepared_directory}"])
+    out = tmp_path_factory.mktemp("exported") / "model.npz"
+    flags = [f"--checkpoint={finished}", f"--out={out}", f"--readings={prepared_directory}"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(readings, "FEWEST", 2)
+        export.main(flags)
     return out
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def by_numpy(exported: Path, prepared_directory: Path) -> tuple[dataset.DataSet, np.ndarray]:
     """The training tracks, and their embeddings [N, S, D] by NumPy's network alone."""
     data = dataset.open(prepared_directory, "train", FeatureConfig())

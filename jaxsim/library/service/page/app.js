@@ -331,6 +331,7 @@ async function begin() {
   show(view in views ? view : "search");
   await search();
   setInterval(lookAgain, LOOK_AGAIN);
+  document.addEventListener("visibilitychange", lookAgain); // whoever comes back need not wait
   document.body.dataset.ready = "true";
 }
 

@@ -100,6 +100,7 @@ def test_no_other_track_is_shown_after_pruning(
             assert writer.prune() == len(gone)
         assert app.state.serving.refresh()
         if is_noticed:
+            page.run("document.dispatchEvent(new Event('visibilitychange'))")
             page.wait(lambda: "(3 gone)" in page.one("#library").text)
         else:
             for name in kept:
