@@ -46,7 +46,8 @@ def paper() -> ConfigDict:
     config.data = data = ConfigDict()
     data.dir = ""  # a prepared data set; empty = the embedded scores, built on first use
     # Or several, whose tracks share the batches: ("DIR=WEIGHT", ...); an empty DIR = the scores.
-    # Every group of similar rows is from one of them, drawn by weight.
+    # Every group of similar rows is from one of them, drawn by weight. One that lacks a split adds
+    # nothing to it.
     data.dirs = ()
     data.group_size = 2  # rows of a batch that are drawn to be similar in a dimension; even
     # What groups of rows start with: tracks "balanced" over the classes of every dimension, so that

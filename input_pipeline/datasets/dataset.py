@@ -187,6 +187,10 @@ class DataSet:
         self._shards[self._shard_of_track[index]].read(begin, rows)
 
 
+class MissingSplit(ValueError):
+    """A data set has no split of this name."""
+
+
 class Shard:
     """An open file, closed with the last reference to it.
 
@@ -298,6 +302,19 @@ def available_splits(directory: str | Path) -> dict[str, int]:
     return {item["name"]: len(item["shardLengths"]) for item in info["splits"]}
 
 
+def without_tracks(data: DataSet) -> DataSet:
+    """The same data set, of whose tracks there are none."""
+    fields = {field.name: _none_of(getattr(data, field.name)) for field in dataclasses.fields(data)}
+    return DataSet(**fields)
+
+
+def _none_of(values: Any) -> Any:
+    """No row of what is there for every track; anything else as it is."""
+    if isinstance(values, dict):
+        return {name: _none_of(each) for name, each in values.items()}
+    return values[:0] if isinstance(values, list | np.ndarray) else values
+
+
 def _dataset_info(directory: Path) -> dict[str, Any]:
     return json.loads((directory / "dataset_info.json").read_text(encoding="utf-8"))
 
@@ -305,7 +322,7 @@ def _dataset_info(directory: Path) -> dict[str, Any]:
 def _shard_paths(directory: Path, split: str) -> list[Path]:
     shards = available_splits(directory)
     if split not in shards:
-        raise ValueError(
+        raise MissingSplit(
             f"{directory / 'dataset_info.json'}: has no split {split!r}, "
             f"expected one of {sorted(shards)}"
         )

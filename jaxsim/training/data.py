@@ -28,7 +28,8 @@ def open_splits(
 ) -> dict[str, DataSet]:
     """Splits by name, from `directory`, else `config.data.dir` or `dirs`, else the embedded scores.
 
-    The scores are prepared first if they are absent. Raises what `dataset.open` raises.
+    The scores are prepared first if they are absent. Of several data sets, one that lacks a split
+    adds nothing to it. Raises what `dataset.open` raises.
     """
     features = feature_config(config)
 
@@ -38,11 +39,31 @@ def open_splits(
     weighted = dict(map(directory_and_weight, config.data.dirs))
     directories = [_found(each, config) for each in weighted]
     return {
-        split: joined(
-            [dataset.open(each, split, features) for each in directories], [*weighted.values()]
-        )
+        split: joined(_opened(directories, split, features), [*weighted.values()])
         for split in splits
     }
+
+
+def _opened(
+    directories: Sequence[str | Path], split: str, features: FeatureConfig
+) -> list[DataSet]:
+    """A split of every data set; without tracks where it lacks it.
+
+    Raises:
+      MissingSplit: all of them lack it.
+    """
+    found: list[DataSet] = []
+    lacking: list[dataset.MissingSplit] = []
+    for directory in directories:
+        try:
+            found.append(dataset.open(directory, split, features))
+        except dataset.MissingSplit as error:
+            lacking.append(error)
+            other = next(iter(dataset.available_splits(directory)))
+            found.append(dataset.without_tracks(dataset.open(directory, other, features)))
+    if len(lacking) == len(directories):
+        raise lacking[0]
+    return found
 
 
 def _found(directory: str, config: ConfigDict) -> str | Path:

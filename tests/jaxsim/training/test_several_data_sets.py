@@ -7,10 +7,12 @@ import numpy as np
 import pytest
 
 from configs.six_dim import get_config
-from input_pipeline.datasets import dataset
+from input_pipeline import manifest
+from input_pipeline.datasets import builder, dataset
 from input_pipeline.hearing.features import FeatureConfig
 from jaxsim.training import config as config_module
 from jaxsim.training import data as training_data
+from jaxsim.training.feed import Feed
 from tests.helpers.runs import tiny
 
 
@@ -30,6 +32,32 @@ def test_all_are_opened_and_weighted(prepared_directory, monkeypatch):
     assert [part.weight for part in found["train"].parts] == [2.5, 0.5]
     one = training_data.open_splits(config, ("train",), directory=str(prepared_directory))
     assert not one["train"].parts, "a directory that is asked for is alone"
+
+
+def test_one_without_a_split_adds_nothing_to_it(
+    prepared_directory: Path, tracks_csv: Path, tmp_path: Path
+) -> None:
+    """Its tags are known there, too, so that labels have the same columns in every split."""
+    tracks = [
+        dataclasses.replace(track, tags=track.tags | {"genre": ("polka",)})
+        for track in manifest.read(tracks_csv).tracks
+        if track.split == "train"
+    ]
+    builder.prepare(tracks, tmp_path / "more", name="more", description="polkas", estimate=())
+    config = several(str(tmp_path / "more"), f"{prepared_directory}=2")
+    found = training_data.open_splits(config, ("train", "validation"))
+    own = dataset.open(prepared_directory, "validation", FeatureConfig())
+    assert (len(found["train"]), len(found["validation"])) == (8, 2)
+    assert found["validation"].tempo.tolist() == own.tempo.tolist()
+    for crop, expected in zip(found["validation"].read_track(1), own.read_track(1), strict=True):
+        np.testing.assert_array_equal(crop, expected)
+    assert found["train"].tag_names == found["validation"].tag_names
+    assert found["validation"].tag_names["genre"] == ("jazz", "polka", "pop", "rock")
+    feed = Feed(config, found["validation"])
+    assert set(feed.whole_batch(0)["track"]) <= {0, 1}
+    missing = several(str(tmp_path / "more"))
+    with pytest.raises(dataset.MissingSplit, match=r"more/dataset_info\.json: has no split 'test'"):
+        training_data.open_splits(missing, ("train", "test"))
 
 
 def test_own_statistics_are_weighted(prepared_directory, monkeypatch):
