@@ -302,10 +302,10 @@ def available_splits(directory: str | Path) -> dict[str, int]:
     return {item["name"]: len(item["shardLengths"]) for item in info["splits"]}
 
 
-def without_tracks(data: DataSet) -> DataSet:
-    """The same data set, of whose tracks there are none."""
+def without_tracks(data: DataSet, split: str) -> DataSet:
+    """A split of the same data set in which there is no track."""
     fields = {field.name: _none_of(getattr(data, field.name)) for field in dataclasses.fields(data)}
-    return DataSet(**fields)
+    return dataclasses.replace(data, **fields | {"split": split})
 
 
 def _none_of(values: Any) -> Any:

@@ -30,7 +30,7 @@ def joined(data: Sequence[DataSet], weights: Sequence[float]) -> DataSet:
     with its path if two have the same name.
 
     Args:
-      data: opened with the same features.
+      data: opened with the same features; one without tracks is no part of the whole.
       weights: how often each is drawn from; see `partners.partners_of`.
     """
     names = [each.directory.name for each in data]
@@ -49,6 +49,7 @@ def joined(data: Sequence[DataSet], weights: Sequence[float]) -> DataSet:
         parts=tuple(
             Part(each.directory, float(weight), slice(end - len(each), end))
             for each, weight, end in zip(data, weights, ends, strict=True)
+            if len(each)
         ),
         _shards=[shard for each in data for shard in each._shards],
         _shard_of_track=np.concatenate(

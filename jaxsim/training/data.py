@@ -60,7 +60,7 @@ def _opened(
         except dataset.MissingSplit as error:
             lacking.append(error)
             other = next(iter(dataset.available_splits(directory)))
-            found.append(dataset.without_tracks(dataset.open(directory, other, features)))
+            found.append(dataset.without_tracks(dataset.open(directory, other, features), split))
     if len(lacking) == len(directories):
         raise lacking[0]
     return found

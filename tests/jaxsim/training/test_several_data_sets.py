@@ -48,6 +48,8 @@ def test_one_without_a_split_adds_nothing_to_it(
     found = training_data.open_splits(config, ("train", "validation"))
     own = dataset.open(prepared_directory, "validation", FeatureConfig())
     assert (len(found["train"]), len(found["validation"])) == (8, 2)
+    assert found["validation"].split == "validation"
+    assert [part.directory for part in found["validation"].parts] == [prepared_directory]
     assert found["validation"].tempo.tolist() == own.tempo.tolist()
     for crop, expected in zip(found["validation"].read_track(1), own.read_track(1), strict=True):
         np.testing.assert_array_equal(crop, expected)
