@@ -135,6 +135,9 @@ def paper() -> ConfigDict:
     # Of the divergence between the likenesses in the sub-spaces of tags and a teacher's, whose
     # embeddings `input_pipeline.prepare --estimate=tags` stores; not in the papers.
     loss.soft_weight = 0.0
+    # What that teacher heard of a crop: its whole "track"; or the "segment" that it is, if prepared
+    # with --estimate=tags,segments.
+    loss.teacher = "track"
     loss.temperature = 0.1  # of these softmaxes, which divides cosines
     # Of log(D / effective rank) of the sub-spaces; not in the papers.
     loss.decorrelation_weight = 0.0

@@ -154,7 +154,7 @@ def composed_batches(
     process_index: int = 0,
     process_count: int = 1,
     read_ahead: int = 4,
-    of_tracks: Mapping[str, np.ndarray] | None = None,
+    of_crops: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] | None = None,
 ) -> Iterator[Batch]:
     """This process's rows of the batches of steps first_step to num_steps - 1, in order.
 
@@ -165,7 +165,7 @@ def composed_batches(
       group_size: number of similar rows drawn together; see `compose`.
       draw: one of `DRAWS`; see `compose`.
       read_ahead: number of batches to read in advance.
-      of_tracks: further arrays [N, ...], of whose rows a batch has its tracks'.
+      of_crops: what gives further arrays [b, ...] of a batch, of its tracks and first frames.
 
     Raises:
       ValueError, OSError: a file of the data set was damaged after it was opened.
@@ -190,7 +190,8 @@ def composed_batches(
             draw=draw,
         )
         further = {
-            name: array[composition.track[rows]] for name, array in (of_tracks or {}).items()
+            name: of(composition.track[rows], composition.start[rows])
+            for name, of in (of_crops or {}).items()
         }
         return read_batch(data, composition, rows, frames) | further
 

@@ -88,8 +88,9 @@ def prepare(
       description: of the data set, for human readers.
       label_descriptions: what the labels of each dimension mean.
       feature_config: default `FeatureConfig()`.
-      estimate: which of "tempo" and "key" to estimate with madmom where they are unknown; and
-        "tags", to let MusiCNN listen to every track.
+      estimate: which of "tempo" and "key" to estimate with madmom where they are unknown;
+        "tags", to let MusiCNN listen to every track; and "segments", to keep what it makes of
+        every segment, too.
       tag_config: which of the tags that MusiCNN heard become labels; default `TagConfig()`.
       workers: processes; default: the number of processors.
       beam_options: if given, Apache Beam extracts the features, with these pipeline options, and
@@ -108,6 +109,8 @@ def prepare(
     """
     tracks, directory = list(tracks), Path(directory)
     _check(tracks, name, estimate)
+    if "segments" in estimate:
+        estimate = [*dict.fromkeys([*estimate, "tags"])]  # the same tagger's
     package = tagging.find() if "tags" in estimate else None
     tag_config = tag_config or tag_labels.TagConfig()
     tag_labels.read_table(tag_config.table)  # a mistake in it shows before hours of listening
@@ -225,10 +228,10 @@ def _estimated_tags(
         outcome = outcomes[track.track_id]
         if not outcome.reason:
             found = worker_processes.load_tags(track, job)
-            if not found and outcome.kept:
-                found = present.tags(track)
+            if tagging.EMBEDDING not in found and outcome.kept:
+                found = present.tags(track, job)
             if found:  # without the embeddings, which would fill the memory
-                heard[track.track_id] = {n: a for n, a in found.items() if n != tagging.EMBEDDING}
+                heard[track.track_id] = {name: found[name] for name in tagging.LOGITS}
     return tag_labels.decide(tracks, heard, config)
 
 

@@ -23,14 +23,17 @@ from input_pipeline.hearing.features import FEATURE_VERSION, FeatureConfig
 from input_pipeline.hearing.harmony import SIZE
 from input_pipeline.hearing.segments import ramp
 from input_pipeline.hearing.tagging import ARRAYS as TAG_ARRAYS
+from input_pipeline.hearing.tagging import EMBEDDING, OF_SEGMENTS
 from input_pipeline.tracks import TAG_DIMENSIONS
 
 ARRAY_DTYPES = {"mel": np.float16, "cens": np.float16, "onset": np.float32}
-OPTIONAL_ARRAYS = ("harmony", *TAG_ARRAYS)  # float32; empty where they are not known
-RECORD_VERSION = "1.3.0"  # Raise it whenever the fields of the records change.
-# The first one has no estimates of tags, so all its tags were given; both have no harmony.
-READABLE_VERSIONS = ("1.1.0", "1.2.0", RECORD_VERSION)
-INDEX_VERSION = 4  # Raise it whenever the layout of the index files changes.
+# Empty where they are not known.
+OPTIONAL_DTYPES = dict.fromkeys(("harmony", *TAG_ARRAYS), np.float32) | {OF_SEGMENTS: np.float16}
+RECORD_VERSION = "1.4.0"  # Raise it whenever the fields of the records change.
+# The first one has no estimates of tags, so all its tags were given; the first two have no harmony,
+# and none of the older ones has embeddings of segments.
+READABLE_VERSIONS = ("1.1.0", "1.2.0", "1.3.0", RECORD_VERSION)
+INDEX_VERSION = 5  # Raise it whenever the layout of the index files changes.
 
 
 class Part(NamedTuple):
@@ -173,10 +176,37 @@ class DataSet:
             return {}
         return {name: self._optional(index, name) for name in TAG_ARRAYS}
 
+    @property
+    def num_segments_heard(self) -> np.ndarray:
+        """int [N], how many segments of each track MusiCNN has heard, from the first one on."""
+        sizes, whole = (self._offsets[f"{name}_size"] for name in (OF_SEGMENTS, EMBEDDING))
+        return 2 * sizes // np.maximum(whole, 1)  # float16 and float32
+
+    def segment_embeddings(self, index: int) -> dict[str, np.ndarray]:
+        """What MusiCNN made of the segments of track `index`; see `tagging`. Empty if nothing."""
+        count = int(self.num_segments_heard[index])
+        return {OF_SEGMENTS: self._optional(index, OF_SEGMENTS).reshape(count, -1)} if count else {}
+
+    def read_segment_embeddings(self, tracks: Sequence[int], segments: Sequence[int]) -> np.ndarray:
+        """Reads what MusiCNN made of B segments.
+
+        Returns:
+          float16 [B, E]; zeros for tracks of whose segments it has heard none.
+        """
+        sizes = self._offsets[f"{EMBEDDING}_size"]
+        width = int(sizes.max(initial=0)) // np.dtype(np.float32).itemsize
+        found = np.zeros((len(tracks), width), OPTIONAL_DTYPES[OF_SEGMENTS])
+        heard = self.num_segments_heard
+        for row, (track, segment) in enumerate(zip(tracks, segments, strict=True)):
+            if heard[track]:
+                self._read(track, OF_SEGMENTS, segment, found[row : row + 1])
+        return found
+
     def _optional(self, index: int, name: str) -> np.ndarray:
-        """One of `OPTIONAL_ARRAYS`, flat."""
+        """One of `OPTIONAL_DTYPES`, flat."""
+        dtype = np.dtype(OPTIONAL_DTYPES[name])
         size = int(self._offsets[f"{name}_size"][index])
-        array = np.empty(size // np.dtype(np.float32).itemsize, np.float32)
+        array = np.empty(size // dtype.itemsize, dtype)
         if size:
             self._read(index, name, 0, array)
         return array
@@ -251,8 +281,8 @@ def open(directory: str | Path, split: str, feature_config: FeatureConfig) -> Da
         has_tag_estimate=index["has_tag_estimate"],
         _shards=[Shard(path) for path in shards],
         _shard_of_track=index["shard"],
-        _offsets={name: index[f"{name}_offset"] for name in (*ARRAY_DTYPES, *OPTIONAL_ARRAYS)}
-        | {f"{name}_size": index[f"{name}_size"] for name in OPTIONAL_ARRAYS},
+        _offsets={name: index[f"{name}_offset"] for name in (*ARRAY_DTYPES, *OPTIONAL_DTYPES)}
+        | {f"{name}_size": index[f"{name}_size"] for name in OPTIONAL_DTYPES},
     )
 
 
@@ -393,7 +423,7 @@ def _index_shard(path: Path) -> list[dict[str, Any]]:
         for record in tf.data.TFRecordDataset(str(path)).as_numpy_iterator():
             example = tf.train.Example.FromString(record).features.feature
             row = _labels(example)
-            for name in (*ARRAY_DTYPES, *OPTIONAL_ARRAYS):
+            for name in (*ARRAY_DTYPES, *OPTIONAL_DTYPES):
                 # Any run of the same bytes will do, so take the first one found.
                 data = _bytes(example, name)
                 row[f"{name}_offset"] = position + framing + record.index(data)

@@ -7,6 +7,7 @@ import collections
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future
 from concurrent.futures.process import BrokenProcessPool
@@ -44,6 +45,8 @@ def in_order(
       tasks: picklable.
       processes: number of workers.
     """
+    # loky replaces a worker that has grown by 300 MB, and loses nothing.
+    warnings.filterwarnings("ignore", "A worker stopped while some jobs", UserWarning)
     remaining, waiting = iter(tasks), collections.deque[tuple[Task, Future[Result]]]()
 
     def submit(task: Task) -> Future[Result]:

@@ -11,6 +11,7 @@ from input_pipeline.hearing import harmony
 from input_pipeline.hearing.estimates import Estimate
 from input_pipeline.hearing.features import FeatureConfig
 from input_pipeline.hearing.tagging import ARRAYS as TAG_ARRAYS
+from input_pipeline.hearing.tagging import OF_SEGMENTS
 from input_pipeline.tracks import TAG_DIMENSIONS, Track, parse_key
 
 TEXT_FIELDS = ("track_id", "group", "artist", "title", "source")
@@ -44,6 +45,7 @@ def features(
             **{f"{dimension}_estimated": np.bool_ for dimension in TAG_DIMENSIONS},
             **{f"{dimension}_confidence": np.float32 for dimension in TAG_DIMENSIONS},
             **{name: array((None,), np.float32) for name in TAG_ARRAYS},
+            OF_SEGMENTS: array((None,), np.float16),  # one after another
             "tempo": np.float32,
             "tempo_estimated": np.bool_,
             "tempo_confidence": np.float32,
@@ -87,7 +89,12 @@ def optional_arrays(heard: Estimate) -> dict[str, np.ndarray]:
     """
     nothing = np.zeros(0, np.float32)
     tags = {name: heard.tags.get(name, nothing) for name in TAG_ARRAYS}
-    return {"harmony": nothing.reshape(0, harmony.SIZE), **tags}
+    of_segments = heard.tags.get(OF_SEGMENTS, nothing.astype(np.float16))
+    return {
+        "harmony": nothing.reshape(0, harmony.SIZE),
+        **tags,
+        OF_SEGMENTS: of_segments.reshape(-1),
+    }
 
 
 def _tempo_and_key(track: Track, heard: Estimate) -> dict[str, Any]:

@@ -37,11 +37,12 @@ class Present:
             return NOTHING
         split, row = self.place[track.track_id]
         data = self.splits[split]
-        same = job.tagger is not None and job.tagger.digest == self.tagger
+        same = self._has_heard(job)
         estimated = {
             "tempo": data.tempo_estimated[row],
             "key": data.key_estimated[row],
             "tags": same and data.has_tag_estimate[row],
+            "segments": same and data.num_segments_heard[row],
         }
         return Kept(data.contents[row], tuple(label for label in estimated if estimated[label]))
 
@@ -55,7 +56,7 @@ class Present:
             tempo_confidence=float(data.tempo_confidence[row]) if tempo else 0.0,
             key=int(data.key[row]) if key else unknown.key,
             key_confidence=float(data.key_confidence[row]) if key else 0.0,
-            tags=data.tag_estimate(row),
+            tags=self.tags(track, job),
         )
         if job.path(track.track_id).is_file():
             estimate = load(track, job).estimate.completed_by(estimate)
@@ -66,10 +67,17 @@ class Present:
             estimate=estimate,
         )
 
-    def tags(self, track: Track) -> dict[str, np.ndarray]:
-        """The estimate of a track's tags in this data set; empty if there is none."""
+    def tags(self, track: Track, job: Job) -> dict[str, np.ndarray]:
+        """What a tagger heard in a track, in this data set; empty if it did not listen."""
         split, row = self.place[track.track_id]
-        return self.splits[split].tag_estimate(row)
+        data = self.splits[split]
+        # Another tagger's segments do not go with the tags that this one hears.
+        is_other = job.tagger is not None and not self._has_heard(job)
+        return data.tag_estimate(row) | ({} if is_other else data.segment_embeddings(row))
+
+    def _has_heard(self, job: Job) -> bool:
+        """Whether this data set's tags are from the same tagger."""
+        return job.tagger is not None and job.tagger.digest == self.tagger
 
 
 def read(directory: Path, feature_config: FeatureConfig) -> Present:

@@ -19,7 +19,7 @@ from input_pipeline.datasets import pool
 from input_pipeline.files import replacing
 from input_pipeline.hearing import features, tagging
 from input_pipeline.hearing.audio import UnusableTrack, check_file
-from input_pipeline.hearing.estimates import LABELS, Estimate
+from input_pipeline.hearing.estimates import BY_TAGGER, LABELS, Estimate
 from input_pipeline.hearing.listening import Audio, listen
 from input_pipeline.tracks import Track
 
@@ -30,7 +30,7 @@ class Kept:
 
     Attributes:
       content: digest of the audio; empty if it does not have the track.
-      estimates: which of "tempo", "key" and "tags" it has estimates of.
+      estimates: which of `LABELS` it has estimates of.
     """
 
     content: str = ""
@@ -53,7 +53,7 @@ class Analysis:
       arrays: the features as `features.extract` gives them; empty if the existing data set has
         them.
       seconds: duration of the audio.
-      estimate: tempo and key, if requested and unknown; tags, if requested.
+      estimate: tempo and key, if requested and unknown; tags and segments, if requested.
       note: what is odd about the audio, although it can be used.
     """
 
@@ -72,9 +72,9 @@ class Job:
       folder: for the analyses, one file per track; every worker must see it.
       feature_config: how to extract features.
       feature_version: of `features`; analyses by another version are not used.
-      estimate: which of "tempo" and "key" to estimate where they are unknown; and "tags", to
-        estimate them for every track.
-      tagger: estimates the tags.
+      estimate: which of "tempo" and "key" to estimate where they are unknown; and "tags" and
+        "segments", to have every track heard by the tagger.
+      tagger: estimates the tags, and embeds the segments.
     """
 
     folder: Path
@@ -114,7 +114,7 @@ class Outcome:
 
 def _lacks(track: Track, label: str) -> bool:
     # Tags are estimated even where all are given: what is a high value depends on all tracks.
-    return label == "tags" or getattr(track, label) is None
+    return label in BY_TAGGER or getattr(track, label) is None
 
 
 def digest(audio: Audio) -> str:
@@ -196,8 +196,8 @@ def _analyse(
         heard = listen(
             track.audio,
             job.feature_config,
-            estimate=tuple(label for label in estimate if label != "tags"),
-            tagger=job.tagger if "tags" in estimate else None,
+            estimate=estimate,
+            tagger=job.tagger,
             extract=extract,
         )
     except RuntimeError as error:
@@ -245,7 +245,7 @@ def load(track: Track, job: Job) -> Analysis:
 
 
 def load_tags(track: Track, job: Job) -> dict[str, np.ndarray]:
-    """Reads only the estimate of the tags from the file of a track's analysis, if there is one."""
+    """Reads only what the tagger heard from the file of a track's analysis, if there is one."""
     path = job.path(track.track_id)
     if not path.is_file():
         return {}
@@ -254,7 +254,7 @@ def load_tags(track: Track, job: Job) -> dict[str, np.ndarray]:
 
 
 def _tags(file: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: file[name] for name in tagging.ARRAYS if name in file}
+    return {name: file[name] for name in (*tagging.ARRAYS, tagging.OF_SEGMENTS) if name in file}
 
 
 def _stored(track: Track, job: Job, identity: str) -> Analysis | None:
@@ -268,7 +268,7 @@ def _stored(track: Track, job: Job, identity: str) -> Analysis | None:
 
 def _identity(job: Job, content: str, estimate: tuple[str, ...], extract: bool) -> str:
     """Everything that determines an analysis."""
-    tagger = job.tagger.digest if job.tagger and "tags" in estimate else ""
+    tagger = job.tagger.digest if job.tagger and BY_TAGGER & {*estimate} else ""
     return repr((content, job.feature_version, job.feature_config, estimate, extract, tagger))
 
 

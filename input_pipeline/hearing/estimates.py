@@ -17,7 +17,8 @@ from input_pipeline.tracks import parse_key
 
 MADMOM_SAMPLE_RATE = 44100  # Hz, on which its networks were trained
 BEAT_RATE = 100  # beat activations per second
-LABELS = ("tempo", "key", "tags")  # that can be estimated
+LABELS = ("tempo", "key", "tags", "segments")  # that can be estimated
+BY_TAGGER = {"tags", "segments"}  # of these
 
 
 @dataclasses.dataclass(frozen=True)
@@ -29,7 +30,8 @@ class Estimate:
       tempo_confidence: strength of that tempo among madmom's candidates, in [0, 1].
       key: index in `tracks.KEYS`, -1 = unknown.
       key_confidence: probability of that key, in [0, 1].
-      tags: arrays as `tagging.Tagger.estimate` gives them; empty = unknown.
+      tags: arrays as `tagging.Tagger` gives them: of the track, of its segments, or of both; empty
+        = unknown.
     """
 
     tempo: float = 0.0
@@ -46,7 +48,7 @@ class Estimate:
             tempo_confidence=tempo.tempo_confidence,
             key=key.key,
             key_confidence=key.key_confidence,
-            tags=self.tags or other.tags,
+            tags={**other.tags, **self.tags},
         )
 
 

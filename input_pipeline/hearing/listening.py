@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from input_pipeline.hearing import audio as audio_files
-from input_pipeline.hearing import estimates, excerpts
+from input_pipeline.hearing import estimates, excerpts, features, segments
 from input_pipeline.hearing.audio import LONGEST, Decoded, UnusableTrack
 from input_pipeline.hearing.estimates import Estimate
 from input_pipeline.hearing.features import FeatureConfig
@@ -55,8 +55,8 @@ def listen(
       config: how to extract them.
       seconds: of a longer track whose features are extracted, in excerpts; None for whole tracks.
       longest: seconds of audio; a longer file is unusable.
-      estimate: which of "tempo" and "key" to estimate with madmom.
-      tagger: estimates the tags, if given.
+      estimate: which of `estimates.LABELS` to estimate.
+      tagger: estimates the tags, and embeds the segments.
       extract: whether to extract the features.
 
     Raises:
@@ -70,7 +70,7 @@ def listen(
         arrays = _extract(decoded, config, seconds) if extract else {}
     else:
         # Estimates need the file's own rate; features alone are spared from holding all of that.
-        rate = None if estimate or tagger else config.sample_rate
+        rate = None if estimate else config.sample_rate
         try:
             decoded = audio_files.decode(audio, rate, longest=longest)
             arrays = _extract(decoded, config, seconds) if extract else {}
@@ -80,14 +80,7 @@ def listen(
             raise UnusableTrack(
                 f"cannot be read ({type(error).__name__}: {error})", audio
             ) from error
-    estimated = Estimate()
-    if estimate:
-        estimated = estimates.estimate_tempo_and_key(
-            decoded.samples, decoded.rate, estimate=estimate
-        )
-    if tagger:
-        tags = tagger.estimate(decoded.samples, decoded.rate)
-        estimated = dataclasses.replace(estimated, tags=tags)
+    estimated = _estimate(decoded, config, estimate, tagger)
     return Heard(arrays, decoded.seconds, estimated, decoded.fingerprint, decoded.note)
 
 
@@ -99,6 +92,25 @@ def _made(audio: Callable[[], np.ndarray], sample_rate: float) -> Decoded:
         raise
     except Exception as error:
         raise RuntimeError(f"its audio failed: {error!r}") from error
+
+
+def _estimate(
+    decoded: Decoded, config: FeatureConfig, estimate: Collection[str], tagger: Tagger | None
+) -> Estimate:
+    samples, rate = decoded.samples, decoded.rate
+    estimated = Estimate()
+    if by_madmom := {*estimate} - estimates.BY_TAGGER:
+        estimated = estimates.estimate_tempo_and_key(samples, rate, estimate=by_madmom)
+    tags: dict[str, np.ndarray] = {}
+    if tagger and "tags" in estimate:
+        tags |= tagger.estimate(samples, rate)
+    if tagger and "segments" in estimate:
+        resampled = audio_files.resample(samples, rate, config.sample_rate)
+        # Without the silence that the segments lack, but as loud as it is: as tags are heard.
+        heard = features.hear(resampled, dataclasses.replace(config, loudness="none"))
+        middles = segments.middles(heard, config)
+        tags |= tagger.embed_around(np.asarray(heard), config.sample_rate, middles)
+    return dataclasses.replace(estimated, tags=tags)
 
 
 def _extract(

@@ -1,6 +1,6 @@
 """From the features of a whole track to the segments that the network sees. NumPy alone."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sized
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -47,6 +47,18 @@ def segments(
     padded = arrays["onset"] if is_padded else pad_onset(arrays["onset"], window)
     seen = np.lib.stride_tricks.sliding_window_view(padded, frames + window - 1)
     return cut | {"onset": seen[::frames][:count]}
+
+
+def middles(samples: Sized, config: "FeatureConfig") -> np.ndarray:
+    """When the middles of a track's segments are, in seconds: float64 [L].
+
+    Args:
+      samples: of the track, as it is heard.
+      config: how its features are extracted.
+    """
+    count = (1 + len(samples) // config.hop_length) // config.segment_frames
+    first = (config.segment_frames - 1) / 2
+    return (first + config.segment_frames * np.arange(count)) / config.frame_rate
 
 
 def pad_onset(

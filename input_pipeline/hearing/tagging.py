@@ -51,7 +51,9 @@ TAGS = {
     ),
 }
 EMBEDDING = "tag_embedding"
-ARRAYS = (*(f"{network}_logits" for network in TAGS), EMBEDDING)
+LOGITS = tuple(f"{network}_logits" for network in TAGS)
+ARRAYS = (*LOGITS, EMBEDDING)
+OF_SEGMENTS = "segment_embeddings"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,18 +92,40 @@ class Tagger:
                 found[EMBEDDING] = _mean(embeddings)
         return found
 
+    def embed_around(
+        self, samples: np.ndarray, rate: float, middles: np.ndarray
+    ) -> dict[str, np.ndarray]:
+        """Hears a track patch by patch, where it is asked to.
+
+        Args:
+          samples: mono float samples, [n].
+          rate: Hz.
+          middles: of the patches, in seconds, [L]. A patch ends where the track does.
+
+        Returns:
+          segment_embeddings: float16 [L, 753], the mean over frames of the layer that
+            `estimate` takes the mean of.
+        """
+        log = _spectrogram(samples, rate)
+        starts = np.rint(np.asarray(middles) * SAMPLE_RATE / HOP_LENGTH - (PATCH_FRAMES - 1) / 2)
+        starts = np.clip(starts.astype(int), 0, len(log) - PATCH_FRAMES)
+        predict = _networks(self.path)["msd"]
+        found = [
+            predict(np.stack([log[start : start + PATCH_FRAMES] for start in some]))[1]
+            for some in np.split(starts, range(MOST_PATCHES, len(starts), MOST_PATCHES))
+        ]
+        return {OF_SEGMENTS: np.concatenate(found).astype(np.float16)}
+
 
 def _mean(array: np.ndarray) -> np.ndarray:
     return array.mean(axis=0, dtype=np.float64).astype(np.float32)
 
 
-# Matrix products round differently with more threads: one thread gives the same bytes everywhere.
-@threadpoolctl.threadpool_limits.wrap(limits=1)
 def patches(samples: np.ndarray, rate: float) -> np.ndarray:
     """Cuts a track into the spectrograms that MusiCNN sees.
 
-    The frames are those of librosa 0.7, with which it was trained. What is left at the end of the
-    track is dropped; a track shorter than one patch is followed by silence.
+    What is left at the end of the track is dropped; a track shorter than one patch is followed by
+    silence.
 
     Args:
       samples: mono float samples, [n].
@@ -110,6 +134,15 @@ def patches(samples: np.ndarray, rate: float) -> np.ndarray:
     Returns:
       float32 [P, 187, 96], log10(1 + 10000 * Slaney mel of the STFT's power).
     """
+    log = _spectrogram(samples, rate)
+    count = len(log) // PATCH_FRAMES
+    return log[: count * PATCH_FRAMES].reshape(count, PATCH_FRAMES, N_MELS)
+
+
+# Matrix products round differently with more threads: one thread gives the same bytes everywhere.
+@threadpoolctl.threadpool_limits.wrap(limits=1)
+def _spectrogram(samples: np.ndarray, rate: float) -> np.ndarray:
+    """What `patches` cuts, float32 [T, 96]; its frames are those of librosa 0.7, as in training."""
     import librosa  # takes a second, and only who trains has it
 
     samples = audio.resample(samples, rate, SAMPLE_RATE)
@@ -120,9 +153,7 @@ def patches(samples: np.ndarray, rate: float) -> np.ndarray:
     mel = filters @ np.abs(spectrum) ** 2
     # It was trained on values stored as float16, where anything larger would be infinite.
     mel = np.minimum(mel, LARGEST_FLOAT16).astype(np.float16).astype(np.float32)
-    log = np.log10(1 + LOG_GAIN * mel).T  # [T, M]
-    count = len(log) // PATCH_FRAMES
-    return log[: count * PATCH_FRAMES].reshape(count, PATCH_FRAMES, N_MELS)
+    return np.log10(1 + LOG_GAIN * mel).T
 
 
 @functools.cache

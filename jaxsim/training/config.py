@@ -7,6 +7,7 @@ from typing import Any
 from ml_collections import ConfigDict
 
 from input_pipeline.datasets.batches import DRAWS
+from input_pipeline.datasets.teacher import HEARS
 from input_pipeline.hearing.tempo_axis import folding
 from input_pipeline.tracks import DIMENSIONS, KEY_RELATIONS, TAG_DIMENSIONS
 from jaxsim.exported import model_format
@@ -88,6 +89,7 @@ CHOICES: dict[str, Collection[str]] = {
     "loss.distance": DISTANCES,
     "loss.pick": PICKS,
     "loss.average": AVERAGES,
+    "loss.teacher": HEARS,
     "loss.track": TRACK_LOSSES,
     "optimiser.layers": LAYERS,
     "optimiser.schedule": SCHEDULES,

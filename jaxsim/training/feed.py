@@ -8,7 +8,7 @@ from ml_collections import ConfigDict
 from input_pipeline.datasets.batches import Batch, composed_batches
 from input_pipeline.datasets.dataset import DataSet
 from input_pipeline.datasets.partners import partners_of
-from input_pipeline.datasets.teacher import teacher_vectors
+from input_pipeline.datasets.teacher import OfCrops, teacher
 from jaxsim.network import inputs
 from jaxsim.objective.terms import label_names
 from jaxsim.training.data import without_unsure
@@ -22,7 +22,7 @@ class Feed:
         """Prepares the drawing of groups, once for all batches.
 
         Raises:
-          ValueError: see `partners_of` and `teacher_vectors`.
+          ValueError: see `partners_of` and `teacher`.
         """
         self.config, self.data = config, data
         self._labelled = without_unsure(data, config.data.unsure)
@@ -33,9 +33,9 @@ class Feed:
             key_relation=config.relation.key,
             track_pairs=config.loss.track_weight > 0,
         )
-        self._of_tracks = {}
+        self._of_crops: dict[str, OfCrops] = {}
         if config.loss.soft_weight:
-            self._of_tracks["teacher"] = teacher_vectors(data)
+            self._of_crops["teacher"] = teacher(data, config.loss.teacher)
 
     def batches(self, *, first_step: int, num_steps: int) -> Iterator[Batch]:
         """This process's rows of the batches of steps first_step to num_steps - 1."""
@@ -62,7 +62,7 @@ class Feed:
             process_index=process_index,
             process_count=process_count,
             read_ahead=config.data.read_ahead,
-            of_tracks=self._of_tracks,
+            of_crops=self._of_crops,
         )
 
     def place(self, batch: Batch):

@@ -24,6 +24,7 @@ ADDED = {f"model.{name}": value for name, value in PUBLISHED_DEPTH.items()} | {
     "data.dirs": [],
     "loss.track": "triplets",
     "loss.soft_weight": 0.0,
+    "loss.teacher": "track",
     "loss.temperature": 0.1,
     "data.draw": "balanced",
     **{f"data.unsure.{name}": 0.0 for name in DIMENSIONS},

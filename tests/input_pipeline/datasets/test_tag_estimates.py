@@ -16,7 +16,7 @@ import tensorflow_datasets as tfds
 from input_pipeline import prepare
 from input_pipeline.datasets import builder, dataset, tag_labels, workers
 from input_pipeline.datasets.tag_labels import TagConfig
-from input_pipeline.hearing import tagging
+from input_pipeline.hearing import features, segments, tagging
 from input_pipeline.hearing.estimates import Estimate
 from input_pipeline.hearing.features import FeatureConfig
 from input_pipeline.hearing.listening import Heard
@@ -48,7 +48,7 @@ def tagged(track_rows, package, tmp_path_factory):
     directory = tmp_path_factory.mktemp("tagged") / "data"
     with pytest.MonkeyPatch.context() as patch:
         patch.syspath_prepend(package.parent)
-        _run(manifest, directory, "--estimate=tags")
+        _run(manifest, directory, "--estimate=segments")  # and tags, whose tagger it is
     return manifest, directory
 
 
@@ -141,11 +141,22 @@ def test_records_hold_what_was_heard(tagged, package, tmp_path):
             path = manifest.parent / f"{7 - int(track_id.removeprefix('track-'))}.wav"
             decoded = tagging.audio.decode(path)
             expected = tagger.estimate(decoded.samples, decoded.rate)
-            found = data.tag_estimate(row)
+            heard = features.hear(decoded.samples, CONFIG)
+            middles = segments.middles(heard, CONFIG)
+            assert data.num_segments_heard[row] == len(middles) == data.num_frames[row] // 129 > 0
+            expected |= tagger.embed_around(decoded.samples, decoded.rate, middles)
+            found = data.tag_estimate(row) | data.segment_embeddings(row)
             assert set(found) == set(expected)
             for name, value in expected.items():
                 # Not the same bytes: here XLA has another number of threads than in a worker.
-                np.testing.assert_allclose(found[name], value, rtol=1e-4, atol=1e-5)
+                assert found[name].dtype == value.dtype
+                smallest = 2e-3 if value.dtype == np.float16 else 1e-5
+                np.testing.assert_allclose(found[name], value, rtol=10 * smallest, atol=smallest)
+            chosen = [0, len(middles) - 1]
+            np.testing.assert_array_equal(
+                data.read_segment_embeddings([row, row], chosen),
+                found["segment_embeddings"][chosen],
+            )
     records = tfds.builder_from_directory(directory).as_dataset(split="test")
     for record in tfds.as_numpy(records):
         assert record["tag_embedding"].shape == (taggers.EMBEDDING,)
@@ -178,7 +189,7 @@ def _heard(path, seed):
     """Audio that notes every time it is listened to."""
     with path.open("a") as file:
         file.write(f"{seed}")
-    return pulsed_tone(seed, seconds=4)
+    return pulsed_tone(seed, seconds=7)
 
 
 def _counted(path):
@@ -191,10 +202,6 @@ def _counted(path):
 def _prepare(tracks, directory, **options):
     options = {"name": "toy", "description": "", "estimate": (), "workers": 1} | options
     return builder.prepare(tracks, directory, **options)
-
-
-def _records(directory):
-    return {path.name: path.read_bytes() for path in directory.glob("*.tfrecord*")}
 
 
 def _interrupt():
@@ -232,17 +239,32 @@ def test_only_tags_are_estimated_where_features_are_there(heard, musicnn, tmp_pa
     assert list(tmp_path.iterdir()) == [data]
 
 
+@pytest.mark.slow
+def test_only_segments_are_heard_where_tags_are_there(heard, musicnn, tmp_path):
+    tracks, calls, with_tags = heard
+    data = shutil.copytree(with_tags, tmp_path / "data")
+    _prepare(tracks, tmp_path / "fresh", estimate=("tags", "segments"))
+    calls.unlink()
+    for _ in range(2):  # the second time, from the data set
+        report = _prepare(tracks, data, estimate=("segments",), workers=2)
+        assert (report.kept, report.estimated_counts["genre"]) == (3, 3)
+        assert sorted(calls.read_text()) == sorted("012")
+    assert _records(data) == _records(tmp_path / "fresh")
+    assert dataset.open(data, "train", CONFIG).num_segments_heard.tolist() == [2, 2]
+
+
 @pytest.mark.parametrize(
-    ("kept", "estimate", "tags", "extract"),
+    ("kept", "estimate", "extract"),
     [
-        (workers.NOTHING, ("key",), True, True),
-        (workers.Kept("other", ("key", "tags")), ("key",), True, True),
-        (workers.Kept("same", ()), ("key",), True, False),
-        (workers.Kept("same", ("key",)), (), True, False),
-        (workers.Kept("same", ("tags",)), ("key",), False, False),
+        (workers.NOTHING, ("key", "tags", "segments"), True),
+        (workers.Kept("other", ("key", "tags", "segments")), ("key", "tags", "segments"), True),
+        (workers.Kept("same", ()), ("key", "tags", "segments"), False),
+        (workers.Kept("same", ("key",)), ("tags", "segments"), False),
+        (workers.Kept("same", ("key", "tags")), ("segments",), False),
+        (workers.Kept("same", ("tags", "segments")), ("key",), False),
     ],
 )
-def test_only_what_is_missing_is_listened_to(tmp_path, monkeypatch, kept, estimate, tags, extract):
+def test_only_what_is_missing_is_listened_to(tmp_path, monkeypatch, kept, estimate, extract):
     asked = []
 
     def listen(audio, config, **how):
@@ -253,17 +275,19 @@ def test_only_what_is_missing_is_listened_to(tmp_path, monkeypatch, kept, estima
     monkeypatch.setattr(workers, "listen", listen)
     monkeypatch.setattr(workers, "digest", lambda audio: "same")
     tagger = tagging.Tagger(tmp_path / "none.npz", "digest")
-    job = workers.Job(tmp_path, CONFIG, ("tempo", "key", "tags"), tagger=tagger)
+    wanted = ("tempo", "key", "tags", "segments")
+    job = workers.Job(tmp_path, CONFIG, wanted, tagger=tagger)
     track = Track("a", "train", "a.wav", tempo=90.0, tags=dict.fromkeys(TAG_DIMENSIONS, ("x",)))
     for _ in range(2):  # the second time, from the file
         outcome = workers.analyse_into_file(track, job, kept)
         assert outcome == workers.Outcome("a", 4.0, kept=not extract) == workers.outcome(track, job)
-    assert asked == [{"estimate": estimate, "tagger": tagger if tags else None, "extract": extract}]
+    assert asked == [{"estimate": estimate, "tagger": tagger, "extract": extract}]
     analysis = workers.load(track, job)
     assert set(analysis.arrays) == ({"onset"} if extract else set())
     assert analysis.estimate.key == 3 and set(analysis.estimate.tags) == {"msd_logits"}
     workers.analyse_into_file(track, dataclasses.replace(job, tagger=_other(tagger)), kept)
-    assert len(asked) == 1 + tags, "another tagger's estimates are not used"
+    by_tagger = "segments" in estimate
+    assert len(asked) == 1 + by_tagger, "another tagger's estimates are not used"
 
 
 def _other(tagger):
@@ -283,7 +307,8 @@ def test_estimates_complete_each_other():
     one, two = Estimate(tempo=90.0, tempo_confidence=0.5), Estimate(60.0, 0.1, 4, 0.2, {"a": 1})
     assert one.completed_by(two) == Estimate(90.0, 0.5, 4, 0.2, {"a": 1})
     assert two.completed_by(one) == two
-    assert Estimate(tags={"b": 2}).completed_by(two).tags == {"b": 2}
+    assert Estimate(tags={"a": 2}).completed_by(two).tags == {"a": 2}
+    assert Estimate(tags={"b": 2}).completed_by(two).tags == {"a": 1, "b": 2}
 
 
 @pytest.mark.slow
@@ -298,6 +323,11 @@ def test_other_weights_listen_again(heard, musicnn, tmp_path, monkeypatch):
     assert sorted(calls.read_text()) == sorted("012")
     after = dataset.open(data, "train", CONFIG).tag_estimate(0)
     assert np.abs(before["msd_logits"] - after["msd_logits"]).max() > 0.1
+    _prepare(tracks, data, estimate=("segments",))
+    assert dataset.open(data, "train", CONFIG).num_segments_heard.tolist() == [2, 2]
+    monkeypatch.setattr(tagging, "find", lambda: taggers.install(tmp_path / "third", seed=6))
+    _prepare(tracks, data, estimate=("tags",))
+    assert not dataset.open(data, "train", CONFIG).num_segments_heard.any(), "the other's"
 
 
 def test_a_missing_musicnn_stops_at_once(tmp_path, monkeypatch):
@@ -331,6 +361,42 @@ def test_a_wrong_table_stops_at_once(tmp_path):
 OLD_TEXTS = ("track_id", "group", "artist", "title", "source", "content")
 
 
+def _as_older(directory, version, features):
+    """Turns a data set into what a version with these fields wrote."""
+    for path in directory.glob("*.tfrecord*"):
+        records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+        with tf.io.TFRecordWriter(str(path)) as writer:
+            for record in records:
+                example = tf.train.Example.FromString(record)
+                for name in set(example.features.feature) - set(features):
+                    del example.features.feature[name]
+                writer.write(example.SerializeToString(deterministic=True))
+    for path in (*directory.glob("features.json"), *directory.glob("index-*")):
+        path.unlink()
+    tfds.features.FeaturesDict(features).save_config(directory)
+    path = directory / "dataset_info.json"
+    path.write_text(json.dumps(json.loads(path.read_text()) | {"version": version}))
+
+
+@pytest.mark.parametrize(
+    ("version", "lacks"),
+    [("1.2.0", {"harmony", "segment_embeddings"}), ("1.3.0", {"segment_embeddings"})],
+)
+def test_data_sets_of_later_versions_open(tagged, tmp_path, version, lacks):
+    _, directory = tagged
+    data = shutil.copytree(directory, tmp_path / "data")
+    known = tfds.builder_from_directory(data).info.features
+    _as_older(data, version, {name: known[name] for name in set(known) - lacks})
+    for split in SPLITS:
+        before, after = (dataset.open(d, split, CONFIG) for d in (data, directory))
+        assert not before.num_segments_heard.any() and after.num_segments_heard.all()
+        for row in range(len(before)):
+            np.testing.assert_equal(before.tag_estimate(row), after.tag_estimate(row))
+            assert before.segment_embeddings(row) == {}
+            assert set(after.stored(row)) - set(before.stored(row)) == lacks & {"harmony"}
+            np.testing.assert_equal(before.read_track(row), after.read_track(row))
+
+
 def _as_version_1_1_0(directory):
     """Turns a data set without estimated tags into what version 1.1.0 wrote."""
     info = tfds.builder_from_directory(directory).info
@@ -344,31 +410,15 @@ def _as_version_1_1_0(directory):
     def array(shape, dtype):
         return tfds.features.Tensor(shape=shape, dtype=dtype, encoding="bytes")
 
-    features = tfds.features.FeaturesDict(
-        {
-            **{name: tfds.features.Text() for name in OLD_TEXTS},
-            **{"mel": array((None, 128), np.float16), "cens": array((None, 12), np.float16)},
-            **{"onset": array((None,), np.float32), "seconds": np.float32},
-            **tags,
-            **{"tempo": np.float32, "tempo_estimated": np.bool_, "tempo_confidence": np.float32},
-            **{"key": np.int32, "key_estimated": np.bool_, "key_confidence": np.float32},
-        }
-    )
-    for path in directory.glob("*.tfrecord*"):
-        records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
-        with tf.io.TFRecordWriter(str(path)) as writer:
-            for record in records:
-                example = tf.train.Example.FromString(record)
-                for name in set(example.features.feature) - set(features):
-                    del example.features.feature[name]
-                writer.write(example.SerializeToString(deterministic=True))
-    for path in directory.glob("features.json"):
-        path.unlink()
-    for path in directory.glob("index-*"):
-        path.unlink()
-    features.save_config(directory)
-    path = directory / "dataset_info.json"
-    path.write_text(json.dumps(json.loads(path.read_text()) | {"version": "1.1.0"}))
+    fields = {
+        **{name: tfds.features.Text() for name in OLD_TEXTS},
+        **{"mel": array((None, 128), np.float16), "cens": array((None, 12), np.float16)},
+        **{"onset": array((None,), np.float32), "seconds": np.float32},
+        **tags,
+        **{"tempo": np.float32, "tempo_estimated": np.bool_, "tempo_confidence": np.float32},
+        **{"key": np.int32, "key_estimated": np.bool_, "key_confidence": np.float32},
+    }
+    _as_older(directory, "1.1.0", fields)
     path = directory / "metadata.json"
     metadata = json.loads(path.read_text())
     del metadata["tagger"]

@@ -41,7 +41,40 @@ def test_only_what_is_asked_for_is_estimated(monkeypatch):
     monkeypatch.setattr(estimates, "estimate_tempo_and_key", hear)
     heard = listen(lambda: pulsed_tone(1, seconds=4), CONFIG, estimate=("tempo",))
     assert heard.estimate.tempo == 90.0
-    assert asked == [(4 * SAMPLE_RATE, SAMPLE_RATE, ("tempo",))]
+    assert asked == [(4 * SAMPLE_RATE, SAMPLE_RATE, {"tempo"})]
+
+
+class Tagger:
+    """Gives back what it is asked to listen to."""
+
+    def estimate(self, samples, rate):
+        return {"track": (samples, rate)}
+
+    def embed_around(self, samples, rate, middles):
+        return {"segments": (samples, rate, middles)}
+
+
+@pytest.mark.parametrize("asked", [{"track"}, {"segments"}, {"track", "segments"}])
+def test_a_tagger_hears_what_the_segments_are_cut_from_as_loud_as_it_is(tmp_path, asked):
+    """Seven seconds after four of silence, at another rate than that of the features."""
+    samples = np.concatenate([np.zeros(4 * 16000, np.float32), pulsed_tone(1, seconds=5.1)])
+    soundfile.write(tmp_path / "a.wav", samples, 16000, subtype="FLOAT")
+    config = FeatureConfig(loudness="track", silence="left_out")
+    labels = {"track": "tags", "segments": "segments"}
+    wanted = [labels[each] for each in asked]
+    heard = listen(tmp_path / "a.wav", config, estimate=wanted, tagger=Tagger())
+    assert set(heard.estimate.tags) == asked
+    if "track" in asked:
+        whole, rate = heard.estimate.tags["track"]
+        np.testing.assert_array_equal(whole, samples)
+        assert rate == 16000
+    if "segments" in asked:
+        part, rate, middles = heard.estimate.tags["segments"]
+        assert rate == SAMPLE_RATE and isinstance(part, np.ndarray)
+        assert len(middles) == len(heard.features["mel"]) // 129 == 2
+        expected = audio.resample(samples, 16000, SAMPLE_RATE)[-len(part) :]
+        np.testing.assert_array_equal(part, expected)
+        assert len(part) / SAMPLE_RATE == pytest.approx(5.1 * SAMPLE_RATE / 16000, abs=0.2)
 
 
 @pytest.mark.parametrize("error", [MemoryError("no memory"), KeyError("x")])

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from input_pipeline.hearing.features import FeatureConfig
-from input_pipeline.hearing.segments import pad_onset, segments
+from input_pipeline.hearing.segments import middles, pad_onset, segments
 
 CONFIG = FeatureConfig(segment_frames=10, tempogram_window=8, n_mels=3, n_chroma=2)
 
@@ -33,6 +33,14 @@ def test_segments_follow_each_other_and_the_rest_is_dropped(frames: int, count: 
             part = arrays[name][10 * number : 10 * (number + 1)]
             np.testing.assert_array_equal(cut[name][number], part)
         assert cut[name].dtype == np.float16
+
+
+@pytest.mark.parametrize(("frames", "count"), [(9, 0), (10, 1), (39, 3), (40, 4)])
+def test_every_segment_has_a_middle(frames: int, count: int) -> None:
+    """Frame t is centred at sample 512 t, and a segment of ten has its middle between two."""
+    found = middles(range(512 * (frames - 1)), CONFIG)
+    expected = [512 * (10 * number + 4.5) / 22050 for number in range(count)]
+    np.testing.assert_allclose(found, expected, rtol=1e-12)
 
 
 def test_the_onset_is_padded_as_librosas_tempogram_pads_it() -> None:

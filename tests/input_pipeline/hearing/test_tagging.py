@@ -23,7 +23,14 @@ def tagger(package, tmp_path_factory):
 
 
 def _patches(samples):
-    """The spectrograms of samples at 16 kHz, frame by frame, in float64."""
+    """What is cut from it into whole patches."""
+    rows = _rows(samples)
+    whole = len(rows) // 187
+    return np.array([rows[187 * n : 187 * (n + 1)] for n in range(whole)])
+
+
+def _rows(samples):
+    """The spectrogram of samples at 16 kHz, frame by frame, in float64."""
     padded = np.pad(samples.astype(np.float64), 256, mode="reflect")
     window = 0.5 - 0.5 * np.cos(2 * np.pi * np.arange(512) / 512)
     filters = librosa.filters.mel(sr=16000, n_fft=512, n_mels=96, htk=False, norm="slaney")
@@ -32,8 +39,7 @@ def _patches(samples):
         power = np.abs(np.fft.rfft(window * padded[256 * frame : 256 * frame + 512])) ** 2
         mel = np.minimum(filters @ power, 65504).astype(np.float16).astype(np.float64)
         rows.append(np.log10(10000 * mel + 1))
-    whole = len(rows) // 187
-    return np.array([rows[187 * n : 187 * (n + 1)] for n in range(whole)])
+    return np.array(rows)
 
 
 @pytest.mark.parametrize(("gain", "largest"), [(1, 5.82), (1000, np.log10(65504e4 + 1))])
@@ -94,6 +100,30 @@ def test_of_a_long_track_patches_are_heard_that_are_spread_evenly(tagger, monkey
     found = tagger.estimate(samples, SAMPLE_RATE)
     logits, _ = musicnn.predictor(taggers.random_weights(7))(cut[[1, 5]])
     np.testing.assert_allclose(found["msd_logits"], logits.mean(axis=0), rtol=1e-5, atol=1e-5)
+
+
+def test_segments_are_heard_in_patches_around_their_middles(tagger, monkeypatch):
+    monkeypatch.setattr(tagging, "MOST_PATCHES", 2)  # at once, here
+    samples = np.concatenate([pulsed_tone(key, seconds=2) for key in range(4)])
+    middles = np.array([0.1, 1.5, 4.004, 6.3, 7.99])  # those of the ends are moved inwards
+    found = tagger.embed_around(samples, SAMPLE_RATE, middles)["segment_embeddings"]
+    rows = _rows(tagging.audio.resample(samples, SAMPLE_RATE, 16000)).astype(np.float32)
+    assert len(rows) == 501
+    firsts = [0, 1, 157, 301, 314]  # 93 frames before the one that is nearest to the middle
+    cut = np.stack([rows[first : first + 187] for first in firsts])
+    _, expected = musicnn.predictor(taggers.random_weights(7))(cut)
+    assert (found.dtype, found.shape) == (np.float16, (5, taggers.EMBEDDING))
+    np.testing.assert_allclose(found, expected, rtol=6e-4, atol=1e-3)
+    assert np.abs(np.diff(expected, axis=0)).max(axis=1).min() > 0.01
+
+
+def test_the_only_segment_of_a_short_track_is_followed_by_silence(tagger):
+    samples = np.random.default_rng(0).normal(size=100 * 256).astype(np.float32)
+    found = tagger.embed_around(samples, tagging.SAMPLE_RATE, np.array([0.8]))
+    _, expected = musicnn.predictor(taggers.random_weights(7))(
+        tagging.patches(samples, tagging.SAMPLE_RATE)
+    )
+    np.testing.assert_allclose(found["segment_embeddings"], expected, rtol=6e-4, atol=1e-3)
 
 
 def test_weights_are_those_of_the_checkpoints(package, tagger, tmp_path):

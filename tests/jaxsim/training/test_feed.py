@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from input_pipeline.datasets import partners
+from jaxsim.training import feed as feeds
 from jaxsim.training.feed import Feed
 from tests.helpers.batches import fake_data
 
@@ -69,6 +70,20 @@ def test_pairs_of_one_track_are_drawn_for_the_track_regularisation(config) -> No
         assert set(batch["drawn_dimension"].tolist()) == dimensions
         pairs = batch["track"][batch["drawn_dimension"] < 0].reshape(-1, 2)
         assert (pairs[:, 0] == pairs[:, 1]).all()
+
+
+@pytest.mark.parametrize("hears", ["track", "segment"])
+def test_the_teacher_hears_the_crops_of_a_batch(config, monkeypatch, hears) -> None:
+    def teacher(data, heard):
+        assert (len(data), heard) == (60, hears)
+        return lambda tracks, starts: np.stack([tracks, starts], axis=1)
+
+    monkeypatch.setattr(feeds, "teacher", teacher)
+    assert "teacher" not in first_batch(config)
+    config.loss.soft_weight, config.loss.teacher = 0.1, hears
+    batch = first_batch(config)
+    np.testing.assert_array_equal(batch["teacher"].T, [batch["track"], batch["start"]])
+    assert len(set(batch["start"].tolist())) > 5
 
 
 def test_a_batch_is_of_the_configured_seed(config) -> None:

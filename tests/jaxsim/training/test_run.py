@@ -345,6 +345,11 @@ def test_refuses_to_resume_with_another_configuration(finished, prepared_directo
             r"config\.model\.first_input\.key is 'chroma', expected",
         ),
         ("data.draw", "all", r"config\.data\.draw is 'all', expected one of balanced, every_track"),
+        (
+            "loss.teacher",
+            "album",
+            r"config\.loss\.teacher is 'album', expected one of track, segment",
+        ),
         ("data.group_size", 3, r"config\.data\.group_size is 3, expected an even number"),
         (
             "parallel.mining_group",

@@ -1,0 +1,102 @@
+"""A teacher says of every crop what a tagger heard there, in few numbers."""
+
+import numpy as np
+import pytest
+
+from input_pipeline.datasets import teacher as teachers
+from input_pipeline.datasets.teacher import teacher
+from tests.helpers.batches import FRAMES, fake_data
+
+SIZE = 7  # of the tagger's embeddings
+HEARD = np.arange(12) % 4 != 3
+SEGMENTS = np.where(HEARD, 1 + np.arange(12) % 3, 0)
+random = np.random.default_rng(0)
+TRACKS = random.normal(size=(12, SIZE)) * np.arange(1, SIZE + 1) + 5
+TRACKS[:, 2] = 4.0  # never differs
+OF_SEGMENTS = TRACKS[:, None] + random.normal(size=(12, 3, SIZE)) * (np.arange(SIZE) != 2)
+
+
+class Data:
+    """Twelve tracks, of which the tagger has heard nine, and of these one to three segments."""
+
+    directory, split = "somewhere", "train"
+    feature_config = fake_data().feature_config
+    has_tag_estimate, num_segments_heard = HEARD, SEGMENTS
+
+    def __len__(self) -> int:
+        return len(TRACKS)
+
+    def tag_estimate(self, index: int) -> dict[str, np.ndarray]:
+        return {"tag_embedding": TRACKS[index].astype(np.float32)}
+
+    def read_segment_embeddings(self, tracks, segments) -> np.ndarray:
+        assert (np.array(segments) < np.maximum(SEGMENTS[tracks], 1)).all()
+        return OF_SEGMENTS[tracks, segments] * HEARD[tracks][:, None]
+
+
+def compact(rows: np.ndarray) -> np.ndarray:
+    """Z-scored over the tracks that were heard: cosines are those of all principal components."""
+    known = TRACKS[HEARD].astype(np.float32).astype(np.float64)
+    deviation = known.std(axis=0)
+    return unit((rows - known.mean(axis=0)) / np.where(deviation > 1e-9, deviation, np.inf))
+
+
+def unit(rows: np.ndarray) -> np.ndarray:
+    return rows / np.linalg.norm(rows, axis=-1, keepdims=True)
+
+
+def cosines(rows: np.ndarray) -> np.ndarray:
+    return rows @ rows.T
+
+
+def test_crops_of_a_track_have_what_was_heard_in_it() -> None:
+    found = teacher(Data())(np.array([0, 5, 3, 5]), np.array([0, 9, 3, 200]))
+    assert (found.shape, found.dtype) == ((4, 64), np.float32)
+    assert not found[2].any() and (found[1] == found[3]).all()
+    np.testing.assert_allclose(
+        cosines(found[:2]), cosines(compact(TRACKS[[0, 5]])), rtol=0, atol=1e-6
+    )
+
+
+def test_crops_have_what_was_heard_in_the_segments_that_they_overlap() -> None:
+    """Track 2 has three segments; 3 none; 4, two; and 6, one."""
+    tracks = np.array([2, 2, 2, 4, 4, 6, 6, 3])
+    starts = np.array([0, 32, FRAMES + 43, 129, 200, 0, 50, 0])
+    found = teacher(Data(), "segment")(tracks, starts)
+    assert (found.shape, found.dtype) == ((8, 64), np.float32) and not found[-1].any()
+    each = compact(OF_SEGMENTS)
+    share, later = 32 / 129, 43 / 129
+    expected = np.stack(
+        [
+            each[2, 0],
+            unit((1 - share) * each[2, 0] + share * each[2, 1]),
+            unit((1 - later) * each[2, 1] + later * each[2, 2]),
+            each[4, 1],
+            each[4, 1],  # what is left at the end of a track is no segment
+            each[6, 0],
+            each[6, 0],
+        ]
+    )
+    np.testing.assert_allclose(cosines(found[:-1]), cosines(expected), rtol=0, atol=1e-6)
+    assert (cosines(expected) < 0.99).sum() > 20
+
+
+def test_few_components_are_the_principal_ones(monkeypatch) -> None:
+    monkeypatch.setattr(teachers, "TEACHER_SIZE", 2)
+    found = teacher(Data())(np.flatnonzero(HEARD), np.zeros(9, int))
+    known = TRACKS[HEARD]
+    deviation = np.where(known.std(axis=0) > 1e-9, known.std(axis=0), np.inf)
+    left, size, _ = np.linalg.svd((known - known.mean(axis=0)) / deviation)
+    expected = unit(left[:, :2] * size[:2])
+    assert found.shape == (9, 2)
+    np.testing.assert_allclose(cosines(found), cosines(expected), rtol=0, atol=1e-5)
+
+
+def test_what_was_not_heard_is_named() -> None:
+    data = Data()
+    data.num_segments_heard = np.zeros(12, int)
+    with pytest.raises(ValueError, match=r"somewhere: split 'train' has no track whose segments"):
+        teacher(data, "segment")
+    data.has_tag_estimate = np.arange(12) == 4
+    with pytest.raises(ValueError, match=r"has 1 tracks with estimated tags, expected at least 2"):
+        teacher(data)
