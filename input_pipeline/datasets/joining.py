@@ -1,4 +1,4 @@
-"""Several data sets as one, so that a batch can hold tracks of all of them."""
+"""Several data sets as one, so that a batch can hold tracks of all of them; or several splits."""
 
 import dataclasses
 from collections.abc import Sequence
@@ -9,7 +9,7 @@ import numpy as np
 from input_pipeline.datasets.dataset import DataSet, Part
 from input_pipeline.tracks import TAG_DIMENSIONS
 
-TEXTS = ("artists", "titles", "contents")
+TEXTS = ("track_ids", "groups", "artists", "titles", "contents")
 ARRAYS = (
     "tempo",
     "key",
@@ -37,20 +37,31 @@ def joined(data: Sequence[DataSet], weights: Sequence[float]) -> DataSet:
     if len(set(names)) < len(names):
         names = [str(each.directory) for each in data]
     ends = np.cumsum([len(each) for each in data]).tolist()
+    return dataclasses.replace(
+        _concatenated(data),
+        track_ids=_prefixed(names, [each.track_ids for each in data]),
+        groups=_prefixed(names, [each.groups for each in data]),
+        parts=tuple(
+            Part(each.directory, float(weight), slice(end - len(each), end))
+            for each, weight, end in zip(data, weights, ends, strict=True)
+            if len(each)
+        ),
+    )
+
+
+def splits_together(data: Sequence[DataSet]) -> DataSet:
+    """Several splits of one data set, one after another."""
+    return dataclasses.replace(_concatenated(data), split=",".join(each.split for each in data))
+
+
+def _concatenated(data: Sequence[DataSet]) -> DataSet:
     fields: dict[str, Any] = _tags(data)
     fields |= {name: [text for each in data for text in getattr(each, name)] for name in TEXTS}
     fields |= {name: np.concatenate([getattr(each, name) for each in data]) for name in ARRAYS}
     first_shards = np.cumsum([0, *(len(each._shards) for each in data)]).tolist()
     return dataclasses.replace(
         data[0],
-        track_ids=_prefixed(names, [each.track_ids for each in data]),
-        groups=_prefixed(names, [each.groups for each in data]),
         **fields,
-        parts=tuple(
-            Part(each.directory, float(weight), slice(end - len(each), end))
-            for each, weight, end in zip(data, weights, ends, strict=True)
-            if len(each)
-        ),
         _shards=[shard for each in data for shard in each._shards],
         _shard_of_track=np.concatenate(
             [

@@ -10,7 +10,7 @@ from ml_collections import ConfigDict
 
 from input_pipeline.datasets import dataset
 from input_pipeline.datasets.dataset import DataSet
-from input_pipeline.datasets.joining import joined
+from input_pipeline.datasets.joining import joined, splits_together
 from input_pipeline.hearing.features import FeatureConfig
 from input_pipeline.scores import ScoresConfig
 from input_pipeline.scores.default_data import prepare_scores
@@ -29,8 +29,23 @@ def open_splits(
     """Splits by name, from `directory`, else `config.data.dir` or `dirs`, else the embedded scores.
 
     The scores are prepared first if they are absent. Of several data sets, one that lacks a split
-    adds nothing to it. Raises what `dataset.open` raises.
+    adds nothing to it. A name such as "validation,test" is both splits together. Raises what
+    `dataset.open` raises.
     """
+    opened = _open_single(
+        config,
+        [*dict.fromkeys(each for name in splits for each in name.split(","))],
+        directory=directory,
+    )
+    together = {name: [opened[each] for each in dict.fromkeys(name.split(","))] for name in splits}
+    return {
+        name: splits_together(some) if len(some) > 1 else some[0] for name, some in together.items()
+    }
+
+
+def _open_single(
+    config: ConfigDict, splits: Sequence[str], *, directory: str
+) -> dict[str, DataSet]:
     features = feature_config(config)
 
     if directory or not config.data.dirs:

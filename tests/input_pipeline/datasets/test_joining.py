@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from input_pipeline.datasets import dataset
-from input_pipeline.datasets.joining import joined
+from input_pipeline.datasets.joining import joined, splits_together
 from input_pipeline.datasets.partners import partners_of
 from input_pipeline.hearing.features import FeatureConfig
 from input_pipeline.tracks import TAG_DIMENSIONS
@@ -66,6 +66,25 @@ def test_every_track_is_what_it_was(parts):
             ):
                 np.testing.assert_array_equal(found, expected)
             place += 1
+
+
+def test_splits_together_keep_their_tracks(parts):
+    """Under the ids that they have: those of other embeddings are the same."""
+    data = splits_together(parts)
+    assert data.split == "train,test" and data.parts == ()
+    assert data.track_ids == [*parts[0].track_ids, *parts[1].track_ids]
+    assert data.groups == [*parts[0].groups, *parts[1].groups]
+    assert data.tag_names == parts[0].tag_names
+    first = len(parts[0])
+    for index in range(len(parts[1])):
+        for name in TAG_DIMENSIONS:
+            np.testing.assert_array_equal(
+                data.tags[name][first + index], parts[1].tags[name][index]
+            )
+        for found, expected in zip(
+            data.read_track(first + index), parts[1].read_track(index), strict=True
+        ):
+            np.testing.assert_array_equal(found, expected)
 
 
 def test_tags_of_one_name_are_one_tag():

@@ -195,6 +195,14 @@ def test_the_data_set_is_the_one_that_is_named(opened, monkeypatch) -> None:
     ]
 
 
+def test_several_splits_are_opened_once_each(opened, monkeypatch) -> None:
+    monkeypatch.setattr(training_data, "splits_together", "+".join)
+    names = ("train", "validation,test", "test")
+    splits = training_data.open_splits(changed(), names, directory="some")
+    assert splits == {"train": "train", "validation,test": "validation+test", "test": "test"}
+    assert [split for _, split, _ in opened] == ["train", "validation", "test"]
+
+
 @pytest.mark.parametrize("field", ["", *(name for name in FIELDS if name.startswith("scores."))])
 def test_the_scores_are_made_as_configured(field: str, opened, monkeypatch) -> None:
     made = []
