@@ -23,15 +23,17 @@ from input_pipeline.hearing.features import FEATURE_VERSION, FeatureConfig
 from input_pipeline.hearing.harmony import SIZE
 from input_pipeline.hearing.segments import ramp
 from input_pipeline.hearing.tagging import ARRAYS as TAG_ARRAYS
-from input_pipeline.hearing.tagging import EMBEDDING, OF_SEGMENTS
+from input_pipeline.hearing.tagging import EMBEDDING, OF_SEGMENTS, SEGMENT_EMBEDDINGS
 from input_pipeline.tracks import TAG_DIMENSIONS
 
 ARRAY_DTYPES = {"mel": np.float16, "cens": np.float16, "onset": np.float32}
 # Empty where they are not known.
-OPTIONAL_DTYPES = dict.fromkeys(("harmony", *TAG_ARRAYS), np.float32) | {OF_SEGMENTS: np.float16}
+OPTIONAL_DTYPES = dict.fromkeys(("harmony", *TAG_ARRAYS), np.float32) | dict.fromkeys(
+    OF_SEGMENTS, np.float16
+)
 RECORD_VERSION = "1.4.0"  # Raise it whenever the fields of the records change.
 # The first one has no estimates of tags, so all its tags were given; the first two have no harmony,
-# and none of the older ones has embeddings of segments.
+# and none of the older ones has what was heard in segments.
 READABLE_VERSIONS = ("1.1.0", "1.2.0", "1.3.0", RECORD_VERSION)
 INDEX_VERSION = 5  # Raise it whenever the layout of the index files changes.
 
@@ -179,27 +181,35 @@ class DataSet:
     @property
     def num_segments_heard(self) -> np.ndarray:
         """int [N], how many segments of each track MusiCNN has heard, from the first one on."""
-        sizes, whole = (self._offsets[f"{name}_size"] for name in (OF_SEGMENTS, EMBEDDING))
+        sizes, whole = (self._offsets[f"{name}_size"] for name in (SEGMENT_EMBEDDINGS, EMBEDDING))
         return 2 * sizes // np.maximum(whole, 1)  # float16 and float32
 
-    def segment_embeddings(self, index: int) -> dict[str, np.ndarray]:
-        """What MusiCNN made of the segments of track `index`; see `tagging`. Empty if nothing."""
+    def of_segments(self, index: int) -> dict[str, np.ndarray]:
+        """What MusiCNN heard in the segments of track `index`; see `tagging`. Empty if nothing."""
         count = int(self.num_segments_heard[index])
-        return {OF_SEGMENTS: self._optional(index, OF_SEGMENTS).reshape(count, -1)} if count else {}
+        if not count:
+            return {}
+        return {name: self._optional(index, name).reshape(count, -1) for name in OF_SEGMENTS}
 
-    def read_segment_embeddings(self, tracks: Sequence[int], segments: Sequence[int]) -> np.ndarray:
-        """Reads what MusiCNN made of B segments.
+    def read_of_segments(
+        self, name: str, tracks: Sequence[int], segments: Sequence[int]
+    ) -> np.ndarray:
+        """Reads what MusiCNN heard in B segments.
+
+        Args:
+          name: one of `tagging.OF_SEGMENTS`.
+          tracks: rows of the data set.
+          segments: numbers of segments in these tracks.
 
         Returns:
-          float16 [B, E]; zeros for tracks of whose segments it has heard none.
+          float16 [B, K]; zeros for tracks of whose segments it has heard none.
         """
-        sizes = self._offsets[f"{EMBEDDING}_size"]
-        width = int(sizes.max(initial=0)) // np.dtype(np.float32).itemsize
-        found = np.zeros((len(tracks), width), OPTIONAL_DTYPES[OF_SEGMENTS])
-        heard = self.num_segments_heard
+        heard, dtype = self.num_segments_heard, np.dtype(OPTIONAL_DTYPES[name])
+        sizes = self._offsets[f"{name}_size"] // np.maximum(heard, 1) // dtype.itemsize
+        found = np.zeros((len(tracks), int(sizes.max(initial=0))), dtype)
         for row, (track, segment) in enumerate(zip(tracks, segments, strict=True)):
             if heard[track]:
-                self._read(track, OF_SEGMENTS, segment, found[row : row + 1])
+                self._read(track, name, segment, found[row : row + 1])
         return found
 
     def _optional(self, index: int, name: str) -> np.ndarray:

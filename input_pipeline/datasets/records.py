@@ -45,7 +45,7 @@ def features(
             **{f"{dimension}_estimated": np.bool_ for dimension in TAG_DIMENSIONS},
             **{f"{dimension}_confidence": np.float32 for dimension in TAG_DIMENSIONS},
             **{name: array((None,), np.float32) for name in TAG_ARRAYS},
-            OF_SEGMENTS: array((None,), np.float16),  # one after another
+            **{name: array((None,), np.float16) for name in OF_SEGMENTS},  # one after another
             "tempo": np.float32,
             "tempo_estimated": np.bool_,
             "tempo_confidence": np.float32,
@@ -89,12 +89,10 @@ def optional_arrays(heard: Estimate) -> dict[str, np.ndarray]:
     """
     nothing = np.zeros(0, np.float32)
     tags = {name: heard.tags.get(name, nothing) for name in TAG_ARRAYS}
-    of_segments = heard.tags.get(OF_SEGMENTS, nothing.astype(np.float16))
-    return {
-        "harmony": nothing.reshape(0, harmony.SIZE),
-        **tags,
-        OF_SEGMENTS: of_segments.reshape(-1),
+    of_segments = {
+        name: heard.tags.get(name, nothing.astype(np.float16)).reshape(-1) for name in OF_SEGMENTS
     }
+    return {"harmony": nothing.reshape(0, harmony.SIZE), **tags, **of_segments}
 
 
 def _tempo_and_key(track: Track, heard: Estimate) -> dict[str, Any]:

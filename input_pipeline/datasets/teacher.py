@@ -5,6 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from input_pipeline.datasets.dataset import DataSet
+from input_pipeline.hearing.tagging import SEGMENT_EMBEDDINGS
 
 HEARS = ("track", "segment")
 TEACHER_SIZE = 64  # principal components that are kept
@@ -77,7 +78,7 @@ def _of_segments(data: DataSet, vectors_of: Callable[[np.ndarray], np.ndarray]) 
         first = place.astype(int)
         ends = first, np.minimum(first + 1, last)
         at_first, at_second = (
-            vectors_of(data.read_segment_embeddings(tracks.tolist(), each.tolist()))
+            vectors_of(data.read_of_segments(SEGMENT_EMBEDDINGS, tracks.tolist(), each.tolist()))
             for each in ends
         )
         share = (place - first)[:, None]

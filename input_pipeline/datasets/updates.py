@@ -73,7 +73,7 @@ class Present:
         data = self.splits[split]
         # Another tagger's segments do not go with the tags that this one hears.
         is_other = job.tagger is not None and not self._has_heard(job)
-        return data.tag_estimate(row) | ({} if is_other else data.segment_embeddings(row))
+        return data.tag_estimate(row) | ({} if is_other else data.of_segments(row))
 
     def _has_heard(self, job: Job) -> bool:
         """Whether this data set's tags are from the same tagger."""

@@ -254,7 +254,7 @@ def load_tags(track: Track, job: Job) -> dict[str, np.ndarray]:
 
 
 def _tags(file: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
-    return {name: file[name] for name in (*tagging.ARRAYS, tagging.OF_SEGMENTS) if name in file}
+    return {name: file[name] for name in (*tagging.ARRAYS, *tagging.OF_SEGMENTS) if name in file}
 
 
 def _stored(track: Track, job: Job, identity: str) -> Analysis | None:

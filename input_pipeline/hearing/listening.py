@@ -109,7 +109,7 @@ def _estimate(
         # Without the silence that the segments lack, but as loud as it is: as tags are heard.
         heard = features.hear(resampled, dataclasses.replace(config, loudness="none"))
         middles = segments.middles(heard, config)
-        tags |= tagger.embed_around(np.asarray(heard), config.sample_rate, middles)
+        tags |= tagger.hear_around(np.asarray(heard), config.sample_rate, middles)
     return dataclasses.replace(estimated, tags=tags)
 
 

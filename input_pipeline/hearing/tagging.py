@@ -53,7 +53,7 @@ TAGS = {
 EMBEDDING = "tag_embedding"
 LOGITS = tuple(f"{network}_logits" for network in TAGS)
 ARRAYS = (*LOGITS, EMBEDDING)
-OF_SEGMENTS = "segment_embeddings"
+SEGMENT_EMBEDDINGS, SEGMENT_LOGITS = OF_SEGMENTS = ("segment_embeddings", "segment_logits")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -92,7 +92,7 @@ class Tagger:
                 found[EMBEDDING] = _mean(embeddings)
         return found
 
-    def embed_around(
+    def hear_around(
         self, samples: np.ndarray, rate: float, middles: np.ndarray
     ) -> dict[str, np.ndarray]:
         """Hears a track patch by patch, where it is asked to.
@@ -105,16 +105,19 @@ class Tagger:
         Returns:
           segment_embeddings: float16 [L, 753], the mean over frames of the layer that
             `estimate` takes the mean of.
+          segment_logits: float16 [L, 100], of both networks' tags, in the order of `TAGS`.
         """
         log = _spectrogram(samples, rate)
         starts = np.rint(np.asarray(middles) * SAMPLE_RATE / HOP_LENGTH - (PATCH_FRAMES - 1) / 2)
         starts = np.clip(starts.astype(int), 0, len(log) - PATCH_FRAMES)
-        predict = _networks(self.path)["msd"]
-        found = [
-            predict(np.stack([log[start : start + PATCH_FRAMES] for start in some]))[1]
-            for some in np.split(starts, range(MOST_PATCHES, len(starts), MOST_PATCHES))
-        ]
-        return {OF_SEGMENTS: np.concatenate(found).astype(np.float16)}
+        embeddings, logits = [], []
+        for some in np.split(starts, range(MOST_PATCHES, len(starts), MOST_PATCHES)):
+            cut = np.stack([log[start : start + PATCH_FRAMES] for start in some])
+            heard = {network: predict(cut) for network, predict in _networks(self.path).items()}
+            embeddings.append(heard["msd"][1])
+            logits.append(np.concatenate([heard[network][0] for network in TAGS], axis=1))
+        found = np.concatenate(embeddings), np.concatenate(logits)
+        return {name: a.astype(np.float16) for name, a in zip(OF_SEGMENTS, found, strict=True)}
 
 
 def _mean(array: np.ndarray) -> np.ndarray:

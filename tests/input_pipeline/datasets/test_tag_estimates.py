@@ -144,8 +144,8 @@ def test_records_hold_what_was_heard(tagged, package, tmp_path):
             heard = features.hear(decoded.samples, CONFIG)
             middles = segments.middles(heard, CONFIG)
             assert data.num_segments_heard[row] == len(middles) == data.num_frames[row] // 129 > 0
-            expected |= tagger.embed_around(decoded.samples, decoded.rate, middles)
-            found = data.tag_estimate(row) | data.segment_embeddings(row)
+            expected |= tagger.hear_around(decoded.samples, decoded.rate, middles)
+            found = data.tag_estimate(row) | data.of_segments(row)
             assert set(found) == set(expected)
             for name, value in expected.items():
                 # Not the same bytes: here XLA has another number of threads than in a worker.
@@ -153,10 +153,10 @@ def test_records_hold_what_was_heard(tagged, package, tmp_path):
                 smallest = 2e-3 if value.dtype == np.float16 else 1e-5
                 np.testing.assert_allclose(found[name], value, rtol=10 * smallest, atol=smallest)
             chosen = [0, len(middles) - 1]
-            np.testing.assert_array_equal(
-                data.read_segment_embeddings([row, row], chosen),
-                found["segment_embeddings"][chosen],
-            )
+            for name in tagging.OF_SEGMENTS:
+                np.testing.assert_array_equal(
+                    data.read_of_segments(name, [row, row], chosen), found[name][chosen]
+                )
     records = tfds.builder_from_directory(directory).as_dataset(split="test")
     for record in tfds.as_numpy(records):
         assert record["tag_embedding"].shape == (taggers.EMBEDDING,)
@@ -380,7 +380,7 @@ def _as_older(directory, version, features):
 
 @pytest.mark.parametrize(
     ("version", "lacks"),
-    [("1.2.0", {"harmony", "segment_embeddings"}), ("1.3.0", {"segment_embeddings"})],
+    [("1.2.0", {"harmony", *tagging.OF_SEGMENTS}), ("1.3.0", {*tagging.OF_SEGMENTS})],
 )
 def test_data_sets_of_later_versions_open(tagged, tmp_path, version, lacks):
     _, directory = tagged
@@ -392,7 +392,7 @@ def test_data_sets_of_later_versions_open(tagged, tmp_path, version, lacks):
         assert not before.num_segments_heard.any() and after.num_segments_heard.all()
         for row in range(len(before)):
             np.testing.assert_equal(before.tag_estimate(row), after.tag_estimate(row))
-            assert before.segment_embeddings(row) == {}
+            assert before.of_segments(row) == {}
             assert set(after.stored(row)) - set(before.stored(row)) == lacks & {"harmony"}
             np.testing.assert_equal(before.read_track(row), after.read_track(row))
 

@@ -29,7 +29,8 @@ class Data:
     def tag_estimate(self, index: int) -> dict[str, np.ndarray]:
         return {"tag_embedding": TRACKS[index].astype(np.float32)}
 
-    def read_segment_embeddings(self, tracks, segments) -> np.ndarray:
+    def read_of_segments(self, name, tracks, segments) -> np.ndarray:
+        assert name == "segment_embeddings"
         assert (np.array(segments) < np.maximum(SEGMENTS[tracks], 1)).all()
         return OF_SEGMENTS[tracks, segments] * HEARD[tracks][:, None]
 

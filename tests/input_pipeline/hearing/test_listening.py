@@ -50,7 +50,7 @@ class Tagger:
     def estimate(self, samples, rate):
         return {"track": (samples, rate)}
 
-    def embed_around(self, samples, rate, middles):
+    def hear_around(self, samples, rate, middles):
         return {"segments": (samples, rate, middles)}
 
 

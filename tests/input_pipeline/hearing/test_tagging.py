@@ -106,20 +106,25 @@ def test_segments_are_heard_in_patches_around_their_middles(tagger, monkeypatch)
     monkeypatch.setattr(tagging, "MOST_PATCHES", 2)  # at once, here
     samples = np.concatenate([pulsed_tone(key, seconds=2) for key in range(4)])
     middles = np.array([0.1, 1.5, 4.004, 6.3, 7.99])  # those of the ends are moved inwards
-    found = tagger.embed_around(samples, SAMPLE_RATE, middles)["segment_embeddings"]
+    found = tagger.hear_around(samples, SAMPLE_RATE, middles)
     rows = _rows(tagging.audio.resample(samples, SAMPLE_RATE, 16000)).astype(np.float32)
     assert len(rows) == 501
     firsts = [0, 1, 157, 301, 314]  # 93 frames before the one that is nearest to the middle
     cut = np.stack([rows[first : first + 187] for first in firsts])
-    _, expected = musicnn.predictor(taggers.random_weights(7))(cut)
-    assert (found.dtype, found.shape) == (np.float16, (5, taggers.EMBEDDING))
-    np.testing.assert_allclose(found, expected, rtol=6e-4, atol=1e-3)
+    msd, mtt = (musicnn.predictor(taggers.random_weights(seed))(cut) for seed in (7, 8))
+    logits, expected = np.concatenate([msd[0], mtt[0]], axis=1), msd[1]
+    assert {name: (each.dtype.name, each.shape) for name, each in found.items()} == {
+        "segment_embeddings": ("float16", (5, taggers.EMBEDDING)),
+        "segment_logits": ("float16", (5, 100)),
+    }
+    np.testing.assert_allclose(found["segment_embeddings"], expected, rtol=6e-4, atol=1e-3)
+    np.testing.assert_allclose(found["segment_logits"], logits, rtol=6e-4, atol=1e-3)
     assert np.abs(np.diff(expected, axis=0)).max(axis=1).min() > 0.01
 
 
 def test_the_only_segment_of_a_short_track_is_followed_by_silence(tagger):
     samples = np.random.default_rng(0).normal(size=100 * 256).astype(np.float32)
-    found = tagger.embed_around(samples, tagging.SAMPLE_RATE, np.array([0.8]))
+    found = tagger.hear_around(samples, tagging.SAMPLE_RATE, np.array([0.8]))
     _, expected = musicnn.predictor(taggers.random_weights(7))(
         tagging.patches(samples, tagging.SAMPLE_RATE)
     )
