@@ -135,6 +135,10 @@ def paper() -> ConfigDict:
     # Of the divergence between the likenesses in the sub-spaces of tags and a teacher's, whose
     # embeddings `input_pipeline.prepare --estimate=tags` stores; not in the papers.
     loss.soft_weight = 0.0
+    # Of the same in each sub-space of tags alone, where the teacher says only what it hears of its
+    # tags (input_pipeline/datasets/musicnn_tags.csv); and of that softmax the temperature.
+    loss.tag_weight = 0.0
+    loss.tag_temperature = 0.2
     # What that teacher heard of a crop: its whole "track"; or the "segment" that it is, if prepared
     # with --estimate=tags,segments.
     loss.teacher = "track"

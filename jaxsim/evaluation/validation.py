@@ -130,7 +130,7 @@ def class_losses(
     labels = {**data.tags, "tempo": data.tempo, "key": data.key, "index": np.arange(len(data))}
     classes = jax.device_get(train_step.classes(state.params))
     config = config.copy_and_resolve_references()
-    config.loss.soft_weight = 0.0  # validation measures the dimensions
+    config.loss.soft_weight = config.loss.tag_weight = 0.0  # validation measures the dimensions
     terms = jax.jit(functools.partial(objective_terms, key=jax.random.key(0), config=config))(
         embeddings.reshape(len(data), -1).astype(np.float32), classes, labels
     )

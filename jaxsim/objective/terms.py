@@ -34,6 +34,7 @@ class Terms(NamedTuple):
     rank: Total  # effective rank of the sub-space, see `effective_rank`: 1 = collapsed to a line
     track: Total  # loss of the track regularisation, over its mined triplets or its anchors
     soft: Total  # divergence from a teacher's likenesses, over anchors
+    of_tags: Total  # the same in every sub-space of tags alone, over anchors and sub-spaces
     correlation: Total  # how few of its directions a sub-space uses, over sub-spaces
 
 
@@ -50,10 +51,12 @@ def label_names(config: ConfigDict) -> tuple[str, ...]:
     names = [*config.dimensions, "index"]
     if config.loss.method == "triplet" and config.relation.tags == "sampled_label":
         names += ["drawn_dimension", "drawn_tag"]
-    if config.loss.track_weight or config.loss.soft_weight:
+    if config.loss.track_weight or config.loss.soft_weight or config.loss.tag_weight:
         names += ["track", "start"]
     if config.loss.soft_weight:
         names += ["teacher"]
+    if config.loss.tag_weight:
+        names += [f"teacher_{name}" for name in config.dimensions if name in TAG_DIMENSIONS]
     return tuple(names)
 
 
@@ -83,19 +86,22 @@ def objective_terms(
     candidates, candidate_labels = _gathered((embeddings, labels), axis, config)
     masks = jnp.asarray(masks_of(config, embeddings.shape[1]))
     seen = _Seen(embeddings, candidates, labels, candidate_labels, masks)
-    track = soft = Total(jnp.zeros(()), jnp.zeros(()))
+    track = soft = of_tags = Total(jnp.zeros(()), jnp.zeros(()))
     if config.loss.method == "triplet":
         loss, active, track = _triplet_terms(seen, key, config)
     else:
         loss = _class_loss(embeddings, classes, masks, labels, config)
         active = jax.tree.map(jnp.zeros_like, loss)
     if config.loss.soft_weight:
-        soft = _soft_term(seen, config)
+        mask = tag_mask(config, seen.masks)
+        soft = _soft_term(seen, mask, "teacher", config.loss.temperature, config)
+    if config.loss.tag_weight:
+        of_tags = _tag_term(seen, config)
     spread = jax.vmap(_spread, in_axes=(None, 0))(candidates, masks)
     ranks, correlation = _ranks(candidates, config)
     if not config.loss.decorrelation_weight:
         correlation = jax.tree.map(jnp.zeros_like, correlation)
-    return Terms(loss, active, spread, ranks, track, soft, correlation)
+    return Terms(loss, active, spread, ranks, track, soft, of_tags, correlation)
 
 
 class _Seen(NamedTuple):
@@ -137,18 +143,30 @@ def _triplet_terms(seen: _Seen, key: Array, config: ConfigDict) -> tuple[Total, 
     return loss, active, track
 
 
-def _soft_term(seen: _Seen, config: ConfigDict) -> Total:
-    """The divergence from the teacher; an example is not compared with what overlaps it."""
+def _soft_term(
+    seen: _Seen, mask: Array, teacher: str, temperature: float, config: ConfigDict
+) -> Total:
+    """The divergence from a teacher; an example is not compared with what overlaps it."""
     same_track = _same_track(seen, config)
     return softmax.soft_target_loss(
         seen.embeddings,
         seen.candidates,
-        tag_mask(config, seen.masks),
-        seen.labels["teacher"],
-        seen.candidate_labels["teacher"],
+        mask,
+        seen.labels[teacher],
+        seen.candidate_labels[teacher],
         same_track.similar | same_track.dissimilar,
-        config.loss.temperature,
+        temperature,
     )
+
+
+def _tag_term(seen: _Seen, config: ConfigDict) -> Total:
+    """The divergence of every sub-space of tags from what the teacher says of its tags."""
+    terms = [
+        _soft_term(seen, mask, f"teacher_{name}", config.loss.tag_temperature, config)
+        for name, mask in zip(config.dimensions, seen.masks, strict=True)
+        if name in TAG_DIMENSIONS
+    ]
+    return jax.tree.map(lambda *parts: sum(parts, jnp.zeros(())), *terms)
 
 
 def tag_mask(config: ConfigDict, masks: ArrayLike) -> Array:

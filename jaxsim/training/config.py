@@ -41,6 +41,7 @@ POSITIVE = (
     "data.read_ahead",
     "evaluation.batch_size",
     "evaluation.triplets",
+    "loss.tag_temperature",
     "loss.temperature",
     "loss.tempo_classes",
     "model.embedding_size",
@@ -61,6 +62,7 @@ NOT_NEGATIVE = (
     "loss.band",
     "loss.margin",
     "loss.soft_weight",
+    "loss.tag_weight",
     "loss.track_weight",
     "model.dropout",
     "optimiser.minimum_rate",
@@ -245,6 +247,7 @@ def _check_tags(config: ConfigDict) -> None:
     statistics = tuple(config.model.statistics)
     for field, value, wrong, expected in (
         ("loss.soft_weight", loss.soft_weight, loss.soft_weight > 0, "0"),
+        ("loss.tag_weight", loss.tag_weight, loss.tag_weight > 0, "0"),
         ("loss.track", loss.track, loss.track == "tag_softmax", "another"),
         ("model.statistics", statistics, len(statistics) > 0, "none"),
         ("optimiser.layers", layers, layers == "tags", "others"),

@@ -7,7 +7,8 @@ import numpy as np
 from ml_collections import ConfigDict
 
 from input_pipeline.datasets.dataset import ARRAY_DTYPES, DataSet
-from input_pipeline.datasets.teacher import TEACHER_SIZE
+from input_pipeline.datasets.teacher import TEACHER_SIZE, tag_count
+from input_pipeline.tracks import TAG_DIMENSIONS
 from jaxsim.network.inputs import FEATURES
 from jaxsim.objective.terms import label_names
 from jaxsim.training.data import feature_config
@@ -41,6 +42,7 @@ def batch_shapes(
         "drawn_dimension": ((), np.int32),
         "drawn_tag": ((), np.int32),
         "teacher": ((TEACHER_SIZE,), np.float32),
+        **{f"teacher_{name}": ((tag_count(name),), np.float32) for name in TAG_DIMENSIONS},
     }
     wanted = (*FEATURES, *label_names(config))
     return {

@@ -8,7 +8,8 @@ from ml_collections import ConfigDict
 from input_pipeline.datasets.batches import Batch, composed_batches
 from input_pipeline.datasets.dataset import DataSet
 from input_pipeline.datasets.partners import partners_of
-from input_pipeline.datasets.teacher import OfCrops, teacher
+from input_pipeline.datasets.teacher import OfCrops, tag_teacher, teacher
+from input_pipeline.tracks import TAG_DIMENSIONS
 from jaxsim.network import inputs
 from jaxsim.objective.terms import label_names
 from jaxsim.training.data import without_unsure
@@ -22,7 +23,7 @@ class Feed:
         """Prepares the drawing of groups, once for all batches.
 
         Raises:
-          ValueError: see `partners_of` and `teacher`.
+          ValueError: see `partners_of`, `teacher` and `tag_teacher`.
         """
         self.config, self.data = config, data
         self._labelled = without_unsure(data, config.data.unsure)
@@ -36,6 +37,11 @@ class Feed:
         self._of_crops: dict[str, OfCrops] = {}
         if config.loss.soft_weight:
             self._of_crops["teacher"] = teacher(data, config.loss.teacher)
+        if config.loss.tag_weight:
+            for name in config.dimensions:
+                if name in TAG_DIMENSIONS:
+                    of = tag_teacher(data, name, config.loss.teacher)
+                    self._of_crops[f"teacher_{name}"] = of
 
     def batches(self, *, first_step: int, num_steps: int) -> Iterator[Batch]:
         """This process's rows of the batches of steps first_step to num_steps - 1."""

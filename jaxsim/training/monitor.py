@@ -115,6 +115,8 @@ def step_numbers(config: ConfigDict, terms: Terms) -> dict[str, Any]:
         row["track_loss"] = round(float(terms.track.mean()), 5)
     if config.loss.soft_weight:
         row["soft_loss"] = round(float(terms.soft.mean()), 5)
+    if config.loss.tag_weight:
+        row["tag_loss"] = round(float(terms.of_tags.mean()), 5)
     if config.loss.decorrelation_weight:
         row["correlation_loss"] = round(float(terms.correlation.mean()), 5)
     return row

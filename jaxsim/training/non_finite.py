@@ -55,6 +55,7 @@ def report_step(
             "spread": dict(zip(dimensions, terms.spread.mean().tolist(), strict=True)),
             "loss of the track regularisation": {"all": float(terms.track.mean())},
             "divergence from the teacher": {"all": float(terms.soft.mean())},
+            "divergence from the teacher of tags": {"all": float(terms.of_tags.mean())},
             "correlation in the sub-spaces": {"all": float(terms.correlation.mean())},
         },
         offending=offending_tracks(batch, FEATURES, track_ids),

@@ -59,8 +59,8 @@ class Progress:
         step, terms = self._pending[0], jax.device_get(self._pending[1])
         self._pending = None
         # The spread too: embeddings that are not finite give no triplets, so a loss of 0.
-        beside = terms.track.mean(), terms.soft.mean(), terms.correlation.mean()
-        numbers = [*terms.loss.mean(), *terms.spread.mean(), *beside]
+        beside = (terms.track, terms.soft, terms.of_tags, terms.correlation)
+        numbers = [*terms.loss.mean(), *terms.spread.mean(), *(each.mean() for each in beside)]
         if not np.isfinite(numbers).all():
             self._at_non_finite(step, terms)
         if (step + 1) % self._config.log_steps == 0:

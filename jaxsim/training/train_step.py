@@ -138,6 +138,7 @@ def train_step(config: ConfigDict, state: State, batch: Mapping[str, Array], lea
         part = jnp.mean(weights(config) * _part(terms.loss))
         beside = config.loss.track_weight * _part(terms.track)
         beside += config.loss.soft_weight * _part(terms.soft)
+        beside += config.loss.tag_weight * _part(terms.of_tags)
         beside += config.loss.decorrelation_weight * _part(terms.correlation)
         return part + beside, terms
 

@@ -25,6 +25,8 @@ ADDED = {f"model.{name}": value for name, value in PUBLISHED_DEPTH.items()} | {
     "loss.track": "triplets",
     "loss.soft_weight": 0.0,
     "loss.teacher": "track",
+    "loss.tag_weight": 0.0,
+    "loss.tag_temperature": 0.2,
     "loss.temperature": 0.1,
     "data.draw": "balanced",
     **{f"data.unsure.{name}": 0.0 for name in DIMENSIONS},

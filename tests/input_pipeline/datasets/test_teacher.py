@@ -1,10 +1,15 @@
 """A teacher says of every crop what a tagger heard there, in few numbers."""
 
+import csv
+from pathlib import Path
+
 import numpy as np
 import pytest
 
 from input_pipeline.datasets import teacher as teachers
-from input_pipeline.datasets.teacher import teacher
+from input_pipeline.datasets.teacher import tag_count, tag_teacher, teacher
+from input_pipeline.hearing import tagging
+from input_pipeline.tracks import TAG_DIMENSIONS
 from tests.helpers.batches import FRAMES, fake_data
 
 SIZE = 7  # of the tagger's embeddings
@@ -14,6 +19,8 @@ random = np.random.default_rng(0)
 TRACKS = random.normal(size=(12, SIZE)) * np.arange(1, SIZE + 1) + 5
 TRACKS[:, 2] = 4.0  # never differs
 OF_SEGMENTS = TRACKS[:, None] + random.normal(size=(12, 3, SIZE)) * (np.arange(SIZE) != 2)
+LOGITS = random.normal(size=(12, 100)) * 3
+SEGMENT_LOGITS = LOGITS[:, None] + random.normal(size=(12, 3, 100))
 
 
 class Data:
@@ -27,12 +34,14 @@ class Data:
         return len(TRACKS)
 
     def tag_estimate(self, index: int) -> dict[str, np.ndarray]:
-        return {"tag_embedding": TRACKS[index].astype(np.float32)}
+        msd, mtt = LOGITS[index].reshape(2, 50)
+        embedding = TRACKS[index].astype(np.float32)
+        return {"tag_embedding": embedding, "msd_logits": msd, "mtt_logits": mtt}
 
     def read_of_segments(self, name, tracks, segments) -> np.ndarray:
-        assert name == "segment_embeddings"
+        found = {"segment_embeddings": OF_SEGMENTS, "segment_logits": SEGMENT_LOGITS}[name]
         assert (np.array(segments) < np.maximum(SEGMENTS[tracks], 1)).all()
-        return OF_SEGMENTS[tracks, segments] * HEARD[tracks][:, None]
+        return found[tracks, segments] * HEARD[tracks][:, None]
 
 
 def compact(rows: np.ndarray) -> np.ndarray:
@@ -82,6 +91,36 @@ def test_crops_have_what_was_heard_in_the_segments_that_they_overlap() -> None:
     assert (cosines(expected) < 0.99).sum() > 20
 
 
+def spoken_of(dimension: str) -> list[int]:
+    """The columns of a dimension's tags among the logits of both networks."""
+    with open(f"{Path(teachers.__file__).parent}/musicnn_tags.csv", newline="") as file:
+        rows = [row for row in csv.DictReader(file) if row["dimension"] == dimension]
+    first = {"msd": 0, "mtt": 50}
+    return [first[r["network"]] + tagging.TAGS[r["network"]].index(r["tag"]) for r in rows]
+
+
+@pytest.mark.parametrize("dimension", TAG_DIMENSIONS)
+def test_a_dimension_has_what_is_said_of_its_tags(dimension: str) -> None:
+    columns = spoken_of(dimension)
+    assert len(columns) == tag_count(dimension) > 2
+    known = LOGITS[HEARD][:, columns]
+
+    def expected(logits):
+        return unit((logits[..., columns] - known.mean(axis=0)) / known.std(axis=0))
+
+    tracks, starts = np.array([0, 2, 3, 2]), np.array([0, 32, 5, 32])
+    found = tag_teacher(Data(), dimension)(tracks, starts)
+    assert found.dtype == np.float32 and not found[2].any()
+    np.testing.assert_allclose(found[[0, 1]], expected(LOGITS[[0, 2]]), rtol=0, atol=1e-6)
+    found = tag_teacher(Data(), dimension, "segment")(tracks, starts)
+    first, second = expected(SEGMENT_LOGITS[2, :2])
+    mixed = unit(first * 97 / 129 + second * 32 / 129)
+    assert found.dtype == np.float32 and not found[2].any()
+    np.testing.assert_allclose(
+        found[[0, 1]], [expected(SEGMENT_LOGITS[0, 0]), mixed], rtol=0, atol=1e-6
+    )
+
+
 def test_few_components_are_the_principal_ones(monkeypatch) -> None:
     monkeypatch.setattr(teachers, "TEACHER_SIZE", 2)
     found = teacher(Data())(np.flatnonzero(HEARD), np.zeros(9, int))
@@ -101,3 +140,5 @@ def test_what_was_not_heard_is_named() -> None:
     data.has_tag_estimate = np.arange(12) == 4
     with pytest.raises(ValueError, match=r"has 1 tracks with estimated tags, expected at least 2"):
         teacher(data)
+    with pytest.raises(ValueError, match=r"has 1 tracks with estimated tags, expected at least 2"):
+        tag_teacher(data, "era")

@@ -54,7 +54,10 @@ CLASSES = {
 
 
 # The tables; test_softmax.py and test_decorrelation.py.
-BESIDE = {"method", "track", "soft_weight", "teacher", "temperature", "decorrelation_weight"}
+BESIDE = {
+    *("method", "track", "soft_weight", "tag_weight", "teacher", "temperature", "tag_temperature"),
+    "decorrelation_weight",
+}
 
 
 def test_the_tables_have_every_field() -> None:

@@ -33,6 +33,8 @@ def batch():
         "track": (np.arange(SIZE) // 3).astype(np.int32),
         "start": random.choice([0, 60, 100, 400], SIZE).astype(np.int32),
         "teacher": teacher.astype(np.float32),
+        "teacher_genre": teacher[:, :4].astype(np.float32),
+        "teacher_mood": teacher[:, 3:].astype(np.float32),
     }
 
 
@@ -66,9 +68,19 @@ def naive_track(embeddings, labels, temperature: float) -> tuple[float, int]:
     return sum(losses), len(losses)
 
 
-def naive_soft(embeddings, labels, temperature: float) -> tuple[float, int]:
-    likeness, by_teacher = cosines(embeddings * OF_TAGS), cosines(labels["teacher"])
-    asked, losses = labels["teacher"].any(axis=1), []
+def naive_tags(embeddings, labels, temperature: float) -> tuple[float, int]:
+    each = [
+        naive_soft(embeddings[:, WIDTH * n : WIDTH * (n + 1)], labels, temperature, of, mask=1)
+        for n, of in ((1, "teacher_mood"), (3, "teacher_genre"))
+    ]
+    return sum(total for total, _ in each), sum(count for _, count in each)
+
+
+def naive_soft(
+    embeddings, labels, temperature: float, teacher: str = "teacher", *, mask=OF_TAGS
+) -> tuple[float, int]:
+    likeness, by_teacher = cosines(embeddings * mask), cosines(labels[teacher])
+    asked, losses = labels[teacher].any(axis=1), []
     for a in np.flatnonzero(asked):
         among = [c for c in np.flatnonzero(asked) if related(labels, a, c) is not None]
         p, q = (chances(each[a], among, temperature) for each in (by_teacher, likeness))
@@ -92,6 +104,9 @@ FORMS = {
     "soft, warm": dict(soft_weight=0.3, temperature=0.7),
     "soft of classes": dict(soft_weight=0.3, method="classification"),
     "both": dict(track_weight=0.5, track="softmax", soft_weight=0.3),
+    "tags": dict(tag_weight=0.4),
+    "tags, warm": dict(tag_weight=0.4, tag_temperature=0.7),
+    "tags of classes": dict(tag_weight=0.4, soft_weight=0.3, method="classification"),
 }
 
 
@@ -111,17 +126,19 @@ def test_equals_loops_over_pairs(form: str) -> None:
     terms = terms_of(embeddings, labels, config)
     if config.loss.track == "tag_softmax":
         embeddings = embeddings * OF_TAGS
-    for weight, naive, found in (
-        (config.loss.track_weight, naive_track, terms.track),
-        (config.loss.soft_weight, naive_soft, terms.soft),
+    warmth, of_tags = config.loss.temperature, config.loss.tag_temperature
+    for weight, naive, temperature, found in (
+        (config.loss.track_weight, naive_track, warmth, terms.track),
+        (config.loss.soft_weight, naive_soft, warmth, terms.soft),
+        (config.loss.tag_weight, naive_tags, of_tags, terms.of_tags),
     ):
-        total, count = naive(embeddings, labels, config.loss.temperature) if weight else (0, 0)
+        total, count = naive(embeddings, labels, temperature) if weight else (0, 0)
         assert found.weight == count
         np.testing.assert_allclose(found.sum, total, rtol=1e-5)
         assert (total > 0.1) == (weight > 0)
 
 
-@pytest.mark.parametrize("form", ["track", "soft of classes", "both"])
+@pytest.mark.parametrize("form", ["track", "soft of classes", "both", "tags"])
 @pytest.mark.slow
 def test_devices_give_the_whole_batch(form: str) -> None:
     embeddings, labels = batch()
@@ -132,7 +149,7 @@ def test_devices_give_the_whole_batch(form: str) -> None:
             lambda x: jnp.reshape(x, (devices, SIZE // devices, *x.shape[1:])), (embeddings, labels)
         )
         terms = jax.vmap(lambda own: terms_of(*own, config, axis="data"), axis_name="data")(parts)
-        return jnp.sum(terms.track.sum) + jnp.sum(terms.soft.sum)
+        return sum(jnp.sum(each.sum) for each in (terms.track, terms.soft, terms.of_tags))
 
     gradient = jax.jit(jax.grad(total), static_argnums=1)
     found, expected = (gradient(embeddings, devices) for devices in (4, 1))
@@ -142,10 +159,13 @@ def test_devices_give_the_whole_batch(form: str) -> None:
 
 def test_the_teacher_does_not_move_tempo_and_key() -> None:
     embeddings, labels = batch()
-    config = configured(soft_weight=1.0)
-    gradient = jax.grad(lambda x: terms_of(x, labels, config).soft.sum)(embeddings)
-    assert np.abs(gradient * OF_TAGS).max() > 0.01
-    assert not np.any(gradient * (1 - OF_TAGS))
+    config = configured(soft_weight=1.0, tag_weight=1.0)
+    for term in ("soft", "of_tags"):
+        gradient = jax.grad(lambda x, of=term: getattr(terms_of(x, labels, config), of).sum)(
+            embeddings
+        )
+        assert np.abs(gradient * OF_TAGS).max() > 0.01
+        assert not np.any(gradient * (1 - OF_TAGS))
 
 
 def test_nothing_to_compare_loses_nothing() -> None:
@@ -190,6 +210,9 @@ def test_a_step_weighs_all_terms(monkeypatch) -> None:
     soft, asked = naive_soft(*batch(), 0.1)
     found = minimised(track_weight=0.5, track="softmax", soft_weight=0.3)
     assert found == pytest.approx(alone + 0.5 * track / count + 0.3 * soft / asked, rel=1e-4)
+    of_tags, heard = naive_tags(*batch(), 0.2)
+    found = minimised(tag_weight=0.4)
+    assert found == pytest.approx(alone + 0.4 * of_tags / heard, rel=1e-4)
     correlation = float(
         terms_of(embeddings, labels, configured(decorrelation_weight=0.2)).correlation.mean()
     )

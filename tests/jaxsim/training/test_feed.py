@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from input_pipeline.datasets import partners
+from input_pipeline.tracks import TAG_DIMENSIONS
 from jaxsim.training import feed as feeds
 from jaxsim.training.feed import Feed
 from tests.helpers.batches import fake_data
@@ -80,9 +81,13 @@ def test_the_teacher_hears_the_crops_of_a_batch(config, monkeypatch, hears) -> N
 
     monkeypatch.setattr(feeds, "teacher", teacher)
     assert "teacher" not in first_batch(config)
-    config.loss.soft_weight, config.loss.teacher = 0.1, hears
+    monkeypatch.setattr(feeds, "tag_teacher", lambda data, name, heard: teacher(data, heard))
+    config.loss.soft_weight, config.loss.tag_weight, config.loss.teacher = 0.1, 0.2, hears
     batch = first_batch(config)
-    np.testing.assert_array_equal(batch["teacher"].T, [batch["track"], batch["start"]])
+    names = {name for name in batch if name.startswith("teacher")}
+    assert names == {"teacher", *(f"teacher_{name}" for name in TAG_DIMENSIONS)}
+    for name in names:
+        np.testing.assert_array_equal(batch[name].T, [batch["track"], batch["start"]])
     assert len(set(batch["start"].tolist())) > 5
 
 

@@ -77,7 +77,7 @@ def test_the_rank_is_looked_at_after_the_first_epoch(config):
         Total(np.array([8.0, 20.0]), np.array([2.0, 8.0])),
         Total(np.ones(()), np.ones(())),
     )
-    terms = Terms(one, one, one, ranks, track, track, track)
+    terms = Terms(one, one, one, ranks, track, track, track, track)
     for step in range(8):
         steps.add(step, terms)
         steps.report()

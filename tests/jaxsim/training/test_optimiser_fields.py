@@ -101,7 +101,7 @@ def given(monkeypatch: pytest.MonkeyPatch) -> list[float]:
     rates: list[float] = []
     none = Total(np.zeros(2), np.zeros(2))
     beside = Total(np.zeros(()), np.zeros(()))
-    terms = Terms(none, none, none, none, track=beside, soft=beside, correlation=beside)
+    terms = Terms(none, none, none, none, *[beside] * 4)
     count = jax.jit(lambda step: step + 1)
 
     def step(state, batch, rate):

@@ -398,6 +398,7 @@ def test_bad_configuration(field, value, message):
     ("field", "value"),
     [
         ("loss.soft_weight", 0.2),
+        ("loss.tag_weight", 0.2),
         ("loss.track", "tag_softmax"),
         ("model.statistics", ("mel",)),
         ("optimiser.layers", "tags"),
