@@ -135,12 +135,12 @@ def paper() -> ConfigDict:
     # Of the divergence between the likenesses in the sub-spaces of tags and a teacher's, whose
     # embeddings `input_pipeline.prepare --estimate=tags` stores; not in the papers.
     loss.soft_weight = 0.0
-    # Of the same in each sub-space of tags alone, where the teacher says only what it hears of its
-    # tags (input_pipeline/datasets/musicnn_tags.csv); and of that softmax the temperature.
+    # Of the same divergence in each sub-space of tags alone, from what the teacher hears of its own
+    # tags (input_pipeline/datasets/musicnn_tags.csv); and the temperature there.
     loss.tag_weight = 0.0
     loss.tag_temperature = 0.2
-    # What that teacher heard of a crop: its whole "track"; or the "segment" that it is, if prepared
-    # with --estimate=tags,segments.
+    # What the teacher hears of a crop: its whole "track", or only the "segment" (where the data set
+    # was prepared with --estimate=tags,segments).
     loss.teacher = "track"
     loss.temperature = 0.1  # of these softmaxes, which divides cosines
     # Of log(D / effective rank) of the sub-spaces; not in the papers.

@@ -100,8 +100,8 @@ def _parser() -> argparse.ArgumentParser:
         default="tempo,key",
         metavar="LABEL,...",
         help="labels to estimate where they are unknown: tempo and key with madmom, tags (genre, "
-        "mood, instrument, era) with MusiCNN; empty for none. With segments, what MusiCNN makes of "
-        "every segment is kept as well, for config.loss.teacher='segment'",
+        "mood, instrument, era) with MusiCNN; empty for none. segments also keeps what MusiCNN "
+        "hears in every segment, for config.loss.teacher='segment'",
     )
     add(
         "--feature",

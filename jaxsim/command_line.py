@@ -30,7 +30,11 @@ _FIELDS = """\
 def add_evaluation_options(parser: argparse.ArgumentParser) -> None:
     """Adds the options of an evaluation: which split, and what to compare the models with."""
     add = parser.add_argument
-    add("--split", default="test", help="the split to evaluate on; or several: validation,test")
+    add(
+        "--split",
+        default="test",
+        help="the split to evaluate on, or several: validation,test",
+    )
     add(
         "--triplets",
         default="",

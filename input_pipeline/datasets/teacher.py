@@ -45,7 +45,7 @@ def teacher(data: DataSet, hears: str = "track") -> OfCrops:
 def tag_teacher(data: DataSet, dimension: str, hears: str = "track") -> OfCrops:
     """What the tagger says of the tags of one dimension: their logits, z-scored over the tracks.
 
-    Which tags these are, says `tag_labels.TABLE`.
+    `tag_labels.TABLE` says which tags these are.
 
     Returns:
       As `teacher`, vectors of `tag_count` numbers.

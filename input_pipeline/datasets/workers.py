@@ -74,7 +74,7 @@ class Job:
       feature_version: of `features`; analyses by another version are not used.
       estimate: which of "tempo" and "key" to estimate where they are unknown; and "tags" and
         "segments", to have every track heard by the tagger.
-      tagger: estimates the tags, and embeds the segments.
+      tagger: hears the tags, of the track and of its segments.
     """
 
     folder: Path

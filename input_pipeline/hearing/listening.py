@@ -56,7 +56,7 @@ def listen(
       seconds: of a longer track whose features are extracted, in excerpts; None for whole tracks.
       longest: seconds of audio; a longer file is unusable.
       estimate: which of `estimates.LABELS` to estimate.
-      tagger: estimates the tags, and embeds the segments.
+      tagger: hears the tags, of the track and of its segments.
       extract: whether to extract the features.
 
     Raises:

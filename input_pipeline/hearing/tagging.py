@@ -100,7 +100,7 @@ class Tagger:
         Args:
           samples: mono float samples, [n].
           rate: Hz.
-          middles: of the patches, in seconds, [L]. A patch ends where the track does.
+          middles: of the patches, in seconds, [L]; no patch reaches beyond the track.
 
         Returns:
           segment_embeddings: float16 [L, 753], the mean over frames of the layer that

@@ -12,6 +12,7 @@ of the original (of the keys that were estimated, from the surer two thirds). It
 
 import argparse
 import csv
+import io
 import json
 import os
 import random
@@ -26,6 +27,7 @@ import tqdm
 from input_pipeline import command_line, manifest
 from input_pipeline.datasets import dataset
 from input_pipeline.datasets.dataset import DataSet
+from input_pipeline.files import write_text
 from input_pipeline.hearing import audio
 from input_pipeline.hearing.features import FeatureConfig
 from input_pipeline.tracks import KEYS, TONICS, Track
@@ -52,10 +54,11 @@ def main(arguments: Sequence[str] | None = None) -> None:
         for _ in tqdm.tqdm(done, total=len(rows), unit="track"):
             pass
         path = options.folder / "manifest.csv"
-        with path.open("w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, COLUMNS)
-            table.writeheader()
-            table.writerows(row for _, row, _ in rows)
+        text = io.StringIO(newline="")
+        table = csv.DictWriter(text, COLUMNS)
+        table.writeheader()
+        table.writerows(row for _, row, _ in rows)
+        write_text(path, text.getvalue())
         print(f"{path}: {len(rows)} tracks")
 
 
