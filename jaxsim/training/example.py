@@ -6,7 +6,8 @@ import jax
 import numpy as np
 from ml_collections import ConfigDict
 
-from input_pipeline.datasets.dataset import ARRAY_DTYPES, DataSet
+from input_pipeline.datasets.dataset import DataSet
+from input_pipeline.datasets.index import ARRAY_DTYPES
 from input_pipeline.datasets.teacher import TEACHER_SIZE, tag_count
 from input_pipeline.tracks import TAG_DIMENSIONS
 from jaxsim.network.inputs import FEATURES
