@@ -84,10 +84,14 @@ def _heard(data: DataSet) -> np.ndarray:
 
 
 def _z_scores(rows: np.ndarray) -> Vectors:
-    """Standardises as fitted to some rows [N, K]; what is equal in all of them becomes 0."""
+    """Standardises as fitted to some rows [N, K]; what is equal in all of them becomes 0.
+
+    Equal is also what differs by less than float16 resolves, in which segments are stored: divided
+    by so small a deviation, its rounding would drown everything else.
+    """
     mean = rows.mean(axis=0, dtype=np.float64)
     deviation = (rows - mean).std(axis=0)
-    differs = deviation > 0
+    differs = deviation > np.spacing(np.abs(rows).max(axis=0).astype(np.float16))
     scale = np.where(differs, deviation, 1.0)
     return lambda given: np.where(differs, (given - mean) / scale, 0.0)
 
