@@ -55,10 +55,12 @@ def compare(
     heard = readings.hear(data)
     measured: dict[str, Any] = {}
     predictions: dict[str, dict[str, Any]] = {}
+    retrieved: dict[str, dict[str, np.ndarray]] = {}
     names = [system.name for system in compared]
     for system in progress.over(compared, names=names, desc="measuring", unit="system"):
         gaps = {name: _gaps(system, rows) for name, rows in sets.items()}
         predictions[system.name] = own = _predictions(system, gaps)
+        excerpts, retrieved[system.name] = _excerpts(system, data, cut)
         measured[system.name] = {
             "dimensions": list(system.dimensions),
             "coverage": float(system.covered.mean()),
@@ -68,7 +70,7 @@ def compare(
             "judged": _judged_scores(own, judged, data),
             "subsets": _subsets(system, gaps, sampled, judged, data),
             "track_triplets": _track_triplets(system, data, count),
-            "excerpts": _excerpts(system, data, cut),
+            "excerpts": excerpts,
             "retrieval": _retrieval(system, data),
             "tagging": _tagging(system, data, training),
             "readings": readings.of_system(heard, system),
@@ -94,6 +96,7 @@ def compare(
         "estimates": {each.name: readings.of_estimates(heard, each) for each in estimates},
         "systems": measured,
         "differences": _differences(predictions, data, sets),
+        "excerpt_differences": {} if cut is None else _excerpt_differences(retrieved, data, cut),
     }
 
 
@@ -253,10 +256,15 @@ def _track_triplets(system: System, data: DataSet, count: int):
     return _score(right, _groups(data)[track[rows.anchor]])
 
 
-def _excerpts(system: System, data: DataSet, cut: Excerpts | None) -> dict[str, Any] | None:
-    """How excerpts find their own track and their album; None if the system has none."""
+def _excerpts(
+    system: System, data: DataSet, cut: Excerpts | None
+) -> tuple[dict[str, Any] | None, dict[str, np.ndarray]]:
+    """How excerpts find their own track and their album; None if the system has none.
+
+    Also by space, `MEASURES` of every excerpt of the cut [n, 4], NaN where there is no answer.
+    """
     if cut is None or "test" not in system.excerpts:
-        return None
+        return None, {}
 
     def known(vectors: np.ndarray) -> np.ndarray:
         return ~np.isnan(vectors).any(axis=(1, 2, 3))
@@ -275,7 +283,7 @@ def _excerpts(system: System, data: DataSet, cut: Excerpts | None) -> dict[str, 
         group,
         tags=tags if system.dimensions else None,
     )
-    return {
+    described = {
         "queries": len(rows),
         "without_album": int(np.isnan(spaces["cosine"][:, MEASURES.index("album")]).sum()),
         "strength": strength,
@@ -284,6 +292,30 @@ def _excerpts(system: System, data: DataSet, cut: Excerpts | None) -> dict[str, 
             space: {name: _score(found[:, column], group) for column, name in enumerate(MEASURES)}
             for space, found in spaces.items()
         },
+    }
+    of_all = {}
+    for space, found in spaces.items():
+        of_all[space] = np.full((PER_TRACK * len(cut), len(MEASURES)), np.nan)
+        of_all[space][np.repeat(covered, PER_TRACK)] = found
+    return described, of_all
+
+
+def _excerpt_differences(
+    retrieved: Mapping[str, Mapping[str, np.ndarray]], data: DataSet, cut: Excerpts
+) -> dict[str, Any]:
+    """The first system's measures minus every other's, of the queries that both answer (paired)."""
+    groups = _groups(data)[np.repeat(cut.track, PER_TRACK)]
+    first, *others = retrieved
+    return {
+        other: {
+            space: {
+                name: _score(retrieved[first][space][:, column] - found[:, column], groups)
+                for column, name in enumerate(MEASURES)
+            }
+            for space, found in retrieved[other].items()
+            if space in retrieved[first]
+        }
+        for other in others
     }
 
 

@@ -6,6 +6,7 @@ from typing import Any
 
 Results = Mapping[str, Any]  # as `comparison.compare` returns them
 ABSENT = "n/a"
+VERDICTS = ("is better in", "does not differ in", "is worse in")
 RAW = "raw distances"  # of a system whose vectors are not normalised
 
 
@@ -34,6 +35,21 @@ def with_remarks(name: str, system: Mapping[str, Any]) -> str:
     if system["coverage"] < 1:
         remarks.append(f"{system['coverage']:.0%} of the tracks")
     return f"{name} ({', '.join(remarks)})" if remarks else name
+
+
+def verdicts(differences: Mapping[str, Mapping[str, float] | None]) -> list[str]:
+    """What is better, does not differ and is worse by the intervals of differences, as text."""
+    better, same, worse = [], [], []
+    for name, difference in differences.items():
+        if difference is None:
+            continue
+        if difference["low"] > 0:
+            better.append(name)
+        elif difference["high"] < 0:
+            worse.append(name)
+        else:
+            same.append(name)
+    return [", ".join(names) or "none" for names in (better, same, worse)]
 
 
 def interval(score: Mapping[str, float] | None) -> str:

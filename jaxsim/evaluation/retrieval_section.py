@@ -5,7 +5,16 @@ from typing import Any
 
 from jaxsim.evaluation.excerpt_retrieval import MEASURES, STRENGTHS
 from jaxsim.evaluation.excerpts import LEAST_SEGMENTS
-from jaxsim.evaluation.parts import ABSENT, Results, Section, Table, interval, with_remarks
+from jaxsim.evaluation.parts import (
+    ABSENT,
+    VERDICTS,
+    Results,
+    Section,
+    Table,
+    interval,
+    verdicts,
+    with_remarks,
+)
 
 SPACES = {
     "cosine": "Cosine of the embeddings as they are",
@@ -39,7 +48,20 @@ def retrieval_section(results: Results) -> Iterator[Section]:
         ]
         headings = ["system", *(["whitening"] if space == "whitened" else []), *MEASURES]
         tables.append((title, Table(headings, rows)))
+    if (differences := _differences(results)).rows:
+        tables.append(("Differences of paired queries (95 %)", differences))
     yield Section("Retrieval", " ".join(_text(cut, results["systems"])), tables)
+
+
+def _differences(results: Results) -> Table:
+    """Where the first system finds better or worse than each other one, in every space."""
+    first = next(iter(results["systems"]))
+    rows = [
+        [other, space, *verdicts(measures)]
+        for other, spaces in results.get("excerpt_differences", {}).items()  # new
+        for space, measures in spaces.items()
+    ]
+    return Table([f"{first}, against", "space", *VERDICTS], rows)
 
 
 def _named(name: str, system: Mapping[str, Any], space: str) -> list[str]:

@@ -9,7 +9,17 @@ import yaml
 from jaxsim.evaluation import figures, published
 from jaxsim.evaluation.judgements import AGREEMENT, DIM_SIM
 from jaxsim.evaluation.metrics import KS
-from jaxsim.evaluation.parts import ABSENT, RAW, Results, Section, Table, interval, with_remarks
+from jaxsim.evaluation.parts import (
+    ABSENT,
+    RAW,
+    VERDICTS,
+    Results,
+    Section,
+    Table,
+    interval,
+    verdicts,
+    with_remarks,
+)
 from jaxsim.evaluation.readings_section import readings_section
 from jaxsim.evaluation.retrieval_section import retrieval_section
 from jaxsim.evaluation.training_time import reference_of, seconds_per_step, time_ratios
@@ -134,20 +144,10 @@ def _comparisons(results: Results) -> Table:
     first = next(iter(results["systems"]))
     rows = []
     for other, sets in results["differences"].items():
-        better, same, worse = [], [], []
-        for dimension in results["dimensions"]:
-            difference = sets[dimension]["own"]
-            if difference is None:
-                continue
-            if difference["low"] > 0:
-                better.append(dimension)
-            elif difference["high"] < 0:
-                worse.append(dimension)
-            else:
-                same.append(dimension)
-        if better or same or worse:
-            rows.append([other, *(", ".join(names) or "none" for names in (better, same, worse))])
-    return Table([f"{first}, against", "is better in", "does not differ in", "is worse in"], rows)
+        own = {dimension: sets[dimension]["own"] for dimension in results["dimensions"]}
+        if any(own.values()):
+            rows.append([other, *verdicts(own)])
+    return Table([f"{first}, against", *VERDICTS], rows)
 
 
 def _published_triplets(systems, dimensions, space: str) -> Iterator[list[str]]:

@@ -1,5 +1,7 @@
 """Where excerpts lie in their tracks, and what of a track they contain."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 from ml_collections import ConfigDict
@@ -14,6 +16,7 @@ from jaxsim.evaluation import (
     systems,
     track_embeddings,
 )
+from jaxsim.evaluation.retrieval_section import retrieval_section
 from jaxsim.network import subspaces
 from tests.helpers.batches import fake_data
 
@@ -141,6 +144,49 @@ def test_excerpts_are_searched_by_tags_without_tempo_and_key(monkeypatch) -> Non
         expected = excerpt_retrieval.outcomes(points, track, track)[:, 0].mean()
         assert found[space]["track"]["value"] == pytest.approx(expected)
     assert found["search"]["track"]["value"] != found["search by tags"]["track"]["value"]
+
+
+def test_differences_are_of_the_queries_that_both_systems_answer(monkeypatch) -> None:
+    """The second system knows less of every track, and nothing of one."""
+    monkeypatch.setattr(comparison, "_map", lambda system, data: {})
+    data = dataclasses.replace(data_of(*[600] * 12), groups=list("aabbccddeeff"))
+    random = np.random.default_rng(6)
+    of_tracks = random.normal(size=(12, 1, 1, 8)) + np.repeat(
+        random.normal(size=(6, 1, 1, 8)), 2, 0
+    )
+    noise = random.normal(size=(12, 2, 1, 8))
+    given = {"clear": of_tracks + 0.1 * noise, "noisy": of_tracks + noise}
+    given["noisy"][5] = np.nan
+    compared = []
+    for name, vectors in given.items():
+        known = ~np.isnan(vectors).any(axis=(1, 2, 3))
+        tracks = np.nan_to_num(vectors.mean(axis=1))
+        system = systems.System(name, (), tracks, known, tracks, known, excerpts={"test": vectors})
+        compared.append(system)
+    compared.append(systems.System("without", (), tracks, known, tracks, known))
+    results = comparison.compare(
+        compared, data, data, config=get_config(), count=8, cut=excerpts.cut(data, seconds=3)
+    )
+    found = results["excerpt_differences"]
+    assert list(found) == ["noisy", "without"] and found["without"] == {}
+    answers = {}
+    for name, vectors in given.items():
+        rows = np.repeat(~np.isnan(vectors).any(axis=(1, 2, 3)), 2)
+        track, group = np.repeat(np.arange(12), 2), np.repeat(np.arange(6), 4)
+        points = subspaces.normalised(vectors.reshape(24, 8)[rows], 1)
+        answers[name] = np.full((24, 4), np.nan)
+        answers[name][rows] = excerpt_retrieval.outcomes(points, track[rows], group[rows])
+    expected = np.nanmean(answers["clear"] - answers["noisy"], axis=0)
+    assert np.isnan(answers["noisy"][8:10, [1, 3]]).all(), "the other track of its group is missing"
+    for score, value in zip(found["noisy"]["cosine"].values(), expected, strict=True):
+        assert score["value"] == pytest.approx(value)
+        assert score["low"] < value < score["high"]
+    assert found["noisy"]["cosine"]["R@1 track"]["low"] > 0
+    (section,) = retrieval_section(results)
+    (table,) = (table for title, table in section.tables if title.startswith("Differences"))
+    assert table.headings[:2] == ["clear, against", "space"]
+    row = table.rows[0]
+    assert row[:2] == ["noisy", "cosine"] and "R@1 track" in row[2] and row[4] == "none"
 
 
 def test_a_constant_column_of_other_embeddings_says_nothing(tmp_path) -> None:
