@@ -136,8 +136,10 @@ def resolve(library: Store, song: str) -> Seed:
 
 
 def _exact(library: Store, words: str) -> list[int]:
-    """The one track with exactly this title, or else the tracks that have the words."""
+    """The one track with exactly this title, else those that have the words or such a file."""
     rows = library.find(words, CANDIDATES + 1)  # those with the title come first
+    if not rows:
+        return library.in_files(words, CANDIDATES + 1)
     titles = [folded(track["title"] or "") for track in library.metadata(rows)]
     wanted = " ".join(folded(words).split())
     return rows[:1] if titles.count(wanted) == 1 else rows

@@ -32,7 +32,7 @@ def describe(model: str = "a" * 64) -> dict[str, Any]:
 
 def entry(number: int, vector: np.ndarray, **given: Any) -> Entry:
     return Entry(
-        path=f"/music/{number}.wav",
+        path=given.pop("path", f"/music/{number}.wav"),
         track_id=given.pop("id", f"{number:04d}"),
         heard=given.pop("heard", {}),
         given=given,

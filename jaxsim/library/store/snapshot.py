@@ -233,6 +233,17 @@ class Store:
         """The row of the track in this file, if there is one."""
         return self._row("path", os.path.abspath(path))
 
+    def in_files(self, name: str, limit: int) -> list[int]:
+        """Rows of the tracks in files of this name, or whose paths end with this one; sorted."""
+        with self._lock:
+            found = self._connection.execute(
+                "SELECT row FROM tracks WHERE present "
+                "AND (path = ?1 OR substr(path, -length(?1) - 1) = '/' || ?1) "
+                "ORDER BY path LIMIT ?2",
+                (name, limit),
+            ).fetchall()
+        return [row for (row,) in found]
+
     def _row(self, column: str, value: str) -> int | None:
         with self._lock:
             found = self._connection.execute(

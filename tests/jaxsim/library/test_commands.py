@@ -75,6 +75,28 @@ def test_search_as_json(library: store.Store, capsys: pytest.CaptureFixture) -> 
         assert one["track"]["path"] == f"/music/{hit.row}.wav" and one["track"]["tempo"] >= 101
 
 
+def test_a_track_is_named_by_its_file(
+    make_store: Callable[..., store.Store], capsys: pytest.CaptureFixture
+) -> None:
+    """Also where the file cannot be reached; of several files of one name, by a folder, too."""
+    paths = ["/music/one/01.wav", "/music/two/01.wav", "/music/two/101.wav", "/music/a_b%.wav"]
+    library = make_store(random_vectors(4), [{"path": path} for path in paths])
+    for like, row in (
+        (paths[0], 0),
+        ("two/01.wav", 1),
+        ("101.wav", 2),
+        ("a_b%.wav", 3),
+    ):
+        options = ["--like", like, "--all_versions", "--json", "--top", 1]
+        (hit,) = json.loads(run(capsys, search.main, library.path, *options))
+        (expected,) = query.search(library, [row], None, top=1)
+        assert (hit["track"]["id"], hit["score"]) == (library.ids[expected.row], expected.score)
+    message = refused(capsys, search.main, library.path, "--like", "01.wav")
+    assert "matches several tracks; choose one by its id:\n  0000" in message and "0001" in message
+    for like in ("wo/01.wav", "aXb%.wav", "%.wav", "/", ""):
+        assert "neither a track" in refused(capsys, search.main, library.path, "--like", like)
+
+
 def test_search_as_a_table(library: store.Store, capsys: pytest.CaptureFixture) -> None:
     out = run(capsys, search.main, library.path, "--like", "blue green", "--top", 29, "--explain")
     assert all(name in out for name in ("genre", "tempo", "key", "Song 26, Various"))
