@@ -261,7 +261,7 @@ def _excerpts(
 ) -> tuple[dict[str, Any] | None, dict[str, np.ndarray]]:
     """How excerpts find their own track and their album; None if the system has none.
 
-    Also by space, `MEASURES` of every excerpt of the cut [n, 4], NaN where there is no answer.
+    And for every space, `MEASURES` of all excerpts of the cut [n, 4]; NaN where there is no answer.
     """
     if cut is None or "test" not in system.excerpts:
         return None, {}
@@ -283,7 +283,7 @@ def _excerpts(
         group,
         tags=tags if system.dimensions else None,
     )
-    described = {
+    summary = {
         "queries": len(rows),
         "without_album": int(np.isnan(spaces["cosine"][:, MEASURES.index("album")]).sum()),
         "strength": strength,
@@ -297,7 +297,7 @@ def _excerpts(
     for space, found in spaces.items():
         of_all[space] = np.full((PER_TRACK * len(cut), len(MEASURES)), np.nan)
         of_all[space][np.repeat(covered, PER_TRACK)] = found
-    return described, of_all
+    return summary, of_all
 
 
 def _excerpt_differences(

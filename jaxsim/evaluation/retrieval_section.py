@@ -56,10 +56,12 @@ def retrieval_section(results: Results) -> Iterator[Section]:
 def _differences(results: Results) -> Table:
     """Where the first system finds better or worse than each other one, in every space."""
     first = next(iter(results["systems"]))
+    differences = results.get("excerpt_differences", {})  # absent from older evaluations
     rows = [
         [other, space, *verdicts(measures)]
-        for other, spaces in results.get("excerpt_differences", {}).items()  # new
+        for other, spaces in differences.items()
         for space, measures in spaces.items()
+        if any(measures.values())
     ]
     return Table([f"{first}, against", "space", *VERDICTS], rows)
 
