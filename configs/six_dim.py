@@ -221,6 +221,9 @@ def short_run(config: ConfigDict) -> None:
     config.augmentation.transpose = True  # every pair of tracks is heard in all keys
     config.loss.weights.key = 4.0
     config.loss.weights.mood = 2.0
+    # CENS serves key alone until the others want it, too: else key may never get it.
+    first = {"genre": "tempogram", "mood": "mel", "instrument": "mel", "era": "mel"}
+    config.model.first_input.update(first)
 
 
 def long_run(config: ConfigDict) -> None:

@@ -8,19 +8,28 @@ from configs.six_dim import get_config
 from jaxsim.network.inputs import images
 from jaxsim.training import train_step
 
+EVERY, MEL, TEMPOGRAM, CENS = [0, 0, 1, 1, 2, 2], [0] * 6, [1] * 6, [2] * 6
 
-@pytest.mark.parametrize("disentangled", [True, False])
+
+@pytest.mark.parametrize(
+    ("variant", "disentangled", "read"),
+    [
+        ("paper", True, [*[EVERY] * 4, TEMPOGRAM, CENS]),
+        ("paper", False, np.repeat([0, 1, 2], 12)),
+        ("demo", True, [TEMPOGRAM, MEL, MEL, MEL, TEMPOGRAM, CENS]),
+    ],
+)
 @pytest.mark.slow
-def test_a_separate_trunk_mixes_no_inputs(disentangled) -> None:
+def test_a_separate_trunk_mixes_no_inputs(variant, disentangled, read) -> None:
     """Every channel and unit moves with one input at most; their sizes are He's.
 
-    The units of tempo and key move with their own input, those of other dimensions and of an
+    The units of a dimension with a first input move with that, those of other dimensions and of an
     undivided space with all, each with one of them.
     """
     layers = ("block_3", "block_6", "embedding")
-    config = get_config()
+    config = get_config(variant)
     config.model.update(width=0.09, trunk_width=2.0, trunk_start="separate", dtype="float32")
-    config.model.update(embedding_size=36, embedding_norm="none")
+    config.model.update(embedding_size=36, embedding_norm="none", branch_norm="none")
     config.loss.disentangled = disentangled
     random = np.random.default_rng(3)
     example = {
@@ -53,8 +62,6 @@ def test_a_separate_trunk_mixes_no_inputs(disentangled) -> None:
         moved = np.stack([moved_by[block, kind] for kind in config.model.inputs])
         assert moved.sum(axis=0).max() == 1, "no channel reads two inputs"
         assert moved.any(axis=1).all(), "every input is read"
-    every = np.repeat([0, 1, 2], 2)
-    expected = [every] * 4 + [[1] * 6, [2] * 6] if disentangled else np.repeat(every, 6)
-    np.testing.assert_array_equal(moved.argmax(axis=0), np.ravel(expected))
+    np.testing.assert_array_equal(moved.argmax(axis=0), np.ravel(read))
     gains = state.params["block_4"]["naive"]["point"]["kernel"]
     assert np.std(gains) == pytest.approx(np.sqrt(2 / gains.shape[2]), rel=0.1)
