@@ -3,6 +3,7 @@
 python -m jaxsim.export --checkpoint=runs/demo --out=model.npz
 python -m jaxsim.export --checkpoint=runs/demo --out=model.safetensors
 python -m jaxsim.export --checkpoint=runs/demo --out=model.npz --whiten=0.1
+python -m jaxsim.export --checkpoint=runs/demo --out=model.npz --whiten=tempo=1,key=0.3
 python -m jaxsim.export --checkpoint=runs/demo --out=model.npz --readings=data/music
 python -m jaxsim.export --model=old.npz --out=model.npz --readings=data/music
 """
@@ -37,7 +38,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         whiten = None
         if options.whiten:
             whiten = functools.partial(
-                whitening_of, strength=options.whiten, data_dir=options.data_dir
+                whitening_of, strengths=options.whiten, data_dir=options.data_dir
             )
         if options.model and not options.readings:
             raise ValueError("--model: needs --readings, the data set to fit them to")
@@ -70,10 +71,11 @@ def _parser() -> argparse.ArgumentParser:
     )
     add(
         "--whiten",
-        type=command_line.number(1e-6),
+        type=_strengths,
         metavar="STRENGTH",
         help="whiten every sub-space over the training tracks, so that a search uses all its "
-        "directions: a small number such as 0.02 much, 0.3 mildly; default: not at all",
+        "directions: a small number such as 0.02 much, 0.3 mildly, 1 hardly; or some of them: "
+        "DIMENSION=STRENGTH,...; default: none",
     )
     add(
         "--data_dir",
@@ -117,10 +119,26 @@ def readings_of(model: Path, data_dir: str) -> dict[str, Prototypes]:
     return readings.fit(splits["train"], splits["validation"], own)
 
 
+def _strengths(text: str) -> float | dict[str, float]:
+    """The type of `--whiten`: of all sub-spaces, or of those that are named."""
+    strength = command_line.number(1e-6)
+    if "=" not in text:
+        return strength(text)
+    parts = [part.partition("=") for part in command_line.comma_separated(text)]
+    return {name.strip(): strength(value) for name, _, value in parts}
+
+
 def whitening_of(
-    restored: "Restored", *, strength: float, data_dir: str
+    restored: "Restored", *, strengths: float | Mapping[str, float], data_dir: str
 ) -> Mapping[str, np.ndarray]:
-    """The whitening of a checkpoint's network over the tracks of the training split."""
+    """The whitening of a checkpoint's network over the tracks of the training split.
+
+    Args:
+      strengths: of all sub-spaces, or of some by name; see `whitening.fit`.
+
+    Raises:
+      ValueError: a name is none of the network's dimensions.
+    """
     import jax.numpy as jnp
 
     from jaxsim.evaluation import track_embeddings
@@ -130,11 +148,16 @@ def whitening_of(
 
     compilation.prepare()
     config = restored.config
+    if not isinstance(strengths, Mapping):
+        strengths = dict.fromkeys(config.dimensions, strengths)
+    for name in strengths:
+        if name not in config.dimensions:
+            raise ValueError(f"--whiten: {name!r}, expected some of {', '.join(config.dimensions)}")
     data = open_splits(config, ("train",), directory=data_dir)["train"]
     state = State(jnp.zeros((), jnp.int32), restored.params, restored.batch_stats, ())
     embed = functools.partial(track_embeddings.embedder(config), state)
     embeddings = track_embeddings.track_means(data, embed, batch_size=BATCH_SIZE)
-    return whitening.fit(embeddings, len(config.dimensions), strength=strength)
+    return whitening.fit(embeddings, [strengths.get(name) for name in config.dimensions])
 
 
 if __name__ == "__main__":

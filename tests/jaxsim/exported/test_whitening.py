@@ -29,28 +29,46 @@ def vectors(count: int = 500) -> np.ndarray:
 @pytest.mark.parametrize("strength", [1e-6, 0.1])
 def test_components_are_divided_by_their_deviation(strength: float) -> None:
     embeddings = vectors()
-    arrays = whitening.fit(embeddings, 2, strength=strength)
+    arrays = whitening.fit(embeddings, [strength, strength])
     for number in range(2):
         own = embeddings[:, 4 * number : 4 * number + 4]
         found = own @ arrays["whitening/kernel"][number]
         found = found + arrays["whitening/bias"][4 * number : 4 * number + 4]
-        deviation = np.sqrt(np.linalg.eigvalsh(np.cov(own.T, bias=True)))
-        expected = np.diag((deviation / (deviation + strength * deviation.max())) ** 2)
-        np.testing.assert_allclose(np.cov(found.T, bias=True), expected, atol=2e-3)
-        np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-3)
+        variance = np.linalg.eigvalsh(np.cov(own.T, bias=True))[::-1]
+        deviation = np.sqrt(variance)
+        shares = (deviation / (deviation + strength * deviation.max())) ** 2
+        shares *= variance.sum() / shares.sum()
+        expected = np.diag(shares)
+        np.testing.assert_allclose(np.cov(found.T, bias=True), expected, rtol=1e-4, atol=0.03)
+        np.testing.assert_allclose(found.mean(axis=0), 0, atol=1e-2)
+
+
+def test_a_large_strength_changes_nothing_but_the_mean_and_the_axes() -> None:
+    kernels = whitening.fit(vectors(), [1e9, 1e9])["whitening/kernel"]
+    products = kernels @ kernels.swapaxes(1, 2)
+    np.testing.assert_allclose(products, np.tile(np.eye(4), (2, 1, 1)), atol=1e-6)
+
+
+def test_a_sub_space_without_a_strength_stays_as_it_is() -> None:
+    embeddings = vectors()
+    arrays, both = (whitening.fit(embeddings, each) for each in ([None, 0.1], [0.1, 0.1]))
+    np.testing.assert_array_equal(arrays["whitening/kernel"][0], np.eye(4))
+    np.testing.assert_array_equal(arrays["whitening/bias"][:4], 0)
+    np.testing.assert_array_equal(arrays["whitening/kernel"][1], both["whitening/kernel"][1])
+    np.testing.assert_array_equal(arrays["whitening/bias"][4:], both["whitening/bias"][4:])
 
 
 @pytest.mark.parametrize(
     ("embeddings", "strength", "message"),
     [
-        (vectors(1), 0.1, "whitening has 1 tracks and the strength 0.1, expected at least 2"),
-        (vectors(9), 0.0, r"the strength 0\.0, expected"),
+        (vectors(1), 0.1, r"has 1 tracks and the strengths \(0\.1, 0\.1\), expected at least 2"),
+        (vectors(9), 0.0, r"the strengths \(0\.0, 0\.0\), expected"),
         (np.ones((9, 8)), 0.1, "whitening: sub-space 0 is the same for all tracks"),
     ],
 )
 def test_what_cannot_be_whitened(embeddings, strength, message) -> None:
     with pytest.raises(ValueError, match=message):
-        whitening.fit(embeddings, 2, strength=strength)
+        whitening.fit(embeddings, [strength, strength])
 
 
 def test_the_command_whitens_over_the_training_tracks(finished, prepared_directory, tmp_path):
@@ -64,7 +82,7 @@ def test_the_command_whitens_over_the_training_tracks(finished, prepared_directo
     track = batch.pop("track")
     segments = np.asarray(embed(state, batch), np.float64)
     means = np.stack([segments[track == number].mean(axis=0) for number in range(4)])
-    arrays = whitening.fit(means, 2, strength=0.05)
+    arrays = whitening.fit(means, [0.05, 0.05])
     by_hand = np.concatenate(
         [
             part @ kernel
@@ -87,6 +105,33 @@ def test_the_command_whitens_over_the_training_tracks(finished, prepared_directo
     assert model_format.read(path)[0]["format_version"] == 3
     assert model.plan.whitened == 2
     assert not {"whitening"} & read(path).params.keys(), "a training starts before it"
+
+
+def test_the_command_whitens_the_dimensions_that_it_names(finished, tmp_path):
+    whole, some = tmp_path / "whole.npz", tmp_path / "some.npz"
+    export.main([f"--checkpoint={finished}", f"--out={whole}", "--whiten=0.05"])
+    export.main([f"--checkpoint={finished}", f"--out={some}", "--whiten=mood=0.05"])
+    kernels, found = (numpy_model.load(path).arrays["whitening/kernel"] for path in (whole, some))
+    number = numpy_model.load(some).dimensions.index("mood")
+    np.testing.assert_array_equal(found[number], kernels[number])
+    np.testing.assert_array_equal(found[1 - number], np.eye(found.shape[1]))
+
+
+@pytest.mark.parametrize(
+    ("option", "message"),
+    [
+        ("--whiten=keys=0.1", "--whiten: 'keys', expected some of "),
+        ("--whiten=genre=0", "'0', expected a number of at least 1e-06"),
+        ("--whiten=genre=", "'', expected a number"),
+        ("--whiten=much", "'much', expected a number"),
+    ],
+)
+def test_strengths_that_cannot_be_used(finished, tmp_path, capsys, option, message):
+    path = tmp_path / "white.npz"
+    with pytest.raises(SystemExit) as ended:
+        export.main([f"--checkpoint={finished}", f"--out={path}", option])
+    assert message in f"{ended.value}\n{capsys.readouterr().err}"
+    assert not path.exists()
 
 
 def test_a_wrong_number_of_sub_spaces_is_refused(finished, tmp_path):
