@@ -4,10 +4,10 @@ Two tracks are versions of one recording if the audio in their files is the same
 long as each other and alike in every sub-space, far more than random tracks of the library are.
 `python -m benchmarks.same_recording` says how far apart they are with the model that comes with
 jaxsim: the largest distance (1 - cosine) of a sub-space, as a share of that between random tracks,
-is at most 0.003 for 24 recordings at another level, with other channels or with silence after them,
+is at most 0.002 for 24 recordings at another level, with other channels or with silence after them,
 and at another rate at most 0.040. Of those as MP3 or Opus, with silence before them or compressed
 and equalised, some are much further away, and are not recognised. No two of 114 different tracks
-are nearer than 0.241, but two in a large library may be.
+are nearer than 0.401, but two in a large library may be.
 """
 
 from collections.abc import Sequence
