@@ -221,7 +221,7 @@ def short_run(config: ConfigDict) -> None:
     config.augmentation.transpose = True  # every pair of tracks is heard in all keys
     config.loss.weights.key = 4.0
     config.loss.weights.mood = 2.0
-    # CENS serves key alone until the others want it, too: else key may never get it.
+    # At first CENS serves key alone: else the others may claim it before key learns anything.
     first = {"genre": "tempogram", "mood": "mel", "instrument": "mel", "era": "mel"}
     config.model.first_input.update(first)
 

@@ -3,7 +3,7 @@
 python -m jaxsim.export --checkpoint=runs/demo --out=model.npz
 python -m jaxsim.export --checkpoint=runs/demo --out=model.safetensors
 python -m jaxsim.export --checkpoint=runs/demo --out=model.npz --whiten=0.1
-python -m jaxsim.export --checkpoint=runs/demo --out=model.npz --whiten=tempo=1,key=0.3
+python -m jaxsim.export --checkpoint=runs/demo --out=model.npz --whiten=tempo=1,key=0.5
 python -m jaxsim.export --checkpoint=runs/demo --out=model.npz --readings=data/music
 python -m jaxsim.export --model=old.npz --out=model.npz --readings=data/music
 """
@@ -42,6 +42,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
             )
         if options.model and not options.readings:
             raise ValueError("--model: needs --readings, the data set to fit them to")
+        if options.model and options.whiten:
+            raise ValueError("--whiten: needs --checkpoint; an exported model stays as it is")
         if options.checkpoint:
             export_checkpoint(options.checkpoint, options.out, dtype=options.dtype, whiten=whiten)
         if options.readings:
@@ -74,8 +76,8 @@ def _parser() -> argparse.ArgumentParser:
         type=_strengths,
         metavar="STRENGTH",
         help="whiten every sub-space over the training tracks, so that a search uses all its "
-        "directions: a small number such as 0.02 much, 0.3 mildly, 1 hardly; or some of them: "
-        "DIMENSION=STRENGTH,...; default: none",
+        "directions: 0.02 strongly, 0.3 mildly, 1 slightly; DIMENSION=STRENGTH,... whitens only "
+        "those named; default: none",
     )
     add(
         "--data_dir",

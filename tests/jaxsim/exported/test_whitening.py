@@ -134,6 +134,20 @@ def test_strengths_that_cannot_be_used(finished, tmp_path, capsys, option, messa
     assert not path.exists()
 
 
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        (["--readings=data", "--whiten=0.1"], "--whiten: needs --checkpoint"),
+        ([], "--model: needs --readings"),
+    ],
+)
+def test_an_exported_model_gets_readings_and_nothing_else(tmp_path, options, message):
+    path = tmp_path / "white.npz"
+    with pytest.raises(SystemExit, match=message):
+        export.main([f"--model={numpy_model.SHIPPED}", f"--out={path}", *options])
+    assert not path.exists()
+
+
 def test_a_wrong_number_of_sub_spaces_is_refused(finished, tmp_path):
     path = tmp_path / "white.npz"
     export.main([f"--checkpoint={finished}", f"--out={path}", "--whiten=0.05"])
